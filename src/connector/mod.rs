@@ -1,0 +1,37 @@
+//! The border to providers: every reply becomes an `Outcome`.
+//!
+//! **Invariant.** Nothing behind this border sees a provider's error; the default of every classification is `Unknown`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::machine::Outcome;
+use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value};
+
+/// One try of a call, or one inquiry about it.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    pub order: OrderId,
+    pub connector: ConnectorName,
+    pub operation: OperationName,
+    /// The idempotency key, and our own reference at the provider: the same for every try of one epoch.
+    pub key: String,
+    pub attempt: Attempt,
+    pub with: Arc<Value>,
+    /// What expressions see as `order`: id, workflow, version, state, created_at, amount, currency.
+    pub context: Arc<Value>,
+    pub timeout: std::time::Duration,
+    /// When the present key was first sent.
+    pub sent_at: Timestamp,
+}
+
+/// A provider. Returns an `Outcome`, not a `Result`: everything is classified here, at the border.
+#[async_trait]
+pub trait Connector: Send + Sync + 'static {
+    /// Does the operation. It may be cancelled at any await; the caller then takes the outcome for unknown.
+    async fn invoke(&self, invocation: &Invocation) -> Outcome;
+
+    /// Asks by our own reference what became of an earlier `invoke`.
+    async fn inquire(&self, invocation: &Invocation) -> Outcome;
+}

@@ -1,0 +1,261 @@
+//! What a provider is like, apart from any method: how to reach it, what it promises, how to read its answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::expr::{Expr, Template};
+use crate::types::{ConnectorName, EventName, OperationName, Version};
+
+#[derive(Debug)]
+pub struct Connector {
+    pub name: ConnectorName,
+    /// The hash of the connector's text.
+    pub version: Version,
+    pub title: String,
+    pub kind: ConnectorKind,
+    pub operations: BTreeMap<OperationName, Arc<Operation>>,
+    pub webhooks: Option<Webhooks>,
+}
+
+#[derive(Debug)]
+pub enum ConnectorKind {
+    Http(Http),
+    /// Part of Paystate: `limits`, `refunds`, `orders`.
+    Builtin,
+}
+
+#[derive(Debug)]
+pub struct Http {
+    /// Text that may hold `${env.NAME}` and nothing else: the host is never built from an order's data.
+    pub base_url: EnvText,
+    pub auth: Auth,
+    /// A PEM file with the certificates to trust instead of the system's: `tls: { ca: "${env.SANDBOX_CA}" }`.
+    pub ca: Option<EnvText>,
+    pub limits: Limits,
+}
+
+/// Text with `${env.NAME}` in it, filled in from the configuration when the connector is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EnvText(pub Vec<EnvPart>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnvPart {
+    Text(String),
+    Env(String),
+}
+
+/// The name of a secret: `${secret.gateway_key}`. Its value never enters an expression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecretRef(pub String);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Auth {
+    None,
+    Bearer(SecretRef),
+    Basic {
+        username: EnvText,
+        password: SecretRef,
+    },
+    Header {
+        name: String,
+        value: SecretRef,
+    },
+    /// Signs the body as the Standard Webhooks specification says.
+    StandardWebhooks(SecretRef),
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Requests under way at once.
+    pub concurrency: u32,
+    /// Requests in a second; none is unlimited.
+    pub rate_per_second: Option<u32>,
+    pub breaker: Breaker,
+    /// Bytes of an answer, after decompression.
+    pub body_max: usize,
+}
+
+/// Opens after `failures` in a row, and lets one request try after `open`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Breaker {
+    pub failures: u32,
+    pub open: Duration,
+}
+
+#[derive(Debug)]
+pub struct Operation {
+    pub name: OperationName,
+    /// None for the operations of built-in connectors.
+    pub request: Option<Request>,
+    pub money: Option<MoneyKind>,
+    /// Fields of `with` that a successful answer must repeat.
+    pub integrity: Vec<Integrity>,
+    pub outcomes: Outcomes,
+    pub inquire: Option<Inquiry>,
+    pub idempotency: Idempotency,
+    /// How long after one another an accepted but unfinished call is asked about.
+    pub poll: Vec<Duration>,
+}
+
+/// What an operation does to money when it succeeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MoneyKind {
+    /// Reserves the customer's money.
+    Hold,
+    /// Moves reserved money to the merchant.
+    Capture,
+    /// Moves the customer's money to the merchant at once.
+    Purchase,
+    /// Gives reserved money, or a purchase of the same day, back.
+    Release,
+    /// Moves the merchant's money back to the customer.
+    Refund,
+}
+
+/// The answer's field must equal the request's: `amount` alone means `response.body.amount == with.amount`.
+#[derive(Debug)]
+pub struct Integrity {
+    pub field: String,
+    pub expected: Expr,
+    pub actual: Expr,
+}
+
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    /// The path below the base URL; each `${…}` is percent-encoded as one segment or query value.
+    pub path: Template,
+    pub query: Vec<(String, Template)>,
+    pub headers: Vec<(String, Template)>,
+    pub body: Option<Template>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// How a reply is read. The first rule that holds decides; no rule is `unknown`.
+#[derive(Debug, Default)]
+pub struct Outcomes {
+    pub rules: Vec<OutcomeRule>,
+    /// The provider's code of a decline.
+    pub code: Option<Expr>,
+    /// Whether a decline is soft: it may pass later.
+    pub soft: Option<Expr>,
+    /// What is kept of the reply as `result`; the whole body when it is not said.
+    pub result: Option<Template>,
+    /// The provider's own reference of a pending call.
+    pub reference: Option<Expr>,
+}
+
+#[derive(Debug)]
+pub struct OutcomeRule {
+    pub outcome: OutcomeKind,
+    pub when: Expr,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    Ok,
+    ActionRequired,
+    Declined,
+    Pending,
+    /// Refused before anything was done, such as 429 or a refused login: may be sent again without asking.
+    NotSent,
+    /// Only from an inquiry: the provider does not know our reference.
+    NotFound,
+    Unknown,
+}
+
+/// How to ask a provider by our own reference what became of a call.
+#[derive(Debug)]
+pub struct Inquiry {
+    /// None for built-in connectors.
+    pub request: Option<Request>,
+    pub outcomes: Outcomes,
+    /// How long after one another it is asked; when the list is used up, the next rung of the ladder is taken.
+    pub schedule: Vec<Duration>,
+}
+
+/// What a provider does with a key that it has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// The header that carries the key; none when it travels in the body or path.
+    pub header: Option<String>,
+    pub replay: Replay,
+    /// How long the provider remembers a key; a repeat later than this would be a new request.
+    pub window: Option<Duration>,
+    /// "Not found" means "never happened" only this long after the last send.
+    pub not_found_final_after: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Replay {
+    /// Repeats the stored answer, errors included.
+    Stored,
+    /// Repeats the stored answer of a success, and runs anything else again.
+    #[serde(rename = "stored_2xx")]
+    Stored2xx,
+    /// Returns the current state of what the key stands for.
+    Intent,
+    /// Drives an interrupted request to its end.
+    Complete,
+    /// Refuses a repeat as a duplicate.
+    RejectDuplicate,
+    /// The operation changes nothing, or doing it twice does no harm.
+    Safe,
+    /// Does it again: never sent twice.
+    None,
+}
+
+#[derive(Debug)]
+pub struct Webhooks {
+    pub verify: Verify,
+    pub events: Vec<WebhookEvent>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verify {
+    StandardWebhooks { secrets: Vec<SecretRef>, tolerance: Duration },
+}
+
+/// Which event of an order a notification is.
+#[derive(Debug)]
+pub struct WebhookEvent {
+    pub when: Option<Expr>,
+    pub event: EventName,
+    /// Our reference in the notification: the key of a call, or the order's id.
+    pub correlate: Expr,
+    /// The provider's id of the notification.
+    pub id: Expr,
+    /// What is kept of it as `event`; the whole body when it is not said.
+    pub payload: Option<Template>,
+}
+
+impl Idempotency {
+    /// A repeat under the same key cannot do the work twice.
+    pub fn may_resend(&self) -> bool {
+        !matches!(self.replay, Replay::None)
+    }
+}
+
+impl MoneyKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Capture => "capture",
+            Self::Purchase => "purchase",
+            Self::Release => "release",
+            Self::Refund => "refund",
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! YAML text → a validated `Workflow` or `Connector`, or every problem with file, line and column.
+//!
+//! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
+
+mod connector;
+mod expr;
+mod problem;
+mod schema;
+mod workflow;
+
+pub use connector::{
+    Auth, Breaker, Connector, ConnectorKind, EnvPart, EnvText, Http, Idempotency, Inquiry, Integrity, Limits, Method,
+    MoneyKind, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef, Verify, WebhookEvent,
+    Webhooks,
+};
+pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart};
+pub use problem::Problem;
+pub use schema::{InputSchema, SchemaViolation};
+pub use workflow::{
+    Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
+    State, StateKind, Transition, Verdict, Workflow,
+};

@@ -1,0 +1,23 @@
+//! A mistake in a definition: where it is, which rule it breaks, and what to do about it.
+
+use std::ops::Range;
+
+/// One mistake. `check` prints it as `file:line:col`, the source line and a caret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The stable id of the rule, such as `unknown-state`.
+    pub rule: &'static str,
+    pub message: String,
+    /// The name of the text it is in, as in `Sources`: the workflow's path, or that of a connector or schema.
+    pub file: String,
+    /// Bytes in that text.
+    pub span: Range<usize>,
+    /// Counted from 1.
+    pub line: u32,
+    /// Counted from 1, in characters.
+    pub column: u32,
+    /// What to do, such as ``did you mean `authorized`?``.
+    pub help: Option<String>,
+    /// The text to put in place of `span`, where the mistake has one right answer.
+    pub fix: Option<String>,
+}

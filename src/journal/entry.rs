@@ -1,0 +1,56 @@
+use serde::{Deserialize, Serialize};
+
+use crate::definition::Sources;
+use crate::ledger::Posting;
+use crate::machine::{Command, Event};
+use crate::types::{OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
+
+/// The version of the encoding of records. Raised when a field is added; old ones stay readable.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// What one record of the journal holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "record", rename_all = "snake_case")]
+pub enum Record {
+    /// A version of a workflow was put to use: the texts it is read from, so that its orders can always go on.
+    Definition {
+        v: u32,
+        workflow: WorkflowName,
+        version: Version,
+        at: Timestamp,
+        sources: Sources,
+    },
+    Entry(Entry),
+}
+
+/// One event of one order, and what was decided: replay can disagree with it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    pub v: u32,
+    pub order: OrderId,
+    pub seq: Seq,
+    pub at: Timestamp,
+    /// Set on the first entry: the order's workflow, version and the client's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opening: Option<Opening>,
+    pub event: Event,
+    /// The state afterwards.
+    pub to: StateName,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub commands: Vec<Command>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub postings: Vec<Posting>,
+    /// Where the previous entry of the same order is: an order's history is read backwards along these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prev: Option<Position>,
+}
+
+/// What is fixed for the whole life of an order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opening {
+    pub workflow: WorkflowName,
+    pub version: Version,
+    /// The client's `Idempotency-Key`, and the SHA-256 of the body that came with it, in hex.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<(String, String)>,
+}

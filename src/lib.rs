@@ -1,0 +1,12 @@
+//! Paystate: a workflow state-machine orchestrator for payments.
+//!
+//! A payment method is a YAML file of states and transitions; a durable executor drives every order through it. The
+//! rooms below use one another in one direction only; docs/architecture.md has the map.
+
+pub mod connector;
+pub mod definition;
+pub mod journal;
+pub mod ledger;
+pub mod machine;
+pub mod store;
+pub mod types;

@@ -1,0 +1,104 @@
+//! One atomic durable commit, and the reads that the executor and the API need.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::definition::Sources;
+use crate::journal::Entry;
+use crate::machine::{Snapshot, Status};
+use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
+
+/// One event of one order: everything that becomes durable together.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// Its `prev` is the position of the order's last entry, as `Stored` told it; inside one batch the store sets it.
+    pub entry: Entry,
+    /// The fold after the entry; `snapshot.seq == entry.seq`.
+    pub snapshot: Arc<Snapshot>,
+}
+
+/// A committed order: its snapshot, and where its last entry stands in the journal.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub snapshot: Arc<Snapshot>,
+    pub tip: Position,
+}
+
+/// Which order answers an `Idempotency-Key`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyRecord {
+    pub order: OrderId,
+    /// The SHA-256 of the body that came with the key, in hex.
+    pub body_hash: String,
+}
+
+/// A page of orders, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct OrderQuery {
+    pub workflow: Option<WorkflowName>,
+    pub state: Option<StateName>,
+    pub status: Option<Status>,
+    /// Only orders older than this one.
+    pub after: Option<OrderId>,
+    pub limit: usize,
+}
+
+/// The store cannot go on: its disk failed, or it is full, or its files are damaged.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// Nothing is acknowledged after this: the process must stop.
+    #[error("the journal could not be written: {0}")]
+    Fatal(String),
+    /// Nothing of the batch was written; it may be tried again when there is room.
+    #[error("the disk is full")]
+    Full,
+    #[error("another daemon uses {0}")]
+    Locked(String),
+    #[error("{0}")]
+    Damaged(String),
+    #[error("could not read {what}: {why}")]
+    Read { what: String, why: String },
+}
+
+/// Holds the orders. `memory` for tests, `sled` with the journal for production.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes all of `batch`, in its order. On return everything in it is on disk; the answer has the position of each
+    /// entry. Within a batch the entries of one order follow one another by `seq`. An entry whose `seq` does not follow
+    /// the stored one is a bug of the caller and fails the batch as `Damaged`, with nothing written.
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError>;
+
+    /// Keeps a version's texts, durably. Keeping the same version again does nothing.
+    async fn keep_definition(
+        &self,
+        workflow: &WorkflowName,
+        version: &Version,
+        sources: &Sources,
+        at: Timestamp,
+    ) -> Result<(), StoreError>;
+
+    /// The texts of every version that was ever kept, oldest first.
+    async fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Sources)>, StoreError>;
+
+    async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError>;
+
+    /// Entries of an order with `seq > after`, oldest first, at most `limit`.
+    async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError>;
+
+    async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError>;
+
+    /// Orders whose status is neither succeeded nor failed, by id, after `after`: what a restart takes up again.
+    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError>;
+
+    /// Under which entry an event of this id was applied to this order.
+    async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError>;
+
+    async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// The sum of all postings to an account.
+    async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError>;
+
+    /// Waits for what is under way, makes everything durable and closes the files.
+    async fn close(&self) -> Result<(), StoreError>;
+}
