@@ -48,6 +48,10 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// The engine itself could not go on with this order.
+    Parked {
+        reason: String,
+    },
     /// A person says how the incident ends.
     Resolved {
         id: EventId,

@@ -2,11 +2,29 @@
 //!
 //! **Invariant.** No async, no clock, no I/O, no randomness: the same arguments give the same decision for ever.
 
+mod calls;
 mod event;
+mod incident;
+mod invariants;
+mod ladder;
+mod money;
+mod next;
+mod received;
+mod retry;
+mod route;
+mod run;
+mod scope;
 mod snapshot;
+mod transition;
+mod undo;
+
+#[cfg(test)]
+mod tests;
 
 pub use event::{Command, Event, Outcome, Parent, Resolution, Timer};
+pub use next::next_events;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
+pub use transition::{Rejection, start, transition};
 
 use crate::ledger::Posting;
 
