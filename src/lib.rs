@@ -5,6 +5,7 @@
 
 pub mod connector;
 pub mod definition;
+pub mod executor;
 pub mod journal;
 pub mod ledger;
 pub mod machine;

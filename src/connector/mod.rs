@@ -2,12 +2,16 @@
 //!
 //! **Invariant.** Nothing behind this border sees a provider's error; the default of every classification is `Unknown`.
 
+mod registry;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use registry::{ConnectorError, Connectors, Factory};
+
 use crate::machine::Outcome;
-use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value};
+use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value, Version};
 
 /// One try of a call, or one inquiry about it.
 #[derive(Clone, Debug)]
@@ -15,6 +19,8 @@ pub struct Invocation {
     pub order: OrderId,
     pub connector: ConnectorName,
     pub operation: OperationName,
+    /// The version of the connector that the order is bound to.
+    pub version: Version,
     /// The idempotency key, and our own reference at the provider: the same for every try of one epoch.
     pub key: String,
     pub attempt: Attempt,
@@ -34,4 +40,9 @@ pub trait Connector: Send + Sync + 'static {
 
     /// Asks by our own reference what became of an earlier `invoke`.
     async fn inquire(&self, invocation: &Invocation) -> Outcome;
+
+    /// Answers without waiting for anything: the executor then calls it in place instead of in a task of its own.
+    fn is_instant(&self) -> bool {
+        false
+    }
 }

@@ -1,6 +1,7 @@
 //! Calls: how they begin, how they are tried again, and how they end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::event::{Command, Outcome, Timer};
 use super::retry;
@@ -9,7 +10,7 @@ use super::run::Run;
 use super::scope::Given;
 use super::snapshot::{Call, Phase, Role, Undo};
 use super::transition::Rejection;
-use crate::definition::{CallRef, Compensate, EvalError, Invoke, MoneyKind, Operation, RetryPolicy, State};
+use crate::definition::{CallRef, Compensate, EvalError, Invoke, MoneyKind, Operation, RetryPolicy, State, Workflow};
 use crate::types::{Attempt, CallId, Epoch, Timestamp, Value};
 
 /// Where a call is declared.
@@ -18,6 +19,12 @@ pub(super) struct Declared<'w> {
     pub(super) operation: &'w Operation,
     pub(super) retry: &'w RetryPolicy,
     pub(super) compensate: Option<&'w Compensate>,
+    pub(super) timeout: Duration,
+}
+
+/// How long one attempt of this call may take.
+pub fn attempt_timeout(workflow: &Workflow, call: &Call) -> Duration {
+    declared(workflow, call).map_or(Duration::from_secs(30), |declared| declared.timeout)
 }
 
 impl<'w> Run<'w> {
@@ -118,7 +125,7 @@ impl<'w> Run<'w> {
         let tries = call.attempt.0.saturating_sub(call.spent);
         let mut wait = retry::delay(declared.retry, self.snapshot.id, id, tries);
         if let Some(ms) = after_ms {
-            wait = wait.max(std::time::Duration::from_millis(ms));
+            wait = wait.max(Duration::from_millis(ms));
         }
         let at = self.now.plus(wait);
         let in_time = call.deadline.is_none_or(|deadline| at <= deadline)
@@ -301,7 +308,7 @@ pub(super) fn call_name(call: &Call) -> String {
 }
 
 /// Finds where a call is declared: a snapshot keeps names only.
-pub(super) fn declared<'w>(workflow: &'w crate::definition::Workflow, call: &Call) -> Option<Declared<'w>> {
+pub(super) fn declared<'w>(workflow: &'w Workflow, call: &Call) -> Option<Declared<'w>> {
     let state = workflow.state(&call.state)?;
     let invoke = |branch: &str| state.invokes().iter().find(|invoke| invoke.branch == branch);
     match &call.role {
@@ -309,14 +316,25 @@ pub(super) fn declared<'w>(workflow: &'w crate::definition::Workflow, call: &Cal
             operation: &invoke.operation,
             retry: &invoke.retry,
             compensate: invoke.compensate.as_ref(),
+            timeout: invoke.timeout_attempt,
         }),
         Role::Effect { index } => {
             let effect = state.entry.get(usize::try_from(*index).ok()?)?;
-            Some(Declared { operation: &effect.operation, retry: &effect.retry, compensate: None })
+            Some(Declared {
+                operation: &effect.operation,
+                retry: &effect.retry,
+                compensate: None,
+                timeout: effect.timeout_attempt,
+            })
         }
         Role::Compensation { branch } | Role::Reversal { branch, .. } => {
             let undo = invoke(branch)?.compensate.as_ref()?;
-            Some(Declared { operation: &undo.operation, retry: &undo.retry, compensate: None })
+            Some(Declared {
+                operation: &undo.operation,
+                retry: &undo.retry,
+                compensate: None,
+                timeout: undo.timeout_attempt,
+            })
         }
     }
 }

@@ -21,8 +21,10 @@ mod undo;
 #[cfg(test)]
 mod tests;
 
+pub use calls::attempt_timeout;
 pub use event::{Command, Event, Outcome, Parent, Resolution, Timer};
 pub use next::next_events;
+pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
 pub use transition::{Rejection, start, transition};
 

@@ -66,7 +66,7 @@ impl Run<'_> {
 }
 
 /// What expressions see as `order`.
-pub(super) fn order_value(snapshot: &Snapshot) -> Value {
+pub fn order_value(snapshot: &Snapshot) -> Value {
     json!({
         "id": snapshot.id.to_string(),
         "workflow": snapshot.workflow.as_str(),

@@ -102,3 +102,12 @@ pub trait Store: Send + Sync + 'static {
     /// Waits for what is under way, makes everything durable and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
 }
+
+/// Folds the journal when a store has to rebuild what it lost. The executor gives it one.
+pub trait Fold: Send + Sync {
+    /// A version of a workflow was defined.
+    fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String>;
+
+    /// The order after one more entry. The error says how the machine disagrees with the journal.
+    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String>;
+}
