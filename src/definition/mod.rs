@@ -3,6 +3,7 @@
 //! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
 
 mod connector;
+mod data;
 mod expr;
 mod problem;
 mod schema;
@@ -13,6 +14,7 @@ pub use connector::{
     MoneyKind, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef, Verify, WebhookEvent,
     Webhooks,
 };
+pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart};
 pub use problem::Problem;
 pub use schema::{InputSchema, SchemaViolation};

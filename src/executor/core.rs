@@ -47,6 +47,14 @@ pub struct Opened {
 pub struct Staged {
     pub commit: Commit,
     pub dispatches: Vec<Dispatch>,
+    /// The transitions taken, for coverage.
+    pub walked: Vec<machine::Walked>,
+}
+
+struct Decided {
+    snapshot: Arc<Snapshot>,
+    commands: Vec<Command>,
+    postings: Vec<crate::ledger::Posting>,
 }
 
 /// Something to send.
@@ -112,7 +120,8 @@ impl Core {
         let snapshot = Arc::new(decision.snapshot);
         self.live
             .insert(id, Live { snapshot: Arc::clone(&snapshot), workflow, tip: None, alarm: None, uncommitted: 0 });
-        Ok(self.stage(id, event, Some(opening), snapshot, decision.commands, decision.postings))
+        let decided = Decided { snapshot, commands: decision.commands, postings: decision.postings };
+        Ok(self.stage(event, Some(opening), decided, decision.walked))
     }
 
     /// Applies an event to an order that is loaded.
@@ -127,18 +136,20 @@ impl Core {
             }
             other => (event, other?),
         };
-        Ok(self.stage(id, event, None, Arc::new(decision.snapshot), decision.commands, decision.postings))
+        let snapshot = Arc::new(decision.snapshot);
+        let decided = Decided { snapshot, commands: decision.commands, postings: decision.postings };
+        Ok(self.stage(event, None, decided, decision.walked))
     }
 
     fn stage(
         &mut self,
-        id: OrderId,
         event: Event,
         opening: Option<Opening>,
-        snapshot: Arc<Snapshot>,
-        commands: Vec<Command>,
-        postings: Vec<crate::ledger::Posting>,
+        decided: Decided,
+        walked: Vec<machine::Walked>,
     ) -> Staged {
+        let Decided { snapshot, commands, postings } = decided;
+        let id = snapshot.id;
         let mut dispatches = Vec::new();
         let mut prev = None;
         if let Some(live) = self.live.get_mut(&id) {
@@ -160,7 +171,7 @@ impl Core {
             postings,
             prev,
         };
-        Staged { commit: Commit { entry, snapshot }, dispatches }
+        Staged { commit: Commit { entry, snapshot }, dispatches, walked }
     }
 
     /// The entry is durable. An order with nothing left to do is let go.

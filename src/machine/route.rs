@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::Walked;
 use super::event::Timer;
 use super::run::Run;
 use super::scope::Given;
@@ -25,22 +26,34 @@ impl<'w> Run<'w> {
     pub(super) fn raise(&mut self, name: &str, given: &Given) -> Result<Taken, EvalError> {
         let Some(state) = self.state() else { return Ok(Taken::No) };
         if let Some(transitions) = state.on.get(name) {
-            return self.choose(transitions, given);
+            return self.choose(name, transitions, given);
         }
         match self.workflow.on.get(name) {
-            Some(transitions) if !state.is_final() => self.choose(transitions, given),
+            Some(transitions) if !state.is_final() => self.choose_from(ANYWHERE, name, transitions, given),
             _ => Ok(Taken::No),
         }
     }
 
-    /// Takes the first transition whose guard holds.
-    pub(super) fn choose(&mut self, transitions: &'w [Transition], given: &Given) -> Result<Taken, EvalError> {
-        for transition in transitions {
+    /// Takes the first transition of the present state whose guard holds.
+    fn choose(&mut self, trigger: &str, transitions: &'w [Transition], given: &Given) -> Result<Taken, EvalError> {
+        let from = self.snapshot.state.clone();
+        self.choose_from(from.as_str(), trigger, transitions, given)
+    }
+
+    fn choose_from(
+        &mut self,
+        from: &str,
+        trigger: &str,
+        transitions: &'w [Transition],
+        given: &Given,
+    ) -> Result<Taken, EvalError> {
+        for (index, transition) in transitions.iter().enumerate() {
             let fits = match &transition.when {
                 Some(guard) => guard.eval_bool(&self.scope(given))?,
                 None => true,
             };
             if fits {
+                self.walked.push(Walked { state: from.into(), trigger: trigger.to_owned(), index });
                 self.take(transition, given)?;
                 return Ok(Taken::Yes);
             }
@@ -48,7 +61,7 @@ impl<'w> Run<'w> {
         Ok(Taken::No)
     }
 
-    pub(super) fn take(&mut self, transition: &'w Transition, given: &Given) -> Result<(), EvalError> {
+    fn take(&mut self, transition: &'w Transition, given: &Given) -> Result<(), EvalError> {
         self.assign(transition, given)?;
         if !given.label.is_empty() {
             self.snapshot.outcome.clone_from(&given.label);
@@ -136,7 +149,7 @@ impl<'w> Run<'w> {
             Activity::Compensate => return self.undo_next(),
         }
         if !state.always.is_empty() {
-            self.choose(&state.always, &Given::default())?;
+            self.choose("always", &state.always, &Given::default())?;
         }
         Ok(())
     }
@@ -216,7 +229,8 @@ impl<'w> Run<'w> {
         match rule {
             Some(Late::Ignore) => {}
             Some(Late::Transition(transitions)) => {
-                match self.choose(transitions, &Given::event(event.name.as_str(), &event.payload)) {
+                let trigger = format!("late {}", event.name);
+                match self.choose(&trigger, transitions, &Given::event(event.name.as_str(), &event.payload)) {
                     Ok(Taken::Yes) => {}
                     Ok(Taken::No) => self.open_incident(None, format!("no late rule of {name} fits {}", event.name)),
                     Err(error) => self.open_incident(None, error.to_string()),
@@ -235,14 +249,14 @@ impl<'w> Run<'w> {
             Timer::After { index } => {
                 let at = usize::try_from(index).unwrap_or(usize::MAX);
                 let Some(after) = self.state().and_then(|state| state.after.get(at)) else { return };
-                self.choose(std::slice::from_ref(&after.transition), &given)
+                self.choose(&format!("after {index}"), std::slice::from_ref(&after.transition), &given)
             }
             Timer::Deadline => {
                 let Some(deadline) = &self.workflow.deadline else { return };
                 if deadline.transition.target.is_none() {
                     return self.open_incident(None, "the order is past its deadline".to_owned());
                 }
-                self.choose(std::slice::from_ref(&deadline.transition), &given)
+                self.choose_from(ANYWHERE, "deadline", std::slice::from_ref(&deadline.transition), &given)
             }
             Timer::Retry { .. } | Timer::Inquire { .. } => return,
         };
@@ -290,6 +304,9 @@ impl<'w> Run<'w> {
         super::next::known_events(self.workflow)
     }
 }
+
+/// Where a transition of the workflow itself stands, in place of a state.
+pub(super) const ANYWHERE: &str = "*";
 
 /// The event of a cancel request.
 pub(super) const CANCEL: &str = "cancel";

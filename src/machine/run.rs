@@ -6,7 +6,7 @@ use super::event::{Command, Outcome, Timer};
 use super::invariants;
 use super::snapshot::{Phase, Snapshot, Status};
 use super::transition::Rejection;
-use super::{Decision, scope};
+use super::{Decision, Walked, scope};
 use crate::definition::{State, Verdict, Workflow};
 use crate::ledger::Posting;
 use crate::types::{Timestamp, Value};
@@ -16,6 +16,7 @@ pub(super) struct Run<'w> {
     pub(super) snapshot: Snapshot,
     pub(super) commands: Vec<Command>,
     pub(super) postings: Vec<Posting>,
+    pub(super) walked: Vec<Walked>,
     pub(super) now: Timestamp,
     before: Vec<(Timer, Timestamp)>,
     had_incident: bool,
@@ -39,6 +40,7 @@ impl<'w> Run<'w> {
             snapshot,
             commands: Vec::new(),
             postings: Vec::new(),
+            walked: Vec::new(),
             hops: 0,
             order: OnceCell::new(),
         }
@@ -78,7 +80,7 @@ impl<'w> Run<'w> {
         }
         self.report();
         invariants::check(self.workflow, &self.snapshot, &self.postings).map_err(Rejection::Broken)?;
-        Ok(Decision { snapshot: self.snapshot, commands: self.commands, postings: self.postings })
+        Ok(Decision { snapshot: self.snapshot, commands: self.commands, postings: self.postings, walked: self.walked })
     }
 
     fn status(&self) -> Status {
