@@ -7,6 +7,7 @@ mod data;
 mod expr;
 mod problem;
 mod schema;
+pub(crate) mod suggest;
 mod workflow;
 
 pub use connector::{
@@ -15,7 +16,7 @@ pub use connector::{
     Webhooks,
 };
 pub use data::read_data;
-pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart};
+pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use problem::Problem;
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{
