@@ -6,6 +6,7 @@ mod connector;
 mod expr;
 mod problem;
 mod schema;
+pub(crate) mod suggest;
 mod workflow;
 
 pub use connector::{
@@ -13,7 +14,7 @@ pub use connector::{
     MoneyKind, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef, Verify, WebhookEvent,
     Webhooks,
 };
-pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart};
+pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use problem::Problem;
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{
