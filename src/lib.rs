@@ -9,5 +9,6 @@ pub mod executor;
 pub mod journal;
 pub mod ledger;
 pub mod machine;
+pub mod sim;
 pub mod store;
 pub mod types;

@@ -2,14 +2,31 @@
 //!
 //! **Invariant.** Nothing behind this border sees a provider's error; the default of every classification is `Unknown`.
 
+mod breaker;
+mod classify;
+mod config;
+mod http;
+mod json;
+mod limits;
+mod reason;
 mod registry;
+mod scripted;
+mod webhook;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use registry::{ConnectorError, Connectors, Factory};
-
+pub use self::breaker::BreakerState;
+pub use self::config::{Clock, ConnectorConfig, ConnectorSetupError};
+pub use self::http::HttpConnector;
+pub use self::json::JsonError;
+pub use self::limits::GateStatus;
+pub use self::registry::Connectors;
+pub use self::scripted::{Answer, Effect, Recorded, Script, ScriptError, ScriptedConnector};
+pub use self::webhook::{
+    Notification, TranslateError, Verified, WebhookError, parse_notification, sign_standard_webhook, translate, verify,
+};
 use crate::machine::Outcome;
 use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value, Version};
 

@@ -4,8 +4,10 @@
 
 mod run;
 mod scenario;
+mod stage;
 mod world;
 
 pub use run::{Report, run, run_crashes};
 pub use scenario::{Common, EventStep, Expect, Person, ResolveStep, Scenario, Step};
+pub use stage::Stage;
 pub use world::{Crash, World, WorldError};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::scenario::{Expect, Scenario, Step};
+use super::stage::Stage;
 use super::world::{Crash, World, WorldError};
-use crate::connector::ScriptedConnector;
 use crate::definition::Workflow;
 use crate::journal::Entry;
 use crate::machine::{Event, Snapshot, Walked};
@@ -31,7 +31,7 @@ pub fn run(scenario: &Scenario, workflow: &Arc<Workflow>) -> Report {
         Ok(provider) => Arc::new(provider),
         Err(error) => return Report::failed(error),
     };
-    let mut world = World::new(Arc::clone(workflow), Arc::<ScriptedConnector>::clone(&provider), None);
+    let mut world = World::new(Arc::clone(workflow), Arc::<Stage>::clone(&provider), None);
     let mut failures = Vec::new();
     if let Err(errors) = workflow.input.validate(&scenario.input) {
         failures.extend(errors.iter().map(|error| format!("input{}: {}", error.pointer, error.message)));
@@ -68,16 +68,9 @@ pub fn run_crashes(scenario: &Scenario, workflow: &Arc<Workflow>, expected: &Rep
     (runs, failures)
 }
 
-fn run_crash(
-    scenario: &Scenario,
-    workflow: &Arc<Workflow>,
-    crash: Crash,
-    ending: &StateName,
-) -> Result<(), String> {
+fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, ending: &StateName) -> Result<(), String> {
     let provider = Arc::new(provider(scenario)?);
-    // After the crash the provider tells the truth about what it did, whatever the script says next.
-    provider.be_truthful();
-    let shared = Arc::<ScriptedConnector>::clone(&provider);
+    let shared = Arc::<Stage>::clone(&provider);
     let mut world = World::new(Arc::clone(workflow), shared, Some(crash));
     world.submit(scenario.input.clone()).map_err(|error| error.to_string())?;
     let mut failures = Vec::new();
@@ -92,28 +85,18 @@ fn run_crash(
     if let Some((key, times)) = provider.doubled() {
         return Err(format!("{key} took effect {times} times"));
     }
-    if order.state != *ending && order.incident.is_none() {
-        return Err(format!("ended in {} instead of {ending}", order.state));
+    if order.state != *ending {
+        let incident = order.incident.map_or_else(String::new, |incident| format!(" ({})", incident.reason));
+        return Err(format!("ended in {} instead of {ending}{incident}", order.state));
     }
     Ok(())
 }
 
-fn provider(scenario: &Scenario) -> Result<ScriptedConnector, String> {
-    let provider = ScriptedConnector::new();
-    for (operation, answers) in &scenario.answers {
-        provider.script(operation, answers).map_err(|error| format!("answers: {operation}: {error}"))?;
-    }
-    Ok(provider)
+fn provider(scenario: &Scenario) -> Result<Stage, String> {
+    Stage::new(&scenario.answers)
 }
 
-fn take(
-    world: &mut World,
-    provider: &ScriptedConnector,
-    number: usize,
-    step: &Step,
-    strict: bool,
-    failures: &mut Vec<String>,
-) {
+fn take(world: &mut World, provider: &Stage, number: usize, step: &Step, strict: bool, failures: &mut Vec<String>) {
     let id = || EventId::new(format!("step-{number}"));
     let by = |by: &str| if by.is_empty() { "operator".to_owned() } else { by.to_owned() };
     let (result, refused) = match step {
@@ -154,7 +137,7 @@ fn take(
     }
 }
 
-fn expectations(world: &World, provider: &ScriptedConnector, expect: &Expect) -> Vec<String> {
+fn expectations(world: &World, provider: &Stage, expect: &Expect) -> Vec<String> {
     let order = match world.order() {
         Ok(order) => order,
         Err(error) => return vec![error.to_string()],

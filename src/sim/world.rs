@@ -72,8 +72,7 @@ impl World {
     }
 
     pub fn submit(&mut self, input: Value) -> Result<(), WorldError> {
-        let opened =
-            Opened { id: self.id, workflow: Arc::clone(&self.workflow), input, key: None, parent: None };
+        let opened = Opened { id: self.id, workflow: Arc::clone(&self.workflow), input, key: None, parent: None };
         let staged = self.core.open(opened, self.now)?;
         self.commit(staged)?;
         self.run()
