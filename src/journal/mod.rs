@@ -6,4 +6,4 @@ mod replay;
 
 pub use entry::{Entry, FORMAT_VERSION, Opening, Record};
 pub use line::{event_text, lines, outcome_text};
-pub use replay::{Divergence, replay};
+pub use replay::{Divergence, replay, replay_with};

@@ -24,6 +24,15 @@ pub enum Divergence {
 
 /// Folds all entries of one order. Nothing is sent: the machine only decides.
 pub fn replay(workflow: &Workflow, entries: &[Entry]) -> Result<Snapshot, Divergence> {
+    replay_with(workflow, entries, &mut |_| ())
+}
+
+/// The same, and shows the order after each entry.
+pub fn replay_with(
+    workflow: &Workflow,
+    entries: &[Entry],
+    see: &mut dyn FnMut(&Snapshot),
+) -> Result<Snapshot, Divergence> {
     let mut order: Option<Snapshot> = None;
     for entry in entries {
         let expected = order.as_ref().map_or(Seq(1), |snapshot| snapshot.seq.next());
@@ -39,6 +48,7 @@ pub fn replay(workflow: &Workflow, entries: &[Entry]) -> Result<Snapshot, Diverg
         };
         let decision = decided.map_err(|refused| Divergence::Refused { seq: entry.seq, why: refused.to_string() })?;
         compare(entry, &decision)?;
+        see(&decision.snapshot);
         order = Some(decision.snapshot);
     }
     order.ok_or(Divergence::Empty)

@@ -5,6 +5,7 @@
 mod run;
 mod scenario;
 mod stage;
+pub mod suite;
 mod world;
 
 pub use run::{Report, run, run_crashes};
