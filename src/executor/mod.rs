@@ -26,7 +26,7 @@ pub use clock::{Clock, SystemClock, instant, pause, random_id};
 pub use core::{Core, Dispatch, Opened, Staged};
 pub use desk::Counter;
 pub use recovery::{Refold, StartError};
-pub use shard::{Applied, ApplyError, How, event_id};
+pub use shard::{Applied, ApplyError, How};
 pub use submit::{Submission, SubmitError, Submitted};
 
 use crate::connector::Connectors;

@@ -195,7 +195,7 @@ impl Shard {
     }
 
     fn apply(&mut self, order: OrderId, event: Event, reply: Option<Reply>, round: &mut Round, now: Timestamp) {
-        let event_id = event_id(&event).cloned();
+        let event_id = event.id().cloned();
         let reserved = reservation(&event);
         match self.core.apply(order, event, now) {
             Ok(staged) => round.add(order, staged, reply, event_id),
@@ -330,7 +330,7 @@ impl Shard {
     }
 
     async fn is_duplicate(&self, order: OrderId, event: &Event, round: &Round) -> Result<bool, StoreError> {
-        let Some(id) = event_id(event) else { return Ok(false) };
+        let Some(id) = event.id() else { return Ok(false) };
         if round.events.contains(&(order, id.clone())) {
             return Ok(true);
         }
@@ -360,21 +360,6 @@ impl Round {
 pub(super) fn is_at_rest(snapshot: &Snapshot) -> bool {
     use crate::machine::Status;
     matches!(snapshot.status, Status::Succeeded | Status::Failed | Status::Incident)
-}
-
-/// The sender's id of an event, which is applied once.
-pub fn event_id(event: &Event) -> Option<&EventId> {
-    match event {
-        Event::Received { id, .. }
-        | Event::CancelRequested { id, .. }
-        | Event::RetryRequested { id, .. }
-        | Event::Resolved { id, .. } => Some(id),
-        Event::Started { .. }
-        | Event::Settled { .. }
-        | Event::Inquired { .. }
-        | Event::TimerFired { .. }
-        | Event::Parked { .. } => None,
-    }
 }
 
 /// Counters that an outcome has reserved: given back when nobody wants the outcome any more.

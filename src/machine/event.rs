@@ -61,6 +61,23 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The sender's id, under which the same event is recognised again.
+    pub fn id(&self) -> Option<&EventId> {
+        match self {
+            Self::Received { id, .. }
+            | Self::CancelRequested { id, .. }
+            | Self::RetryRequested { id, .. }
+            | Self::Resolved { id, .. } => Some(id),
+            Self::Started { .. }
+            | Self::Settled { .. }
+            | Self::Inquired { .. }
+            | Self::TimerFired { .. }
+            | Self::Parked { .. } => None,
+        }
+    }
+}
+
 /// The order whose call this order is the work of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {

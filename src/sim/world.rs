@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 
 use crate::connector::{Connector, Invocation};
 use crate::definition::Workflow;
-use crate::executor::{Core, Dispatch, Opened, Staged, event_id};
+use crate::executor::{Core, Dispatch, Opened, Staged};
 use crate::journal::{self, Entry};
 use crate::machine::{Event, Outcome, Rejection, Snapshot, Walked};
 use crate::store::Stored;
@@ -80,7 +80,7 @@ impl World {
 
     /// Applies an event; false when its id was applied before.
     pub fn event(&mut self, event: Event) -> Result<bool, WorldError> {
-        if event_id(&event).is_some_and(|id| self.seen.contains(id)) {
+        if event.id().is_some_and(|id| self.seen.contains(id)) {
             return Ok(false);
         }
         self.apply(event)?;
@@ -148,7 +148,7 @@ impl World {
             let stored = Stored { snapshot: Arc::new(self.order()?), tip: Position(0) };
             self.core.load(stored, Arc::clone(&self.workflow));
         }
-        if let Some(id) = event_id(&event) {
+        if let Some(id) = event.id() {
             self.seen.insert(id.clone());
         }
         let staged = match self.core.apply(self.id, event, self.now) {

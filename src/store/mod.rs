@@ -1,8 +1,12 @@
 //! One atomic durable commit, and the reads that the executor and the API need.
 
+mod memory;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
+pub use memory::MemoryStore;
 
 use crate::definition::Sources;
 use crate::journal::Entry;
@@ -110,4 +114,14 @@ pub trait Fold: Send + Sync {
 
     /// The order after one more entry. The error says how the machine disagrees with the journal.
     fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String>;
+}
+
+impl OrderQuery {
+    /// Whether an order is among those that are asked for.
+    pub fn fits(&self, order: &Snapshot) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == order.workflow)
+            && self.state.as_ref().is_none_or(|state| *state == order.state)
+            && self.status.is_none_or(|status| status == order.status)
+            && self.after.is_none_or(|after| order.id < after)
+    }
 }
