@@ -51,6 +51,20 @@ impl From<StoreError> for SubmitError {
 }
 
 impl Executor {
+    /// Opens an order and waits until it has ended or needs a person, at most `timeout`; then as it stands.
+    pub async fn submit_and_wait(
+        &self,
+        submission: Submission,
+        timeout: std::time::Duration,
+    ) -> Result<Arc<Snapshot>, SubmitError> {
+        let submitted = self.submit(submission).await?;
+        let id = submitted.snapshot.id;
+        if let Some(ended) = self.wait(id, timeout).await {
+            return Ok(ended);
+        }
+        Ok(self.order(id).await?.unwrap_or(submitted.snapshot))
+    }
+
     /// Opens an order. On return it is on disk, or it is certain that it was not opened.
     pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
         let workflow = self.shared.catalog.current(&submission.workflow).ok_or_else(|| {
