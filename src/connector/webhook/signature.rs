@@ -98,10 +98,10 @@ pub fn sign_standard_webhook(
 }
 
 /// A key of a `whsec_` secret. Prints nothing of it.
-pub struct SigningKey(hmac::Key);
+pub(in crate::connector) struct SigningKey(hmac::Key);
 
 impl SigningKey {
-    pub fn new(secret: &Secret) -> Result<Self, WebhookError> {
+    pub(in crate::connector) fn new(secret: &Secret) -> Result<Self, WebhookError> {
         let text = secret.reveal();
         let bytes = STANDARD
             .decode(text.strip_prefix(PREFIX).unwrap_or(text))
