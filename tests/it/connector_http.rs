@@ -76,7 +76,8 @@ async fn retry_after_is_carried_and_capped_even_beside_a_page_of_html() {
 async fn what_is_not_understood_is_unknown() {
     let html = [("content-type", "text/html")];
     let deep = format!(r#"{{"status": "approved", "x": {}1{}}}"#, "[".repeat(100), "]".repeat(100));
-    let cases: Vec<(&str, &[(&str, &str)], &str, &str)> = vec![
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+    let cases: Vec<Case<'_>> = vec![
         ("500 Oops", &[], "{}", "no rule fits"),
         ("201 Created", &[], r#"{"status": "approve"#, "not JSON"),
         ("201 Created", &[], "", "`ok` could not be evaluated"),
@@ -220,7 +221,7 @@ async fn a_signed_request_verifies() {
     let mut http = http(&format!("http://{}", server.address));
     http.auth = Auth::StandardWebhooks(SecretRef("hook".into()));
     let mut config = config();
-    config.secrets.insert("hook".into(), Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLw"));
+    config.secrets.insert("hook".into(), Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
     let connector = HttpConnector::new(Arc::new(definition(http, authorize())), &config).unwrap();
     connector.invoke(&call()).await;
     let request = server.requests().remove(0);

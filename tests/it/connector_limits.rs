@@ -11,7 +11,9 @@ use tokio::time::sleep;
 
 use crate::connector_support::*;
 
-const ms: fn(u64) -> Duration = Duration::from_millis;
+fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
 
 #[tokio::test]
 async fn the_breaker_opens_refuses_without_sending_and_lets_one_request_try() {

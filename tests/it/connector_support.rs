@@ -17,14 +17,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
-pub const SECRET: &str = "sk_live_canary_5e1f";
-pub const NOW_MS: i64 = 1_614_265_330_000;
+pub(crate) const SECRET: &str = "sk_live_canary_5e1f";
+pub(crate) const NOW_MS: i64 = 1_614_265_330_000;
 const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order"];
 const REPLY_ROOTS: &[&str] = &["with", "key", "attempt", "order", "response"];
 
 /// What the server does with one connection or, where it says so, with one request.
 #[derive(Clone, Debug)]
-pub enum Play {
+pub(crate) enum Play {
     /// Reads the request, writes these bytes, closes.
     Reply(Vec<u8>),
     /// The same, but goes on with the next request on the connection.
@@ -46,14 +46,14 @@ pub enum Play {
 }
 
 #[derive(Clone)]
-pub struct Server {
-    pub address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     requests: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
     /// The n-th request is played as the n-th of `plays`; the last one goes on for ever.
-    pub async fn start(plays: Vec<Play>) -> Self {
+    pub(crate) async fn start(plays: Vec<Play>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let server = Self { address: listener.local_addr().unwrap(), requests: Arc::default() };
         let (requests, turn) = (Arc::clone(&server.requests), Arc::new(Mutex::new(0_usize)));
@@ -66,11 +66,11 @@ impl Server {
         server
     }
 
-    pub async fn replying(status: &str, body: &str) -> Self {
+    pub(crate) async fn replying(status: &str, body: &str) -> Self {
         Self::start(vec![Play::Reply(reply(status, &[], body))]).await
     }
 
-    pub fn requests(&self) -> Vec<String> {
+    pub(crate) fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
 }
@@ -153,11 +153,11 @@ async fn read_request(stream: &mut TcpStream) -> Option<String> {
 }
 
 /// An answer as bytes, JSON unless `headers` say otherwise.
-pub fn reply(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+pub(crate) fn reply(status: &str, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
     raw_reply(status, headers, body.as_bytes())
 }
 
-pub fn raw_reply(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+pub(crate) fn raw_reply(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n", body.len());
     if !headers.iter().any(|(name, _)| *name == "content-type") {
         head.push_str("content-type: application/json; charset=utf-8\r\n");
@@ -169,28 +169,28 @@ pub fn raw_reply(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8>
     [head.as_bytes(), body].concat()
 }
 
-pub fn env_text(text: &str) -> EnvText {
+pub(crate) fn env_text(text: &str) -> EnvText {
     EnvText(vec![EnvPart::Text(text.to_owned())])
 }
 
-pub fn expr(text: &str) -> Expr {
+pub(crate) fn expr(text: &str) -> Expr {
     Expr::compile(text, REPLY_ROOTS).unwrap()
 }
 
-pub fn template(value: Value) -> Template {
+pub(crate) fn template(value: Value) -> Template {
     Template::compile(&value, REQUEST_ROOTS).unwrap()
 }
 
-pub fn rules(rules: &[(OutcomeKind, &str)]) -> Vec<OutcomeRule> {
+pub(crate) fn rules(rules: &[(OutcomeKind, &str)]) -> Vec<OutcomeRule> {
     rules.iter().map(|(outcome, when)| OutcomeRule { outcome: *outcome, when: expr(when) }).collect()
 }
 
-pub fn request(method: Method, path: &str, body: Option<Value>) -> Request {
+pub(crate) fn request(method: Method, path: &str, body: Option<Value>) -> Request {
     Request { method, path: template(path.into()), query: Vec::new(), headers: Vec::new(), body: body.map(template) }
 }
 
 /// `authorize` as a gateway would offer it.
-pub fn authorize() -> Operation {
+pub(crate) fn authorize() -> Operation {
     let same = |field: &str| Integrity {
         field: field.to_owned(),
         expected: expr(&format!("with.{field}")),
@@ -236,7 +236,7 @@ pub fn authorize() -> Operation {
     }
 }
 
-pub fn http(base_url: &str) -> Http {
+pub(crate) fn http(base_url: &str) -> Http {
     Http {
         base_url: env_text(base_url),
         auth: Auth::Bearer(SecretRef("gateway_key".to_owned())),
@@ -250,7 +250,7 @@ pub fn http(base_url: &str) -> Http {
     }
 }
 
-pub fn definition(http: Http, operation: Operation) -> Connector {
+pub(crate) fn definition(http: Http, operation: Operation) -> Connector {
     Connector {
         name: "gateway".into(),
         version: "v1".into(),
@@ -261,22 +261,22 @@ pub fn definition(http: Http, operation: Operation) -> Connector {
     }
 }
 
-pub fn config() -> ConnectorConfig {
+pub(crate) fn config() -> ConnectorConfig {
     let mut config = ConnectorConfig::new(Arc::new(|| Timestamp::from_unix_ms(NOW_MS)));
     config.secrets.insert("gateway_key".to_owned(), Secret::new(SECRET));
     config
 }
 
-pub fn connect(http: Http, operation: Operation) -> HttpConnector {
+pub(crate) fn connect(http: Http, operation: Operation) -> HttpConnector {
     HttpConnector::new(Arc::new(definition(http, operation)), &config()).unwrap()
 }
 
 /// A connector to `server` with the usual operation.
-pub fn gateway(server: &Server) -> HttpConnector {
+pub(crate) fn gateway(server: &Server) -> HttpConnector {
     connect(http(&format!("http://{}", server.address)), authorize())
 }
 
-pub fn invocation(timeout: Duration) -> Invocation {
+pub(crate) fn invocation(timeout: Duration) -> Invocation {
     Invocation {
         order: OrderId::from_bytes([7; 16]),
         connector: "gateway".into(),
@@ -290,9 +290,9 @@ pub fn invocation(timeout: Duration) -> Invocation {
     }
 }
 
-pub fn call() -> Invocation {
+pub(crate) fn call() -> Invocation {
     invocation(Duration::from_secs(5))
 }
 
 /// The answer that `authorize` takes for a success.
-pub const APPROVED: &str = r#"{"id": "a1", "status": "approved", "amount": 600, "currency": "CNY"}"#;
+pub(crate) const APPROVED: &str = r#"{"id": "a1", "status": "approved", "amount": 600, "currency": "CNY"}"#;

@@ -91,7 +91,7 @@ async fn every_other_certificate_ends_the_call_before_anything_is_sent() {
     for ((address, served), why) in cases {
         let outcome = invoke(&format!("https://localhost:{}", address.port()), &ours).await;
         let Outcome::NotSent { reason, .. } = &outcome else { panic!("{why}: {outcome:?}") };
-        assert!(reason.contains(why), "{reason}");
+        assert!(reason.contains(why), "{why}: {reason}");
         assert_eq!(served.load(Ordering::SeqCst), 0);
     }
     // Without `ca` the system's authorities decide, and they do not know ours.

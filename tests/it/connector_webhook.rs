@@ -10,11 +10,11 @@ use paystate::types::{Secret, Timestamp};
 use serde_json::json;
 
 // The vector that the specification's reference libraries are tested with.
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLw";
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ID: &str = "msg_p5jXN8AQM9LWM0D4loKWxJek";
 const STAMP: i64 = 1_614_265_330;
 const BODY: &[u8] = br#"{"test": 2432232314}"#;
-const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmKtSyj8IDVnSsV/6YHxsQ7aiY=";
+const SIGNATURE: &str = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
 const NEW_SECRET: &str = "whsec_bmV3IHNlY3JldCBvZiAyNCBieXRlcy4u";
 
 fn at(seconds: i64) -> Timestamp {
