@@ -8,5 +8,6 @@ pub mod definition;
 pub mod journal;
 pub mod ledger;
 pub mod machine;
+pub mod sandbox;
 pub mod store;
 pub mod types;
