@@ -281,6 +281,7 @@ pub(crate) fn invocation(timeout: Duration) -> Invocation {
         order: OrderId::from_bytes([7; 16]),
         connector: "gateway".into(),
         operation: "authorize".into(),
+        version: "0123456789abcdef".into(),
         key: "0707-1-0".to_owned(),
         attempt: Attempt(1),
         with: Arc::new(json!({"amount": 600, "currency": "CNY"})),

@@ -5,4 +5,5 @@ mod connector_scripted;
 mod connector_support;
 mod connector_tls;
 mod connector_webhook;
+mod sandbox;
 mod tidy;
