@@ -1,3 +1,5 @@
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 mod connector_faults;
 mod connector_http;
 mod connector_limits;
