@@ -166,3 +166,16 @@ pub enum Command {
     },
     CloseIncident,
 }
+
+impl Event {
+    /// The sender's id, by which a repeat is recognised.
+    pub fn id(&self) -> Option<&EventId> {
+        match self {
+            Self::Received { id, .. }
+            | Self::CancelRequested { id, .. }
+            | Self::RetryRequested { id, .. }
+            | Self::Resolved { id, .. } => Some(id),
+            Self::Started { .. } | Self::Settled { .. } | Self::Inquired { .. } | Self::TimerFired { .. } => None,
+        }
+    }
+}
