@@ -8,4 +8,5 @@ mod connector_support;
 mod connector_tls;
 mod connector_webhook;
 mod sandbox;
+mod store;
 mod tidy;
