@@ -1,8 +1,12 @@
 //! One atomic durable commit, and the reads that the executor and the API need.
 
+mod memory;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
+
+pub use memory::MemoryStore;
 
 use crate::definition::Sources;
 use crate::journal::Entry;
@@ -101,4 +105,23 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits for what is under way, makes everything durable and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+/// Folds the journal when a store has to rebuild what it lost. The executor gives it one.
+pub trait Fold: Send + Sync {
+    /// A version of a workflow was defined.
+    fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String>;
+
+    /// The order after one more entry. The error says how the machine disagrees with the journal.
+    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String>;
+}
+
+impl OrderQuery {
+    /// Whether an order is among those that are asked for.
+    pub fn fits(&self, order: &Snapshot) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == order.workflow)
+            && self.state.as_ref().is_none_or(|state| *state == order.state)
+            && self.status.is_none_or(|status| status == order.status)
+            && self.after.is_none_or(|after| order.id < after)
+    }
 }

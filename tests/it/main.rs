@@ -1,2 +1,11 @@
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+mod connector_faults;
+mod connector_http;
+mod connector_limits;
+mod connector_scripted;
+mod connector_support;
+mod connector_tls;
+mod connector_webhook;
 mod sandbox;
 mod tidy;
