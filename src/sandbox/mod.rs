@@ -3,5 +3,7 @@
 //! **Invariant.** It stands for the world outside: it uses `types` and nothing else of Paystate, so that it can be the
 //! judge of what Paystate did with the money.
 
+pub mod clock;
 pub mod jwe;
+pub mod shop;
 pub mod tls;

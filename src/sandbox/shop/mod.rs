@@ -10,6 +10,7 @@ mod notices;
 mod orders;
 mod page;
 mod problem;
+mod progress;
 mod upstream;
 
 use std::net::TcpListener;
@@ -20,6 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use rustls::ServerConfig;
 
+use crate::sandbox::clock::Clock;
 use crate::sandbox::tls::{TlsError, TlsServer, serve_tls};
 use crate::types::Secret;
 use notices::Verifier;
@@ -40,6 +42,8 @@ pub struct ShopOptions {
     /// What the gateway, the bank and Paystate are trusted by.
     pub ca_pem: String,
     pub secrets: ShopSecrets,
+    /// The sandbox's time, which tests move.
+    pub clock: Arc<Clock>,
 }
 
 pub struct ShopSecrets {
@@ -73,17 +77,19 @@ struct State {
     verifier: Verifier,
     merchant_key: Option<Secret>,
     gateway_url: String,
+    clock: Arc<Clock>,
 }
 
 impl Shop {
     pub async fn start(options: ShopOptions) -> Result<Self, ShopError> {
-        let ShopOptions { listener, tls, paystate_url, gateway_url, bank_url, ca_pem, secrets } = options;
+        let ShopOptions { listener, tls, paystate_url, gateway_url, bank_url, ca_pem, secrets, clock } = options;
         let state = Arc::new(State {
             orders: Orders::default(),
             upstream: Upstream::new(paystate_url, gateway_url.clone(), bank_url, &ca_pem, secrets.paystate_token)?,
             verifier: Verifier::new(&secrets.notifications).ok_or(ShopError::Secret)?,
             merchant_key: secrets.merchant_key,
             gateway_url,
+            clock,
         });
         let server = serve_tls(listener, tls, router(state)).await?;
         Ok(Self { url: server.url(), server })

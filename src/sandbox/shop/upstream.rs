@@ -63,10 +63,13 @@ impl Upstream {
 
     pub(super) async fn gateway(&self, method: Method, path: &[&str], body: Option<&Value>) -> Result<Answer, Problem> {
         let request = self.client.request(method, url(&self.gateway_url, path)?);
-        answer("the gateway", match body {
-            Some(body) => request.json(body),
-            None => request,
-        })
+        answer(
+            "the gateway",
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            },
+        )
         .await
     }
 
