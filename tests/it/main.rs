@@ -1,1 +1,4 @@
+#[path = "../browser/mod.rs"]
+mod browser;
+mod shop;
 mod tidy;

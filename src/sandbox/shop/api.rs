@@ -31,7 +31,7 @@ pub(super) async fn catalogue() -> Json<Value> {
 
 /// The gateway's public key: a browser seals payment details with it.
 pub(super) async fn payment_key(Shared(shop): Shop) -> Reply {
-    match shop.upstream.gateway(Method::GET, &["v1", "keys", "payment"], None).await? {
+    match shop.upstream.gateway(Method::GET, &["keys", "payment.jwk"], None).await? {
         (200, key) => Ok(Json(key)),
         (status, _) => Err(Problem::Silent { service: "the gateway", detail: format!("status {status}") }),
     }
@@ -190,6 +190,24 @@ async fn balance(shop: &State, account: &str) -> Result<Value, Problem> {
             Ok(json!({ "account": account, "available": amount("available"), "held": amount("held") }))
         }
         (status, _) => Err(Problem::Silent { service: "the bank", detail: format!("status {status}") }),
+    }
+}
+
+/// Coins from the customer's bank, and cheques that the customer's device signs. In the world outside both come from a
+/// program of the customer's own; here the shop's server hands them through, because a browser connects to no second
+/// server whose certificate it does not know.
+pub(super) async fn device(Shared(shop): Shop, Path(what): Path<String>, Json(asked): Json<Value>) -> Reply {
+    let path: &[&str] = match what.as_str() {
+        "coins" => &["customer", "ecash", "withdrawals"],
+        "cheques" => &["customer", "echeques"],
+        _ => return Err(Problem::NoOrder),
+    };
+    match shop.upstream.gateway(Method::POST, path, Some(&asked)).await? {
+        (200..=299, body) => Ok(Json(body)),
+        (status @ 400..=499, body) => {
+            Err(Problem::Refused { status, detail: body["code"].as_str().unwrap_or("not possible").to_owned() })
+        }
+        (status, _) => Err(Problem::Silent { service: "the gateway", detail: format!("status {status}") }),
     }
 }
 

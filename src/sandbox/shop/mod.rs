@@ -111,6 +111,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/api/orders/{id}/cancel", post(api::cancel))
         .route("/api/orders/{id}/notices", get(api::notices))
         .route("/api/balances", get(api::balances))
+        .route("/api/device/{what}", post(api::device))
         .route("/events/{order}", post(api::event))
         .route("/merchant/confirm", post(merchant::confirm))
         .route("/notifications/merchant", post(notices::merchant))

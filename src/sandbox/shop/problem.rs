@@ -21,8 +21,6 @@ pub(super) enum Problem {
     /// It is not known what the other side did. The same request may be sent again.
     #[error("{service} does not answer: {detail}")]
     Silent { service: &'static str, detail: String },
-    #[error("the shop has more open checkouts than it can hold")]
-    Full,
 }
 
 impl Problem {
@@ -36,7 +34,6 @@ impl Problem {
                 (StatusCode::from_u16(*status).unwrap_or(StatusCode::UNPROCESSABLE_ENTITY), "refused")
             }
             Self::Silent { .. } => (StatusCode::BAD_GATEWAY, "silent"),
-            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, "full"),
         }
     }
 }

@@ -5,8 +5,8 @@ use serde_json::{Map, Value, json};
 /// The words of every method, in order. A state of a method's own lies between two of them.
 const SPINE: [&str; 6] = ["submitted", "verified", "forwarded", "authorized", "settled", "notified"];
 
-/// Members of an order's data that a customer must see to act.
-const SHOWN: [&str; 6] = ["qr", "qr_text", "phone", "call", "code", "decline_code"];
+/// Members of an order's data that a customer may see: why it was not paid.
+const SHOWN: [&str; 3] = ["code", "decline_code", "reason"];
 
 /// Picks from Paystate's order what the page shows. The order's other data stay on the server.
 pub(super) fn told(order: &Value, gateway_url: &str) -> Value {

@@ -34,5 +34,7 @@ export const api = {
   order: (id) => call('GET', `/api/orders/${one(id)}`),
   cancel: (id) => call('POST', `/api/orders/${one(id)}/cancel`),
   balances: (account) => call('GET', `/api/balances?customer=${one(account)}`),
+  coins: (account, currency, values) => call('POST', '/api/device/coins', { account, currency, values }),
+  cheque: (cheque) => call('POST', '/api/device/cheques', cheque),
   say: (id, event, payload = {}) => call('POST', `/events/${one(id)}`, { event, payload }),
 };

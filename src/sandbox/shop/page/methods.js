@@ -1,5 +1,6 @@
 // The ten ways to pay: what each asks for, and test details for every way that it can end.
 
+import { api } from './api.js';
 import { $, h, icon } from './dom.js';
 
 const CARD = (number) => ({ number, expiry: '12/34', cvc: '123', holder: 'LIN WEI' });
@@ -18,6 +19,18 @@ const card = (id, title, about, picture, cases) => ({
 
 const ACCOUNT = { name: 'account', label: 'Account', autocomplete: 'off', wide: true };
 const PASSWORD = { name: 'password', label: 'Payment password', autocomplete: 'off', type: 'password' };
+
+/** The fewest coins for an amount. */
+function inCoins(amount) {
+  const coins = [];
+  for (const value of [100_000, 50_000, 20_000, 10_000, 5_000, 2_000, 1_000, 500, 200, 100, 50, 20, 10, 5, 2, 1]) {
+    while (amount >= value && coins.length < 63) {
+      coins.push(value);
+      amount -= value;
+    }
+  }
+  return amount > 0 ? [...coins, amount] : coins;
+}
 
 export const METHODS = [
   card('bank_card', 'Bank card', 'Debit, paid at once', 'card', [
@@ -63,7 +76,10 @@ export const METHODS = [
     id: 'e_cash', title: 'E-cash', about: 'Signed digital coins', picture: 'coins',
     fields: [ACCOUNT],
     cases: [['Fresh coins', { account: 'customer-1' }]],
-    seal: ({ account }) => ({ type: 'ecash', account }),
+    seal: async ({ account }, order) => {
+      const { coins } = await api.coins(account, order.currency, inCoins(order.amount));
+      return { type: 'ecash', coins };
+    },
     account: ({ account }) => account,
   },
   {
@@ -73,7 +89,11 @@ export const METHODS = [
       ['Clears', { account: 'customer-1' }],
       ['Returned unpaid', { account: 'customer-poor' }],
     ],
-    seal: ({ account }) => ({ type: 'echeque', account }),
+    seal: async ({ account }, { merchant_order, amount, currency }) => {
+      const date = new Date().toISOString().slice(0, 10);
+      const cheque = { serial: merchant_order, drawer: account, payee: 'merchant-1', amount, currency, date };
+      return { type: 'echeque', cheque: await api.cheque(cheque) };
+    },
     account: ({ account }) => account,
   },
   {

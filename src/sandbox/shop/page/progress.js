@@ -59,17 +59,15 @@ function draw(told, reached, balances, memory, restart) {
   const { order, payment, notices } = told;
   const amount = money(order.amount, order.currency);
   const focused = document.activeElement?.id;
-  $('progress').replaceChildren(
+  $('progress').replaceChildren(...[
     h('section', { class: `card hero ${payment?.status ?? ''}` }, headline(payment, amount, order), steps(payment, reached),
       h('p', { id: 'trouble', class: 'problem', role: 'status', hidden: true }, 'The shop cannot be reached. Trying again.')),
     payment?.action ? action(payment) : null,
-    payment?.data?.qr || payment?.data?.qr_text ? h('section', { class: 'card' }, h('h2', {}, 'Scan to pay'), h('code', {}, payment.data.qr_text ?? payment.data.qr)) : null,
     notices.length ? letters(notices) : null,
     balances ? accounts(balances, memory) : null,
     receipt(order, memory),
-    buttons(order, payment, restart));
-  // Without its children `replaceChildren` would print "null".
-  for (const node of [...$('progress').childNodes]) if (node.nodeType === Node.TEXT_NODE) node.remove();
+    buttons(order, payment, restart),
+  ].filter(Boolean));
   if (focused) $(focused)?.focus();
 }
 
@@ -95,19 +93,30 @@ function steps(payment, reached) {
   const failed = payment?.status === 'failed';
   const all = payment?.status === 'succeeded';
   return h('ol', { class: 'steps', 'aria-label': 'Progress' }, STEPS.map(([name, title, note], index) => {
-    const state = all || index < reached || (index === reached && !failed && index > 0 && index === STEPS.length - 1) ? 'done'
-      : index === reached ? (failed ? 'failed' : 'now') : 'ahead';
+    const here = failed ? 'failed' : 'now';
+    const state = all || index < reached ? 'done' : index === reached ? here : 'ahead';
     const mark = state === 'done' ? icon('check') : state === 'failed' ? icon('cross') : String(index + 1);
     return h('li', { class: state, 'data-step': name, 'aria-current': state === 'now' ? 'step' : false },
       h('span', { class: 'mark' }, mark), h('span', { class: 'step' }, h('strong', {}, title), h('small', { class: 'muted' }, note)));
   }));
 }
 
+/** What the customer is asked to do, by payment method. */
+const ACTIONS = {
+  unionpay: ['Pay on UnionPay’s page', 'Continue to UnionPay'],
+  online_banking: ['Go to your online banking', 'Continue to your bank'],
+  third_party_topup: ['Move the money at your bank', 'Continue to your bank'],
+  e_wallet: ['Confirm with your payment password', 'Open your wallet'],
+  third_party_mobile: ['Scan the code with your phone', 'Open the code'],
+  third_party_phone: ['Your telephone is ringing', 'Answer the call'],
+};
+
 function action(payment) {
+  const [title, button] = ACTIONS[payment.workflow] ?? ['Your bank asks: is this you?', 'Continue to your bank'];
   return h('section', { class: 'card call' },
-    h('div', {}, h('h2', {}, 'One more thing: please confirm'),
-      h('p', { class: 'muted' }, 'The page of your bank opens in a new tab. This page goes on by itself when you have answered there.')),
-    h('a', { id: 'challenge', class: 'primary', href: payment.action, target: '_blank', rel: 'noopener noreferrer' }, 'Continue to your bank'));
+    h('div', {}, h('h2', {}, title),
+      h('p', { class: 'muted' }, 'It opens in a new tab. This page goes on by itself when you have answered there.')),
+    h('a', { id: 'challenge', class: 'primary', href: payment.action, target: '_blank', rel: 'noopener noreferrer' }, button));
 }
 
 function letters(notices) {
