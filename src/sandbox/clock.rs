@@ -39,27 +39,27 @@ impl Clock {
     }
 }
 
-pub fn clearing_day(at: Timestamp) -> ClearingDay {
+pub(super) fn clearing_day(at: Timestamp) -> ClearingDay {
     ClearingDay((at.unix_ms() + CUT_OFF_MS).div_euclid(DAY_MS))
 }
 
 /// Waits in real time: for faults that are slow on purpose.
-pub async fn pause(duration: Duration) {
+pub(super) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
 /// A new id such as `op_5v1q…`.
-pub fn fresh_id(prefix: &str) -> String {
+pub(super) fn fresh_id(prefix: &str) -> String {
     format!("{prefix}_{}", URL_SAFE_NO_PAD.encode(rand::random::<[u8; 12]>()))
 }
 
 /// A new bearer secret.
-pub fn fresh_secret() -> String {
+pub(super) fn fresh_secret() -> String {
     URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>())
 }
 
 /// A new secret in the form of the Standard Webhooks specification.
-pub fn fresh_webhook_secret() -> String {
+pub(super) fn fresh_webhook_secret() -> String {
     format!("whsec_{}", STANDARD.encode(rand::random::<[u8; 24]>()))
 }
 

@@ -1,4 +1,5 @@
 #[path = "../browser/mod.rs"]
 mod browser;
+mod sandbox;
 mod shop;
 mod tidy;

@@ -78,8 +78,7 @@ pub(crate) fn opening_accounts() -> BTreeMap<String, Account> {
     accounts.push(account("customer-2", AccountKind::Customer));
     accounts.push(Account { activated: true, ..account("customer-poor", AccountKind::Customer) });
     for name in ["wallet", "thirdparty"] {
-        for (number, class, factors) in
-            [(1, "I", "single_factor"), (2, "II", "two_factor"), (3, "III", "certificate")]
+        for (number, class, factors) in [(1, "I", "single_factor"), (2, "II", "two_factor"), (3, "III", "certificate")]
         {
             accounts.push(Account {
                 class: Some(class.to_owned()),

@@ -303,7 +303,8 @@ impl Books {
         let held: i64 = holds.iter().filter_map(|reference| self.holds.get(reference)).map(|hold| hold.left).sum();
         let none = Vec::new();
         let effects = self.effects.get(order).unwrap_or(&none);
-        let sum = |kinds: &[&str]| -> i64 { effects.iter().filter(|e| kinds.contains(&e.kind)).map(|e| e.amount).sum() };
+        let sum =
+            |kinds: &[&str]| -> i64 { effects.iter().filter(|e| kinds.contains(&e.kind)).map(|e| e.amount).sum() };
         json!({
             "order": order,
             "currency": effects.first().map(|effect| effect.currency.clone()),

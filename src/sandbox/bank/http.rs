@@ -131,8 +131,7 @@ async fn change(State(bank): State<Arc<Bank>>, Path(id): Path<String>, Json(chan
 
 async fn accounts(State(bank): State<Arc<Bank>>) -> Json<Value> {
     let inside = bank.inside();
-    let shown: Vec<_> =
-        inside.books.accounts.values().filter(|account| account.kind != AccountKind::Bank).collect();
+    let shown: Vec<_> = inside.books.accounts.values().filter(|account| account.kind != AccountKind::Bank).collect();
     Json(json!(shown))
 }
 

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use accounts::{AccountKind, Behaviour, ECASH_FLOAT, INSTITUTION, MERCHANT, card};
+pub(crate) use accounts::{Behaviour, ECASH_FLOAT, INSTITUTION, MERCHANT};
 pub(crate) use books::{Instruction, Kind};
 pub(crate) use http::{CardFacts, Reply, router};
 
@@ -59,12 +59,6 @@ pub(crate) struct Change {
     class: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     factors: Option<String>,
-}
-
-impl Change {
-    pub(crate) fn activate() -> Self {
-        Self { activated: Some(true), ..Self::default() }
-    }
 }
 
 impl Bank {

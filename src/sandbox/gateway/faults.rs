@@ -25,6 +25,8 @@ pub(crate) enum OperationKind {
     Activation,
     /// A hold in a wallet.
     Hold,
+    /// The customer's payment password for a wallet's hold.
+    Confirmation,
     /// A wallet's hold is posted to the merchant.
     Post,
     /// E-cash is handed in.
@@ -45,7 +47,10 @@ pub(crate) enum OperationKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     Fine,
-    Decline { code: String, soft: bool },
+    Decline {
+        code: String,
+        soft: bool,
+    },
     StepUp,
     /// Done, and the connection ends without an answer.
     CommitNoAnswer,
@@ -118,7 +123,7 @@ impl OperationKind {
     }
 
     const fn moves_money(self) -> bool {
-        !matches!(self, Self::Forward | Self::Activation | Self::Call | Self::Close)
+        !matches!(self, Self::Forward | Self::Activation | Self::Call | Self::Close | Self::Confirmation)
     }
 
     /// Declined when the customer decides or the cheque is cleared, not when it is asked for.

@@ -46,10 +46,16 @@ impl Tables {
         let mut rows = HashMap::new();
         let lines = match dir {
             Some(dir) => Some(Lines::open(&dir.join("gateway.jsonl"), |row: Row| {
-                rows.insert(row.k, row.v);
+                if row.v.is_null() {
+                    rows.remove(&row.k);
+                } else {
+                    rows.insert(row.k, row.v);
+                }
             })?),
             None => None,
         };
+        // What was under way when the gateway was killed is forgotten: the bank's books say what became of it.
+        rows.retain(|key, row| !key.starts_with("operation/") || !row["status"].is_null());
         Ok(Self { inside: Mutex::new(Inside { rows, lines }) })
     }
 

@@ -13,6 +13,9 @@ use super::State;
 use super::problem::Problem;
 use crate::types::Secret;
 
+/// How the numbers of orders begin that were not made in this shop.
+const ELSEWHERE: [&str; 4] = ["demo", "test", "bench", "shopx"];
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Confirmation {
     /// Paystate's id.
@@ -36,8 +39,8 @@ pub(super) async fn confirm(
         Some(order) if order.request.is_none() => Some("not_submitted"),
         Some(_) => None,
         None if asked.amount <= 0 => Some("amount_mismatch"),
-        // Orders that did not begin in this shop, made by a demonstration, a test or a benchmark.
-        None if ["demo-", "test-"].iter().any(|prefix| asked.merchant_order.starts_with(prefix)) => None,
+        // Made by a demonstration, a test, a benchmark or `Sandbox::sample`.
+        None if ELSEWHERE.iter().any(|prefix| asked.merchant_order.starts_with(prefix)) => None,
         None => Some("unknown_order"),
     };
     Ok(Json(match reason {

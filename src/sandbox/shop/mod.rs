@@ -21,7 +21,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use rustls::ServerConfig;
 
-use crate::sandbox::clock::Clock;
+use crate::sandbox::Clock;
 use crate::sandbox::tls::{TlsError, TlsServer, serve_tls};
 use crate::types::Secret;
 use notices::Verifier;
@@ -35,8 +35,8 @@ const BODY_MAX: usize = 64 * 1024;
 pub struct ShopOptions {
     pub listener: TcpListener,
     pub tls: Arc<ServerConfig>,
-    /// Without a slash at the end, as the other addresses.
-    pub paystate_url: String,
+    /// Paystate's base address, if it is known already: `Shop::connect` says it later.
+    pub paystate_url: Option<String>,
     pub gateway_url: String,
     pub bank_url: String,
     /// What the gateway, the bank and Paystate are trusted by.
@@ -58,6 +58,7 @@ pub struct ShopSecrets {
 /// A running shop.
 pub struct Shop {
     pub url: String,
+    state: Arc<State>,
     server: TlsServer,
 }
 
@@ -83,16 +84,23 @@ struct State {
 impl Shop {
     pub async fn start(options: ShopOptions) -> Result<Self, ShopError> {
         let ShopOptions { listener, tls, paystate_url, gateway_url, bank_url, ca_pem, secrets, clock } = options;
+        let upstream = Upstream::new(gateway_url.clone(), bank_url, &ca_pem)?;
+        upstream.connect(paystate_url, secrets.paystate_token);
         let state = Arc::new(State {
             orders: Orders::default(),
-            upstream: Upstream::new(paystate_url, gateway_url.clone(), bank_url, &ca_pem, secrets.paystate_token)?,
+            upstream,
             verifier: Verifier::new(&secrets.notifications).ok_or(ShopError::Secret)?,
             merchant_key: secrets.merchant_key,
             gateway_url,
             clock,
         });
-        let server = serve_tls(listener, tls, router(state)).await?;
-        Ok(Self { url: server.url(), server })
+        let server = serve_tls(listener, tls, router(Arc::clone(&state))).await?;
+        Ok(Self { url: server.url(), state, server })
+    }
+
+    /// From now on orders are paid through the Paystate at this address, which may ask for a bearer token.
+    pub fn connect(&self, paystate_url: Option<String>, token: Option<Secret>) {
+        self.state.upstream.connect(paystate_url, token);
     }
 
     pub async fn shutdown(self) {

@@ -73,7 +73,8 @@ struct Inside {
 impl Orders {
     pub(super) fn open(&self, lines: Vec<Line>, amount: i64, customer: Customer, at: Timestamp) -> ShopOrder {
         let order = ShopOrder {
-            merchant_order: fresh_id("shop"),
+            // UnionPay takes letters and digits only.
+            merchant_order: fresh_id("lg").replace(['-', '_'], "x"),
             lines,
             amount,
             currency: super::catalogue::CURRENCY,

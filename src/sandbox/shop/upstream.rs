@@ -1,5 +1,6 @@
 //! The shop's lines to Paystate, the gateway and the bank: TLS, the sandbox's authority and nothing else is trusted.
 
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, Url};
@@ -14,23 +15,23 @@ const ANSWER_MAX: usize = 1 << 20;
 
 pub(super) struct Upstream {
     client: Client,
-    paystate_url: String,
+    paystate: RwLock<Paystate>,
     gateway_url: String,
     bank_url: String,
-    paystate_token: Option<Secret>,
+}
+
+/// Where Paystate is, and what it wants to be shown.
+#[derive(Default)]
+struct Paystate {
+    url: Option<String>,
+    token: Option<Secret>,
 }
 
 /// A status and a JSON body; `null` when there was none.
 pub(super) type Answer = (u16, Value);
 
 impl Upstream {
-    pub(super) fn new(
-        paystate_url: String,
-        gateway_url: String,
-        bank_url: String,
-        ca_pem: &str,
-        paystate_token: Option<Secret>,
-    ) -> Result<Self, reqwest::Error> {
+    pub(super) fn new(gateway_url: String, bank_url: String, ca_pem: &str) -> Result<Self, reqwest::Error> {
         let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes())?;
         let client = Client::builder()
             .tls_certs_only([ca])
@@ -38,7 +39,11 @@ impl Upstream {
             .redirect(reqwest::redirect::Policy::none())
             .timeout(TIMEOUT)
             .build()?;
-        Ok(Self { client, paystate_url, gateway_url, bank_url, paystate_token })
+        Ok(Self { client, paystate: RwLock::default(), gateway_url, bank_url })
+    }
+
+    pub(super) fn connect(&self, url: Option<String>, token: Option<Secret>) {
+        *self.paystate.write().unwrap_or_else(PoisonError::into_inner) = Paystate { url, token };
     }
 
     /// Submits an order. The same key and body give the same order, however often they are sent.
@@ -78,8 +83,10 @@ impl Upstream {
     }
 
     fn paystate(&self, method: Method, path: &[&str]) -> Result<RequestBuilder, Problem> {
-        let request = self.client.request(method, url(&self.paystate_url, path)?);
-        Ok(match &self.paystate_token {
+        let paystate = self.paystate.read().unwrap_or_else(PoisonError::into_inner);
+        let nowhere = || Problem::Silent { service: "Paystate", detail: "its address is not known yet".to_owned() };
+        let request = self.client.request(method, url(paystate.url.as_deref().ok_or_else(nowhere)?, path)?);
+        Ok(match &paystate.token {
             Some(token) => request.bearer_auth(token.reveal()),
             None => request,
         })

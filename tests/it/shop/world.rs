@@ -1,202 +1,216 @@
-//! The world around the shop, made up: a Paystate that moves by itself, a gateway with one page, a bank with two accounts.
+//! The sandbox, and a Paystate that is made up: it takes every method as far as the gateway's opening of the seal, and
+//! a credit card to the end.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::hmac;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::Html;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use paystate::sandbox::clock::Clock;
-use paystate::sandbox::jwe::PrivateKey;
-use paystate::sandbox::shop::{Shop, ShopOptions, ShopSecrets};
-use paystate::sandbox::tls::{Authority, TlsServer, bind_loopback, https_url, serve_tls};
-use paystate::types::Secret;
+use paystate::sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-pub(crate) const MERCHANT_KEY: &str = "merchant-key";
-pub(crate) const WEBHOOK_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const ORDER: &str = "019ab1c2-7d4e-7000-8000-0242ac120002";
-
 pub(crate) struct World {
-    pub(crate) shop: Shop,
-    pub(crate) gateway_url: String,
-    pub(crate) client: reqwest::Client,
-    around: Arc<Around>,
-    servers: Vec<TlsServer>,
+    pub(crate) sandbox: Arc<Sandbox>,
+    paystate: Arc<Paystate>,
 }
 
-struct Around {
-    key: PrivateKey,
-    shop_url: String,
-    gateway_url: String,
-    client: reqwest::Client,
+struct Paystate {
+    sandbox: Arc<Sandbox>,
     inside: Mutex<Inside>,
 }
 
 #[derive(Default)]
 struct Inside {
-    /// What Paystate was sent, in full, with its key.
+    /// What the shop sent, in full, with its key.
     submitted: Vec<(String, Value)>,
-    state: &'static str,
-    paid: bool,
+    /// Of each order: what `GET /v1/orders/{id}` answers.
+    orders: std::collections::HashMap<String, Value>,
 }
 
 impl World {
     pub(crate) async fn start() -> Result<Self, Failure> {
-        let authority = Authority::new(SystemTime::now())?;
-        let tls = authority.server_config("sandbox")?;
-        let ca = reqwest::Certificate::from_pem(authority.ca_pem().as_bytes())?;
-        let client = reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build()?;
-        let (shop_listener, around_listener) = (bind_loopback()?, bind_loopback()?);
-        let around_url = https_url(&around_listener)?;
-        let around = Arc::new(Around {
-            key: PrivateKey::generate()?,
-            shop_url: https_url(&shop_listener)?,
-            gateway_url: around_url.clone(),
-            client: client.clone(),
-            inside: Mutex::new(Inside { state: "none", ..Inside::default() }),
-        });
+        let sandbox = Arc::new(Sandbox::start(Options::default()).await?);
+        let paystate = Arc::new(Paystate { sandbox: Arc::clone(&sandbox), inside: Mutex::default() });
         let router = Router::new()
-            .route("/keys/payment.jwk", get(key))
-            .route("/challenge/{id}", get(challenge).post(decide))
-            .route("/accounts/{id}/balance", get(balance))
             .route("/v1/orders", post(submit))
             .route("/v1/orders/{id}", get(order))
-            .with_state(Arc::clone(&around));
-        let server = serve_tls(around_listener, Arc::clone(&tls), router).await?;
-        let shop = Shop::start(ShopOptions {
-            listener: shop_listener,
-            tls,
-            paystate_url: around_url.clone(),
-            gateway_url: around_url.clone(),
-            bank_url: around_url.clone(),
-            ca_pem: authority.ca_pem(),
-            secrets: ShopSecrets {
-                paystate_token: None,
-                merchant_key: Some(Secret::new(MERCHANT_KEY)),
-                notifications: vec![Secret::new(WEBHOOK_SECRET)],
-            },
-            clock: Arc::new(Clock::default()),
-        })
-        .await?;
-        Ok(Self { shop, gateway_url: around_url, client, around, servers: vec![server] })
+            .route("/v1/orders/{id}/cancel", post(cancel))
+            .with_state(Arc::clone(&paystate));
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        sandbox.notify(Some(format!("http://{}", listener.local_addr()?)));
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Ok(Self { sandbox, paystate })
+    }
+
+    pub(crate) fn shop_url(&self) -> &str {
+        self.sandbox.shop_url()
     }
 
     pub(crate) fn submitted(&self) -> Vec<(String, Value)> {
-        self.around.inside().submitted.clone()
+        self.paystate.inside().submitted.clone()
     }
 
-    /// The payment details as the gateway reads them.
-    pub(crate) fn opened_payment(&self) -> Option<Value> {
-        let (_, request) = self.submitted().pop()?;
-        let opened = self.around.key.decrypt(request["input"]["payment"].as_str()?).ok()?;
-        serde_json::from_slice(&opened.plaintext).ok()
+    /// How far the last order got.
+    pub(crate) fn last_order(&self) -> Value {
+        let inside = self.paystate.inside();
+        let last = inside.submitted.last().map(|(key, _)| key.as_str()).unwrap_or_default();
+        inside.orders.get(last).cloned().unwrap_or_default()
+    }
+
+    /// Calls the shop as the page or, with the merchant's key, as Paystate does.
+    pub(crate) async fn call(&self, method: &str, path: &str, body: Value) -> Result<(u16, Value), Failure> {
+        let request = self.sandbox.client().request(method.parse()?, format!("{}{path}", self.shop_url()));
+        let request = if method == "GET" { request } else { request.json(&body) };
+        let response = request.bearer_auth(self.sandbox.secrets()["merchant_key"].reveal()).send().await?;
+        Ok((response.status().as_u16(), response.json().await.unwrap_or(Value::Null)))
     }
 
     /// Sends a notification as Paystate does.
     pub(crate) async fn notify(&self, to: &str, id: &str, body: &Value) -> Result<u16, Failure> {
-        self.around.notify(to, id, body).await
-    }
-
-    pub(crate) async fn stop(self) {
-        self.shop.shutdown().await;
-        for server in self.servers {
-            server.shutdown().await;
-        }
+        self.paystate.notify(to, id, body).await
     }
 }
 
-impl Around {
-    fn inside(&self) -> std::sync::MutexGuard<'_, Inside> {
+impl Paystate {
+    fn inside(&self) -> MutexGuard<'_, Inside> {
         self.inside.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn show(&self, id: &str, stage: &str, state: &str, status: &str, data: Value) {
+        let mut inside = self.inside();
+        let workflow = inside.orders.get(id).map(|order| order["workflow"].clone()).unwrap_or_default();
+        let order = json!({
+            "id": id, "workflow": workflow, "state": state, "stage": stage, "status": status, "data": data,
+        });
+        inside.orders.insert(id.to_owned(), order);
+    }
+
+    async fn gateway(&self, path: &str, body: &Value) -> Result<Value, Failure> {
+        let request = self.sandbox.client().post(format!("{}{path}", self.sandbox.gateway_url())).json(body);
+        Ok(request.bearer_auth(self.sandbox.secrets()["gateway_key"].reveal()).send().await?.json().await?)
     }
 
     async fn notify(&self, to: &str, id: &str, body: &Value) -> Result<u16, Failure> {
         let seconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
-        let secret = BASE64_STANDARD.decode(WEBHOOK_SECRET.trim_start_matches("whsec_"))?;
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &secret), format!("{id}.{seconds}.{body}").as_bytes());
+        let secret = self.sandbox.secrets()["merchant_hook"].reveal();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &BASE64_STANDARD.decode(secret.trim_start_matches("whsec_"))?);
+        let tag = BASE64_STANDARD.encode(hmac::sign(&key, format!("{id}.{seconds}.{body}").as_bytes()));
         let request = self
-            .client
-            .post(format!("{}/notifications/{to}", self.shop_url))
+            .sandbox
+            .client()
+            .post(format!("{}/notifications/{to}", self.sandbox.shop_url()))
             .header("webhook-id", id)
             .header("webhook-timestamp", seconds.to_string())
-            .header("webhook-signature", format!("v1,{}", BASE64_STANDARD.encode(tag)))
+            .header("webhook-signature", format!("v1,{tag}"))
             .body(body.to_string());
         Ok(request.send().await?.status().as_u16())
     }
 
-    /// The steps after the customer's confirmation.
-    async fn go_on(&self, merchant_order: String) -> Result<(), Failure> {
-        for state in ["authorized", "settled", "notified"] {
-            tokio::time::sleep(Duration::from_millis(300)).await;
-            let mut inside = self.inside();
-            (inside.state, inside.paid) = (state, state != "authorized");
+    /// Drives one order.
+    async fn drive(&self, id: &str, method: &str, input: &Value) -> Result<(), Failure> {
+        let (amount, currency) = (&input["amount"], &input["currency"]);
+        let common = |name: &str| json!({ "reference": format!("{id}-{name}"), "order": id, "amount": amount, "currency": currency });
+        let with = |mut body: Value, name: &str, value: &Value| {
+            body[name] = value.clone();
+            body
+        };
+        let Some(payment) = input.get("payment") else {
+            self.show(id, "verified", "verified", "running", json!({}));
+            return Ok(());
+        };
+        let sealed_for = if method == "third_party_topup" { "online_banking" } else { method };
+        let body = with(common("forward"), "merchant_order", &input["merchant_order"]);
+        let body = with(with(body, "payment", payment), "method", &json!(sealed_for));
+        let forwarded = self.gateway("/v1/forward", &body).await?;
+        if forwarded["status"] != "approved" {
+            self.show(id, "verified", "declined", "failed", json!({ "decline_code": forwarded["code"] }));
+            return Ok(());
         }
-        let body = json!({ "type": "payment.succeeded", "order": ORDER, "merchant_order": merchant_order });
+        self.show(id, "forwarded", "forwarded", "running", forwarded.clone());
+        if method != "credit_card" {
+            return Ok(());
+        }
+        let session = &forwarded["session"];
+        let mut held = self.gateway("/v1/authorizations", &with(common("first"), "session", session)).await?;
+        let mut original = format!("{id}-first");
+        if held["status"] == "action_required" {
+            let data = json!({ "session": session, "challenge_url": held["challenge_url"] });
+            self.show(id, "forwarded", "awaiting_customer", "waiting", data);
+            self.passed(&held["challenge"]).await?;
+            self.show(id, "forwarded", "forwarded", "running", json!({}));
+            let ask = with(with(common("second"), "session", session), "challenge", &held["challenge"]);
+            held = self.gateway("/v1/authorizations", &ask).await?;
+            original = format!("{id}-second");
+        }
+        if held["status"] != "approved" {
+            self.show(id, "forwarded", "declined", "failed", json!({ "decline_code": held["code"] }));
+            return Ok(());
+        }
+        self.show(id, "authorized", "authorized", "running", json!({}));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let ask = with(common("capture"), "original", &json!(original));
+        self.gateway("/v1/captures", &with(ask, "final", &json!(true))).await?;
+        self.show(id, "notified", "notified", "succeeded", json!({}));
+        let event = json!({ "type": "payment.succeeded", "order": id, "merchant_order": input["merchant_order"] });
         for to in ["customer", "merchant", "merchant"] {
-            self.notify(to, "msg_1", &body).await?;
+            self.notify(to, &format!("msg_{id}"), &event).await?;
         }
         Ok(())
     }
-}
 
-async fn key(State(around): State<Arc<Around>>) -> Json<Value> {
-    Json(json!(around.key.public()))
+    /// Waits until the customer has confirmed a challenge.
+    async fn passed(&self, challenge: &Value) -> Result<(), Failure> {
+        let id = challenge.as_str().ok_or("no challenge")?;
+        let url = format!("{}/v1/challenges/{id}", self.sandbox.gateway_url());
+        for _ in 0..600 {
+            let request = self.sandbox.client().get(&url).bearer_auth(self.sandbox.secrets()["gateway_key"].reveal());
+            let found: Value = request.send().await?.json().await?;
+            if found["status"] != "open" {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Err("nobody confirmed".into())
+    }
 }
 
 async fn submit(
-    State(around): State<Arc<Around>>,
+    State(paystate): State<Arc<Paystate>>,
     headers: HeaderMap,
     Json(body): Json<Value>,
 ) -> (StatusCode, Json<Value>) {
     let key = headers.get("idempotency-key").and_then(|key| key.to_str().ok()).unwrap_or_default().to_owned();
-    if body["workflow"] == "no_such_method" {
+    let Some(method) = body["workflow"].as_str().filter(|method| paystate::sandbox::METHODS.contains(method)) else {
         return (StatusCode::UNPROCESSABLE_ENTITY, Json(json!({ "detail": "no such workflow" })));
-    }
-    let mut inside = around.inside();
-    inside.submitted.push((key, body));
-    inside.state = "awaiting_customer";
-    (StatusCode::CREATED, Json(json!({ "id": ORDER })))
-}
-
-async fn order(State(around): State<Arc<Around>>) -> Json<Value> {
-    let state = around.inside().state;
-    let (stage, status) = match state {
-        "awaiting_customer" => ("forwarded", "waiting"),
-        "notified" => ("notified", "succeeded"),
-        other => (other, "running"),
     };
-    let challenge = format!("{}/challenge/ch_1", around.gateway_url);
-    let data = json!({ "session": "ses_1", "challenge_url": challenge });
-    Json(json!({
-        "id": ORDER, "workflow": "credit_card", "state": state, "stage": stage, "status": status, "data": data,
-    }))
-}
-
-async fn challenge() -> Html<&'static str> {
-    Html(
-        "<!doctype html><title>Bank</title><h1>Is this you?</h1>\
-         <form method=post><button name=decision value=confirm>Confirm</button></form>",
-    )
-}
-
-async fn decide(State(around): State<Arc<Around>>, body: String) -> Html<&'static str> {
-    let merchant_order = around.inside().submitted.last().map(|(_, body)| body["input"]["merchant_order"].clone());
-    if let (Some(Value::String(merchant_order)), "decision=confirm") = (merchant_order, body.as_str()) {
-        tokio::spawn(async move { around.go_on(merchant_order).await });
+    let (method, input) = (method.to_owned(), body["input"].clone());
+    let mut inside = paystate.inside();
+    inside.submitted.push((key.clone(), body));
+    let first = json!({ "id": key, "workflow": method, "state": "submitted", "status": "running", "data": {} });
+    if inside.orders.insert(key.clone(), first).is_none() {
+        drop(inside);
+        let (paystate, id) = (Arc::clone(&paystate), key.clone());
+        tokio::spawn(async move { paystate.drive(&id, &method, &input).await });
     }
-    Html("<!doctype html><title>Bank</title><p>Confirmed. You can close this page.</p>")
+    (StatusCode::CREATED, Json(json!({ "id": key })))
 }
 
-async fn balance(State(around): State<Arc<Around>>, Path(account): Path<String>) -> Json<Value> {
-    let paid = if around.inside().paid { 50_000 } else { 0 };
-    let available = if account.starts_with("merchant") { paid } else { 100_000_000 - paid };
-    Json(json!({ "account": account, "balances": { "CNY": { "available": available, "held": 0 } } }))
+async fn order(State(paystate): State<Arc<Paystate>>, Path(id): Path<String>) -> (StatusCode, Json<Value>) {
+    match paystate.inside().orders.get(&id) {
+        Some(order) => (StatusCode::OK, Json(order.clone())),
+        None => (StatusCode::NOT_FOUND, Json(Value::Null)),
+    }
+}
+
+async fn cancel(State(paystate): State<Arc<Paystate>>, Path(id): Path<String>) -> StatusCode {
+    paystate.show(&id, "verified", "cancelled", "failed", json!({}));
+    StatusCode::ACCEPTED
 }

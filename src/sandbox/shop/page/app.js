@@ -63,8 +63,7 @@ async function pay() {
 
   const account = chosen.account(details);
   const before = await api.balances(account).catch(() => null);
-  const digest = await orderDigest(order, chosen.id);
-  const payment = await seal(await api.paymentKey(), digest, await chosen.seal(details, order));
+  const payment = chosen.seal && await sealed(order);
   const facts = chosen.facts?.(details) ?? {};
   await api.submit({ merchant_order: order.merchant_order, method: chosen.id, payment, facts });
   methods.forget();
@@ -75,6 +74,13 @@ async function pay() {
     before: before && { customer: worth(before.customer), merchant: worth(before.merchant) },
   });
   return order.merchant_order;
+}
+
+/** The details, sealed for the gateway and for this order. */
+async function sealed(order) {
+  const { chosen, details } = methods;
+  const digest = await orderDigest(order, chosen.sealedFor ?? chosen.id);
+  return seal(await api.paymentKey(), digest, await chosen.seal(details, order));
 }
 
 function watch(order) {

@@ -45,10 +45,11 @@ export const METHODS = [
     ['Declined', CARD('4000000000000002')],
     ['Expired card', CARD('4000000000000069')],
   ]),
-  card('unionpay', 'UnionPay', 'On UnionPay’s own page', 'union', [
-    ['Succeeds', CARD('6226090000000048')],
-    ['Another customer', CARD('6200000000000005')],
-  ]),
+  {
+    id: 'unionpay_online', title: 'UnionPay', about: 'On UnionPay’s own page', picture: 'union',
+    fields: [], cases: [],
+    account: () => 'customer-1',
+  },
   {
     id: 'online_banking', title: 'Online banking', about: 'A transfer that you approve', picture: 'bank',
     fields: [ACCOUNT],
@@ -64,10 +65,10 @@ export const METHODS = [
     id: 'e_wallet', title: 'E-wallet', about: 'From its balance', picture: 'wallet',
     fields: [ACCOUNT, PASSWORD],
     cases: [
-      ['Succeeds', { account: 'wallet-2', password: '111101' }],
-      ['Bank asks you', { account: 'wallet-2', password: '' }],
+      ['Succeeds', { account: 'wallet-3', password: '111101' }],
+      ['Bank asks you', { account: 'wallet-3', password: '' }],
       ['Over the limit', { account: 'wallet-1', password: '111101' }],
-      ['Wrong password', { account: 'wallet-2', password: '000000' }],
+      ['Wrong password', { account: 'wallet-3', password: '000000' }],
     ],
     seal: ({ account, password }) => ({ type: 'wallet', account, ...(password && { password }) }),
     account: ({ account }) => account,
@@ -98,24 +99,38 @@ export const METHODS = [
   },
   {
     id: 'third_party_topup', title: 'Third party: top-up', about: 'Fill an account from your bank', picture: 'topup',
-    fields: [ACCOUNT],
-    cases: [['Succeeds', { account: 'customer-1' }]],
+    fields: [
+      { ...ACCOUNT, label: 'From the bank account', wide: false },
+      { name: 'target', label: 'To the third-party account', autocomplete: 'off' },
+    ],
+    cases: [
+      ['Succeeds', { account: 'customer-1', target: 'thirdparty-3' }],
+      ['Not activated yet', { account: 'customer-2', target: 'thirdparty-3' }],
+    ],
+    // The bank leg of a top-up is an order of its own by online banking, and the payment is sealed for that.
+    sealedFor: 'online_banking',
     seal: ({ account }) => ({ type: 'online_banking', account }),
-    account: () => 'thirdparty-2',
+    facts: ({ target }) => ({ account: target }),
+    account: ({ account }) => account,
   },
   {
     id: 'third_party_mobile', title: 'Third party: mobile', about: 'Scan a code with your phone', picture: 'mobile',
-    fields: [ACCOUNT],
-    cases: [['Succeeds', { account: 'thirdparty-2' }]],
-    seal: ({ account }) => ({ type: 'wallet', account }),
+    fields: [{ ...ACCOUNT, label: 'Third-party account' }],
+    cases: [['Succeeds', { account: 'thirdparty-3' }], ['Over the limit', { account: 'thirdparty-1' }]],
+    facts: ({ account }) => ({ account }),
     account: ({ account }) => account,
   },
   {
     id: 'third_party_phone', title: 'Third party: phone', about: 'We call, you press 1', picture: 'phone',
-    fields: [ACCOUNT, { name: 'phone', label: 'Telephone number', autocomplete: 'tel', inputMode: 'tel' }],
-    cases: [['Succeeds', { account: 'thirdparty-2', phone: '02155550123' }]],
-    seal: ({ account }) => ({ type: 'wallet', account }),
-    facts: ({ phone }) => ({ phone }),
+    fields: [
+      { ...ACCOUNT, label: 'Third-party account', wide: false },
+      { name: 'phone', label: 'Telephone number', autocomplete: 'tel', inputMode: 'tel' },
+    ],
+    cases: [
+      ['Succeeds', { account: 'thirdparty-3', phone: '+862150001234' }],
+      ['Nobody answers', { account: 'thirdparty-3', phone: '+862150001000' }],
+    ],
+    facts: ({ account, phone }) => ({ account, phone }),
     account: ({ account }) => account,
   },
 ];
@@ -174,6 +189,10 @@ export class MethodChoice {
       };
       return chip;
     });
+    if (fields.length === 0) {
+      const note = 'Nothing to fill in here. You pay on the provider’s own page, which opens next.';
+      return $('details').replaceChildren(h('p', { class: 'muted' }, note));
+    }
     $('details').replaceChildren(
       h('div', { class: 'chips', role: 'group', 'aria-label': 'Test details' }, h('span', { class: 'muted' }, 'Test details'), chips),
       h('div', { class: 'fields' }, inputs));

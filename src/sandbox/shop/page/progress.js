@@ -103,7 +103,7 @@ function steps(payment, reached) {
 
 /** What the customer is asked to do, by payment method. */
 const ACTIONS = {
-  unionpay: ['Pay on UnionPay’s page', 'Continue to UnionPay'],
+  unionpay_online: ['Pay on UnionPay’s page', 'Continue to UnionPay'],
   online_banking: ['Go to your online banking', 'Continue to your bank'],
   third_party_topup: ['Move the money at your bank', 'Continue to your bank'],
   e_wallet: ['Confirm with your payment password', 'Open your wallet'],
