@@ -46,37 +46,31 @@ impl Sandbox {
 
     /// The `input` of a good order of this method, with a new number of the merchant's.
     pub async fn sample(&self, method: &str, amount: i64, currency: &str) -> Result<Value, SampleError> {
-        let merchant_order = fresh_id("shop").replace(['-', '_'], "x");
+        // Orders with this prefix are confirmed by the shop though they did not begin there.
+        let merchant_order = format!("demo-{}", fresh_id("o").replace(['-', '_'], "x"));
         let mut input = json!({ "merchant_order": merchant_order, "amount": amount, "currency": currency });
-        // A top-up pays by online banking; the child order opens the payment.
-        let sealed_for = if method == "third_party_topup" { "online_banking" } else { method };
         let card = |number: &str| json!({ "type": "card", "number": number, "expiry": "12/49", "cvc": "123" });
+        let wallet = json!({ "type": "wallet", "account": "thirdparty-3", "password": "111101" });
         let details = match method {
-            "bank_card" => Some(card("6226090000000048")),
-            "credit_card" => Some(card("4242424242424242")),
-            "online_banking" => Some(json!({ "type": "online_banking", "account": "customer-1" })),
+            "bank_card" => card("4000056655665556"),
+            "credit_card" => card("4242424242424242"),
+            "unionpay_online" => card("6226090000000048"),
+            "online_banking" => json!({ "type": "online_banking", "account": "customer-1" }),
             "third_party_topup" => {
                 input["account"] = json!("thirdparty-3");
-                Some(json!({ "type": "online_banking", "account": "customer-1" }))
+                json!({ "type": "online_banking", "account": "customer-1" })
             }
-            "e_wallet" => Some(json!({ "type": "wallet", "account": "wallet-3", "password": "111101" })),
-            "e_cash" => Some(json!({ "type": "ecash", "coins": self.coins(amount, currency).await? })),
-            "e_cheque" => Some(json!({ "type": "echeque", "cheque": self.cheque(amount, currency).await? })),
-            "unionpay_online" => None,
-            "third_party_mobile" => {
-                input["account"] = json!("thirdparty-3");
-                None
-            }
+            "e_wallet" => json!({ "type": "wallet", "account": "wallet-3", "password": "111101" }),
+            "e_cash" => json!({ "type": "ecash", "coins": self.coins(amount, currency).await? }),
+            "e_cheque" => json!({ "type": "echeque", "cheque": self.cheque(amount, currency).await? }),
+            "third_party_mobile" => wallet,
             "third_party_phone" => {
-                input["account"] = json!("thirdparty-3");
-                input["phone"] = json!("+862150001234");
-                None
+                input["phone"] = json!("02155550123");
+                wallet
             }
             _ => return Err(SampleError::Method(method.to_owned())),
         };
-        if let Some(details) = details {
-            input["payment"] = json!(self.seal(&merchant_order, amount, currency, sealed_for, &details)?);
-        }
+        input["payment"] = json!(self.seal(&merchant_order, amount, currency, method, &details)?);
         Ok(input)
     }
 

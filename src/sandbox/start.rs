@@ -66,7 +66,7 @@ impl Sandbox {
         let urls = BTreeMap::from([
             ("bank", https_url(&bank_port)?),
             ("gateway", https_url(&gateway_port)?),
-            ("shop", https_url(&shop_port)?),
+            ("merchant", https_url(&shop_port)?),
         ]);
 
         let bank_secret = Secret::new(fresh_secret());
@@ -132,7 +132,7 @@ impl Sandbox {
 
     /// The storefront. Its server is also the merchant's: `merchant/confirm` and `notifications/…` are there.
     pub fn shop_url(&self) -> &str {
-        &self.urls["shop"]
+        &self.urls["merchant"]
     }
 
     /// The certificate that clients of the sandbox must trust.

@@ -9,6 +9,7 @@ use axum::response::Response;
 use super::Gateway;
 use super::cards::to_merchant;
 use super::faults::OperationKind;
+use super::forward::session;
 use super::operations::{Ask, Status, Verdict, run};
 use super::visits::{self, Purpose};
 use crate::sandbox::bank::{Instruction, Kind};
@@ -29,7 +30,7 @@ pub(crate) async fn call(State(gateway): State<Arc<Gateway>>, Json(ask): Json<As
     run(&gateway, OperationKind::Call, ask, work).await
 }
 
-/// `POST /phone/charges`: charges `account`, if the customer has confirmed the call `challenge`. Hanging up afterwards
+/// `POST /phone/charges`: charges the session's account, if the customer has confirmed the call `challenge`. Hanging up afterwards
 /// does not undo the confirmation.
 pub(crate) async fn charge(State(gateway): State<Arc<Gateway>>, Json(ask): Json<Ask>) -> Response {
     let (inner, asked) = (Arc::clone(&gateway), ask.clone());
@@ -37,7 +38,11 @@ pub(crate) async fn charge(State(gateway): State<Arc<Gateway>>, Json(ask): Json<
         if let Err(refused) = visits::passed(&inner, asked.challenge.as_deref().unwrap_or_default(), &asked) {
             return Ok(refused);
         }
-        let from = asked.account.clone();
+        let session = match session(&inner, &asked) {
+            Ok(session) => session,
+            Err(refused) => return Ok(refused),
+        };
+        let from = Some(session.account);
         let instruction = Instruction { from, ..to_merchant(&inner, &asked, Kind::Purchase) };
         Ok(inner.bank.instruct(&instruction).await?.into())
     };

@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Gateway;
 use super::cards::to_merchant;
 use super::faults::OperationKind;
+use super::forward::session;
 use super::operations::{Ask, OPERATIONS, Record, Status, Verdict, problem, run};
 use super::visits::{self, Purpose, Sender};
 use crate::sandbox::bank::{INSTITUTION, Instruction, Kind};
@@ -28,14 +29,15 @@ pub(crate) async fn account(State(gateway): State<Arc<Gateway>>, Path(id): Path<
     }
 }
 
-/// `POST /thirdparty/codes`: a code that the holder of `account` scans and pays.
+/// `POST /thirdparty/codes`: a code that the holder of the session's account scans and pays.
 pub(crate) async fn precreate(State(gateway): State<Arc<Gateway>>, Json(ask): Json<Ask>) -> Response {
     let (inner, asked) = (Arc::clone(&gateway), ask.clone());
     let work = async move {
-        if asked.account.is_none() {
-            return Ok(Verdict::declined("account_is_needed", false));
-        }
-        let from = asked.account.clone();
+        let session = match session(&inner, &asked) {
+            Ok(session) => session,
+            Err(refused) => return Ok(refused),
+        };
+        let from = Some(session.account);
         let instruction = Box::new(Instruction { from, ..to_merchant(&inner, &asked, Kind::Purchase) });
         let purpose = Purpose::Payment { instruction, sender: Sender::Thirdparty };
         let verdict = visits::open(&inner, &asked, purpose, Status::Pending);

@@ -10,12 +10,10 @@ use axum::response::Response;
 use super::Gateway;
 use super::cards::to_merchant;
 use super::faults::OperationKind;
+use super::forward::session;
 use super::operations::{Ask, Status, Verdict, run};
 use super::visits::{self, Purpose, Sender};
 use crate::sandbox::bank::{Instruction, Kind};
-
-/// Who pays at the cashier, where the sandbox has no login page.
-const PAYER: &str = "customer-1";
 
 /// `POST /unionpay/front`: the customer is to be sent to `challenge_url`. `txn_time` is part of the key.
 pub(crate) async fn front(State(gateway): State<Arc<Gateway>>, Json(ask): Json<Ask>) -> Response {
@@ -24,7 +22,11 @@ pub(crate) async fn front(State(gateway): State<Arc<Gateway>>, Json(ask): Json<A
         if asked.txn_time.is_none() {
             return Ok(Verdict::declined("txn_time_is_needed", false));
         }
-        let from = Some(asked.account.clone().unwrap_or_else(|| PAYER.to_owned()));
+        let session = match session(&inner, &asked) {
+            Ok(session) => session,
+            Err(refused) => return Ok(refused),
+        };
+        let from = Some(session.account);
         let instruction = Box::new(Instruction { from, ..to_merchant(&inner, &asked, Kind::Purchase) });
         let purpose = Purpose::Payment { instruction, sender: Sender::Unionpay };
         Ok(visits::open(&inner, &asked, purpose, Status::Pending))

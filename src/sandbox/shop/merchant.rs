@@ -51,7 +51,14 @@ pub(super) async fn confirm(
             "amount": asked.amount,
             "currency": asked.currency,
         }),
-        Some(reason) => json!({ "status": "rejected", "code": reason, "merchant_order": asked.merchant_order }),
+        Some(reason) => json!({
+            "status": "rejected",
+            "code": reason,
+            "order": asked.order,
+            "merchant_order": asked.merchant_order,
+            "amount": asked.amount,
+            "currency": asked.currency,
+        }),
     }))
 }
 
