@@ -36,7 +36,7 @@ fn an_event_that_the_workflow_does_not_know_is_refused_with_those_it_knows() {
     let story = Story::new();
     let (id, payload, source) = (EventId::from("x"), json!({}), "test".to_owned());
     let refused = story.try_apply(&Event::Received { id, name: "customer.confirmd".into(), payload, source });
-    let Err(Rejection::UnknownEvent { known }) = refused else { panic!("{refused:?}") };
+    let Err(Rejection::UnknownEvent { known, .. }) = refused else { panic!("{refused:?}") };
     let known: Vec<&str> = known.iter().map(|name| name.as_str()).collect();
     assert_eq!(known, ["cancel", "customer.confirmed", "customer.refused", "operator.agreed", "payment.succeeded"]);
 }
