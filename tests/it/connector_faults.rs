@@ -49,7 +49,7 @@ async fn once_the_request_may_have_been_written_every_fault_is_unknown() {
         Play::Endless,
         Play::Drip(good, ms(100)),
     ];
-    for play in plays {
+    let check = |play: Play| async move {
         let shown = format!("{play:?}").chars().take(60).collect::<String>();
         let server = Server::start(vec![play]).await;
         let connector = gateway(&server);
@@ -60,7 +60,8 @@ async fn once_the_request_may_have_been_written_every_fault_is_unknown() {
         tokio::time::sleep(ms(20)).await;
         assert_eq!(server.requests().len(), 1, "{shown}: sent once");
         assert!(!format!("{outcome:?} {connector:?}").contains(SECRET), "{shown}");
-    }
+    };
+    futures_util::future::join_all(plays.map(check)).await;
 }
 
 #[tokio::test]

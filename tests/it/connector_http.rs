@@ -216,6 +216,28 @@ async fn a_header_cannot_begin_another() {
 }
 
 #[tokio::test]
+async fn a_body_is_a_form_where_the_definition_says_so() {
+    let server = Server::replying("201 Created", APPROVED).await;
+    let mut operation = authorize();
+    let request = operation.request.as_mut().unwrap();
+    let kind = json!("application/x-www-form-urlencoded");
+    request.headers = vec![("Content-Type".into(), template(kind))];
+    request.body = Some(template(json!({"amount": "${with.amount}", "note": "a&b=c ${with.currency}", "none": null})));
+    connect(http(&format!("http://{}", server.address)), operation).invoke(&call()).await;
+    let request = server.requests().remove(0);
+    assert!(request.ends_with("\r\n\r\namount=600&note=a%26b%3Dc%20CNY"), "{request}");
+    assert_eq!(request.to_ascii_lowercase().matches("content-type").count(), 1);
+}
+
+#[tokio::test]
+async fn an_echo_of_our_credentials_is_not_kept() {
+    let body = format!(r#"{{"status": "approved", "amount": 600, "currency": "CNY", "echo": "Bearer {SECRET}"}}"#);
+    let outcome = outcome_of("201 Created", &[("x-echo", SECRET)], &body).await;
+    assert!(matches!(&outcome, Outcome::Ok { result } if result["echo"].as_str().unwrap().starts_with("Bearer ***")));
+    assert!(!format!("{outcome:?}").contains(SECRET));
+}
+
+#[tokio::test]
 async fn a_signed_request_verifies() {
     let server = Server::replying("201 Created", APPROVED).await;
     let mut http = http(&format!("http://{}", server.address));

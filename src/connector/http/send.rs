@@ -14,6 +14,7 @@ use crate::connector::classify::Reply;
 use crate::connector::config::Clock;
 use crate::connector::limits::Refused;
 use crate::definition::EvalError;
+use crate::types::Secret;
 
 /// Why there is no reply. The reason is ours and holds nothing of the provider's.
 #[derive(Debug)]
@@ -44,7 +45,13 @@ impl From<Refused> for Failure {
 }
 
 /// Sends `draft` once. At the deadline the connection is closed.
-pub(super) async fn send(link: &Link, draft: Draft, deadline: Instant, clock: &Clock) -> Result<Reply, Failure> {
+pub(super) async fn send(
+    link: &Link,
+    draft: Draft,
+    deadline: Instant,
+    secret: Option<&Secret>,
+    clock: &Clock,
+) -> Result<Reply, Failure> {
     let mut request = link.client.request(draft.method, draft.url).headers(draft.headers);
     let mut taken = None;
     if let Some(bytes) = draft.body {
@@ -54,7 +61,7 @@ pub(super) async fn send(link: &Link, draft: Draft, deadline: Instant, clock: &C
     }
     let exchange = async {
         let response = request.send().await.map_err(|error| no_response(&error, taken.as_ref()))?;
-        read_reply(response, link.body_max, clock).await
+        read_reply(response, link.body_max, secret, clock).await
     };
     timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(late(taken.as_ref())))
 }
