@@ -3,9 +3,12 @@
 //! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
 
 mod connector;
+mod document;
 mod expr;
 mod problem;
+mod rules;
 mod schema;
+mod source;
 pub(crate) mod suggest;
 mod workflow;
 
@@ -16,6 +19,7 @@ pub use connector::{
 };
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use problem::Problem;
+pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
