@@ -270,9 +270,20 @@ fn setup_refuses_what_can_never_be_right() {
         HttpConnector::new(Arc::new(definition(http, authorize())), &config).map(|_| ()).unwrap_err()
     };
     let bad_url = |url: &'static str| setup(&move |http, _| http.base_url = env_text(url));
-    for url in
-        ["http://gateway.example", "ftp://x", "gateway", "https://u:p@x", "https://x/?a", "https://x/#a", "file:///etc"]
-    {
+    for url in [
+        "http://gateway.example",
+        "ftp://x",
+        "gateway",
+        "https://u:p@x",
+        "https://x/?a",
+        "https://x/#a",
+        "file:///etc",
+        "https://169.254.169.254",
+        "https://[fe80::1]",
+        "https://0.0.0.0",
+        "https://2852039166",
+        "http://localhost.",
+    ] {
         assert!(matches!(bad_url(url), ConnectorSetupError::BaseUrl(_)), "{url}");
     }
     assert_eq!(setup(&|_, config| config.secrets.clear()), ConnectorSetupError::Secret("gateway_key".into()));

@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod client;
+mod egress;
 mod path;
 mod read;
 mod request;

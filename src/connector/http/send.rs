@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::{Taken, WatchedBody};
 use super::client::Link;
+use super::egress::OutOfReach;
 use super::read::read_reply;
 use super::request::Draft;
 use crate::connector::classify::Reply;
@@ -92,6 +93,9 @@ fn no_response(error: &reqwest::Error, taken: Option<&Taken>) -> Failure {
 }
 
 fn connect_reason(error: &reqwest::Error) -> &'static str {
+    if causes(error).any(|cause| cause.is::<OutOfReach>()) {
+        return "the host's address is not one that may be connected to";
+    }
     if error.is_dns() {
         return "the host name does not resolve";
     }
