@@ -105,7 +105,7 @@ impl Link {
         if let Some(link) = offered.filter(|link| link.fits == fits) {
             return Ok(Arc::clone(link));
         }
-        let client = client(fits.ca.as_deref(), &http.limits, base.reach)?;
+        let client = client(fits.ca.as_deref(), &http.limits, base)?;
         let (gate, body_max) = (Gate::new(&http.limits), http.limits.body_max);
         Ok(Arc::new(Self { client, gate, body_max, fits }))
     }
@@ -116,7 +116,7 @@ impl Link {
 /// Below this client, the pool may take up a request again only when the connection it had been given closed before
 /// any byte of the request was encoded, so the provider has not seen it. Bodies cannot be cloned (`body.rs`), which
 /// rules out every other way of sending one twice.
-fn client(ca: Option<&str>, limits: &Limits, reach: Reach) -> Result<Client, ConnectorSetupError> {
+fn client(ca: Option<&str>, limits: &Limits, base: &Base) -> Result<Client, ConnectorSetupError> {
     let mut builder = Client::builder()
         .user_agent(concat!("paystate/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -124,12 +124,15 @@ fn client(ca: Option<&str>, limits: &Limits, reach: Reach) -> Result<Client, Con
         .retry(retry::never())
         .referer(false)
         .no_proxy()
-        .dns_resolver(Resolver(reach))
+        .dns_resolver(Resolver(base.reach))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(limits.concurrency as usize);
     if let Some(path) = ca {
         builder = builder.tls_certs_only(certificates(path)?);
+    } else if base.url.scheme() == "http" {
+        // Reading the system's certificates takes a while, and nobody will ask for them.
+        builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|_| ConnectorSetupError::Client)
 }
