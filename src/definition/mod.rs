@@ -2,10 +2,17 @@
 //!
 //! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
 
+mod builtin;
+mod check;
 mod connector;
 mod document;
 mod expr;
+mod files;
+mod graph;
+mod load;
 mod problem;
+mod read;
+mod render;
 mod rules;
 mod schema;
 mod source;
@@ -18,7 +25,11 @@ pub use connector::{
     Webhooks,
 };
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
+pub use files::{Library, ReadError};
+pub use graph::{GraphFormat, graph};
+pub use load::{load, load_connector};
 pub use problem::Problem;
+pub use render::{Style, render, render_github};
 pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{
