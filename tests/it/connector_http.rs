@@ -306,3 +306,45 @@ fn setup_refuses_what_can_never_be_right() {
     let shown = format!("{:?} {allowed:?}", connector.unwrap());
     assert!(!shown.contains(SECRET), "{shown}");
 }
+
+#[tokio::test]
+async fn a_connector_written_in_yaml_talks_to_its_provider() {
+    let yaml = r#"
+connector: gateway
+title: Gateway
+base_url: "${env.GATEWAY_URL}"
+auth: { bearer: "${secret.gateway_key}" }
+idempotency: { header: Idempotency-Key, replay: stored, window: 24h, not_found_final_after: 25m }
+limits: { concurrency: 64, rate: 500/s, breaker: { failures: 20, open: 10s } }
+operations:
+  authorize:
+    post: /v1/authorizations
+    body: { reference: "${key}", amount: "${with.amount}", currency: "${with.currency}" }
+    money: hold
+    integrity: [amount, currency]
+    outcomes:
+      ok: response.status == 201 && response.body.status == "approved"
+      declined: response.status == 402
+      not_sent: response.status == 429
+    inquire: { get: "/v1/authorizations?reference=${key}", outcomes: { not_found: response.status == 404 } }
+"#;
+    let server = Server::start(vec![
+        Play::Keep(reply("201 Created", &[], APPROVED)),
+        Play::Keep(reply("404 Not Found", &[], "{}")),
+        Play::Keep(reply("201 Created", &[], APPROVED)),
+    ])
+    .await;
+    let definition = paystate::definition::load_connector("gateway.yaml", yaml).unwrap();
+    let mut config = config();
+    config.env.insert("GATEWAY_URL".into(), format!("http://{}", server.address));
+    let connectors = paystate::connector::Connectors::new(config);
+    let version = definition.version.clone();
+    connectors.define(Arc::new(definition));
+    let connector = connectors.get(&"gateway".into(), &version).unwrap();
+    assert!(matches!(connector.invoke(&call()).await, Outcome::Ok { .. }));
+    assert_eq!(connector.inquire(&call()).await, Outcome::NotFound);
+    assert!(matches!(connector.inquire(&call()).await, Outcome::Ok { .. }));
+    let requests = server.requests();
+    assert!(requests[0].contains(r#"{"reference":"0707-1-0","amount":600,"currency":"CNY"}"#), "{}", requests[0]);
+    assert!(requests[1].starts_with("GET /v1/authorizations?reference=0707-1-0 "), "{}", requests[1]);
+}
