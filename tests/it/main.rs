@@ -1,1 +1,4 @@
+#![allow(clippy::unwrap_used)]
+
+mod invalid;
 mod tidy;
