@@ -42,19 +42,15 @@ fn layout(chart: &Chart) -> Graph<NodeLabel, EdgeLabel> {
     let mut graph = Graph::with_options(GraphOptions { directed: true, multigraph: true, compound: false });
     for node in &chart.nodes {
         let wide = node.lines.iter().map(|line| text_width(line, 7.0)).fold(60.0, f64::max);
-        let mut label = NodeLabel::default();
-        label.width = wide + 24.0;
-        label.height = LINE.mul_add(f64::from(u32::try_from(node.lines.len()).unwrap_or(1)), 14.0);
+        let height = LINE.mul_add(f64::from(u32::try_from(node.lines.len()).unwrap_or(1)), 14.0);
+        let label = NodeLabel { width: wide + 24.0, height, ..NodeLabel::default() };
         graph.set_node(node.name.clone(), Some(label));
     }
     for (index, edge) in chart.edges.iter().enumerate() {
-        let mut label = EdgeLabel::default();
         let text = edge.label();
-        if !text.is_empty() {
-            label.width = text_width(&text, 5.6) + 8.0;
-            label.height = LINE;
-        }
-        label.labelpos = dagre::layout::types::LabelPos::Center;
+        let (width, height) = if text.is_empty() { (0.0, 0.0) } else { (text_width(&text, 5.6) + 8.0, LINE) };
+        let labelpos = dagre::layout::types::LabelPos::Center;
+        let label = EdgeLabel { width, height, labelpos, ..EdgeLabel::default() };
         graph.set_edge(edge.from.clone(), edge.to.clone(), Some(label), Some(&index.to_string()));
     }
     let options = LayoutOptions {
