@@ -9,6 +9,7 @@ mod gateway;
 pub mod jwe;
 mod lines;
 mod samples;
+pub mod shop;
 mod start;
 pub mod tls;
 

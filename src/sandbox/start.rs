@@ -12,6 +12,7 @@ use super::bank::{self, Bank};
 use super::clock::{Clock, fresh_secret, fresh_webhook_secret};
 use super::gateway::{self, Gateway, GatewayError, GatewayOptions, NOTIFIED, Parts, ToBank};
 use super::jwe::PublicJwk;
+use super::shop::{Shop, ShopError, ShopOptions, ShopSecrets};
 use super::tls::{Authority, TlsError, TlsServer, bind_loopback, https_url, serve_tls};
 use crate::types::{Secret, Timestamp};
 
@@ -25,10 +26,11 @@ pub struct Options {
     pub notify: Option<String>,
 }
 
-/// A bank and a gateway that run until this is dropped or shut down.
+/// A bank, a gateway and a shop that run until this is dropped or shut down.
 pub struct Sandbox {
     gateway: Arc<Gateway>,
     bank: Arc<Bank>,
+    shop: Shop,
     servers: Vec<TlsServer>,
     pub(super) client: reqwest::Client,
     ca_pem: String,
@@ -42,6 +44,8 @@ pub enum SandboxError {
     Tls(#[from] TlsError),
     #[error(transparent)]
     Gateway(#[from] GatewayError),
+    #[error(transparent)]
+    Shop(#[from] ShopError),
     #[error("the sandbox's directory cannot be used: {0}")]
     Io(#[from] io::Error),
     #[error("the sandbox's HTTP client could not be made: {0}")]
@@ -58,8 +62,12 @@ impl Sandbox {
         let authority = Authority::new(UNIX_EPOCH + Duration::from_millis(clock.now().unix_ms().unsigned_abs()))?;
         let ca_pem = authority.ca_pem();
         let client = client(&ca_pem)?;
-        let (bank_port, gateway_port) = (bind_loopback()?, bind_loopback()?);
-        let urls = BTreeMap::from([("bank", https_url(&bank_port)?), ("gateway", https_url(&gateway_port)?)]);
+        let (bank_port, gateway_port, shop_port) = (bind_loopback()?, bind_loopback()?, bind_loopback()?);
+        let urls = BTreeMap::from([
+            ("bank", https_url(&bank_port)?),
+            ("gateway", https_url(&gateway_port)?),
+            ("merchant", https_url(&shop_port)?),
+        ]);
 
         let bank_secret = Secret::new(fresh_secret());
         let bank = Arc::new(Bank::open(options.dir.as_deref(), Arc::clone(&clock), bank_secret.clone())?);
@@ -68,7 +76,7 @@ impl Sandbox {
             NOTIFIED.iter().map(|name| (*name, Secret::new(fresh_webhook_secret()))).collect();
         let swept = Arc::clone(&bank);
         let parts = Parts {
-            clock,
+            clock: Arc::clone(&clock),
             options: options.gateway,
             bank: ToBank::new(client.clone(), urls["bank"].clone(), bank_secret),
             key: key.clone(),
@@ -82,7 +90,7 @@ impl Sandbox {
             }),
         };
         let gateway = open_gateway(options.dir.as_deref(), parts).await?;
-        gateway.notices.send_to(options.notify);
+        gateway.notices.send_to(options.notify.clone());
 
         let bank_tls = authority.server_config("Paystate sandbox bank")?;
         let gateway_tls = authority.server_config("Paystate sandbox gateway")?;
@@ -96,7 +104,22 @@ impl Sandbox {
             ("merchant_hook".to_owned(), Secret::new(fresh_webhook_secret())),
         ]);
         secrets.extend(hooks.into_iter().map(|(name, secret)| (format!("{name}_hook"), secret)));
-        Ok(Self { gateway, bank, servers, client, ca_pem, urls, secrets })
+        let shop = Shop::start(ShopOptions {
+            listener: shop_port,
+            tls: authority.server_config("Paystate sandbox shop")?,
+            paystate_url: options.notify,
+            gateway_url: urls["gateway"].clone(),
+            bank_url: urls["bank"].clone(),
+            ca_pem: ca_pem.clone(),
+            secrets: ShopSecrets {
+                paystate_token: None,
+                merchant_key: Some(secrets["merchant_key"].clone()),
+                notifications: vec![secrets["merchant_hook"].clone()],
+            },
+            clock,
+        })
+        .await?;
+        Ok(Self { gateway, bank, shop, servers, client, ca_pem, urls, secrets })
     }
 
     pub fn bank_url(&self) -> &str {
@@ -107,6 +130,11 @@ impl Sandbox {
         &self.urls["gateway"]
     }
 
+    /// The storefront. Its server is also the merchant's: `merchant/confirm` and `notifications/…` are there.
+    pub fn shop_url(&self) -> &str {
+        &self.urls["merchant"]
+    }
+
     /// The certificate that clients of the sandbox must trust.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
@@ -114,7 +142,11 @@ impl Sandbox {
 
     /// What the connectors' `${env.NAME}` stand for, except `SANDBOX_CA`: see `write_ca`.
     pub fn env(&self) -> BTreeMap<String, String> {
-        self.urls.iter().map(|(name, url)| (format!("{}_URL", name.to_uppercase()), url.clone())).collect()
+        let mut env: BTreeMap<String, String> =
+            self.urls.iter().map(|(name, url)| (format!("{}_URL", name.to_uppercase()), url.clone())).collect();
+        // The shop's server is the merchant's.
+        env.insert("MERCHANT_URL".to_owned(), self.shop_url().to_owned());
+        env
     }
 
     /// Writes the certificate to a file, for `SANDBOX_CA`.
@@ -127,9 +159,15 @@ impl Sandbox {
         &self.secrets
     }
 
-    /// From now on notifications go to `{base}/hooks/{connector}`; none switches them off.
+    /// From now on notifications go to `{base}/hooks/{connector}`; none switches them off. The shop's orders go there too.
     pub fn notify(&self, base: Option<String>) {
-        self.gateway.notices.send_to(base);
+        self.connect(base, None);
+    }
+
+    /// As `notify`, and the shop shows this token to Paystate.
+    pub fn connect(&self, base: Option<String>, token: Option<Secret>) {
+        self.gateway.notices.send_to(base.clone());
+        self.shop.connect(base, token);
     }
 
     /// The key that payments are sealed with.
@@ -154,6 +192,7 @@ impl Sandbox {
 
     /// Stops the servers and returns when their ports are free.
     pub async fn shutdown(mut self) {
+        self.shop.shutdown().await;
         for server in self.servers.drain(..) {
             server.shutdown().await;
         }
