@@ -16,3 +16,4 @@ mod shop;
 mod store;
 mod support;
 mod tidy;
+mod workflows;
