@@ -2,11 +2,20 @@
 //!
 //! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
 
+mod builtin;
+mod check;
 mod connector;
 mod data;
+mod document;
 mod expr;
+mod files;
+mod load;
 mod problem;
+mod read;
+mod render;
+mod rules;
 mod schema;
+mod source;
 pub(crate) mod suggest;
 mod workflow;
 
@@ -17,15 +26,13 @@ pub use connector::{
 };
 pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
+pub use files::{Library, ReadError};
+pub use load::{load, load_connector};
 pub use problem::Problem;
+pub use render::{Style, render, render_github};
+pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
     State, StateKind, Transition, Verdict, Workflow,
 };
-
-/// Reads a workflow and everything it refers to from its texts.
-pub fn load(sources: Sources) -> Result<Workflow, Vec<Problem>> {
-    let _ = sources;
-    Err(Vec::new())
-}

@@ -142,7 +142,11 @@ impl Sandbox {
 
     /// What the connectors' `${env.NAME}` stand for, except `SANDBOX_CA`: see `write_ca`.
     pub fn env(&self) -> BTreeMap<String, String> {
-        self.urls.iter().map(|(name, url)| (format!("{}_URL", name.to_uppercase()), url.clone())).collect()
+        let mut env: BTreeMap<String, String> =
+            self.urls.iter().map(|(name, url)| (format!("{}_URL", name.to_uppercase()), url.clone())).collect();
+        // The shop's server is the merchant's.
+        env.insert("MERCHANT_URL".to_owned(), self.shop_url().to_owned());
+        env
     }
 
     /// Writes the certificate to a file, for `SANDBOX_CA`.

@@ -1,3 +1,4 @@
+#![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "../browser/mod.rs"]
@@ -10,6 +11,8 @@ mod connector_support;
 mod connector_tls;
 mod connector_webhook;
 mod sandbox;
+mod scenarios;
 mod shop;
 mod store;
+mod support;
 mod tidy;
