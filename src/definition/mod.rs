@@ -4,9 +4,12 @@
 
 mod connector;
 mod data;
+mod document;
 mod expr;
 mod problem;
+mod rules;
 mod schema;
+mod source;
 pub(crate) mod suggest;
 mod workflow;
 
@@ -18,6 +21,7 @@ pub use connector::{
 pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use problem::Problem;
+pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
