@@ -2,11 +2,17 @@
 //!
 //! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
 
+mod builtin;
+mod check;
 mod connector;
 mod data;
 mod document;
 mod expr;
+mod files;
+mod load;
 mod problem;
+mod read;
+mod render;
 mod rules;
 mod schema;
 mod source;
@@ -20,7 +26,10 @@ pub use connector::{
 };
 pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
+pub use files::{Library, ReadError};
+pub use load::{load, load_connector};
 pub use problem::Problem;
+pub use render::{Style, render, render_github};
 pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use workflow::{

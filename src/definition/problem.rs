@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 /// One mistake. `check` prints it as `file:line:col`, the source line and a caret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
     /// The stable id of the rule, such as `unknown-state`.
     pub rule: &'static str,
@@ -20,4 +20,18 @@ pub struct Problem {
     pub help: Option<String>,
     /// The text to put in place of `span`, where the mistake has one right answer.
     pub fix: Option<String>,
+}
+
+impl Problem {
+    #[must_use]
+    pub(super) fn with_help(mut self, help: impl Into<Option<String>>) -> Self {
+        self.help = help.into();
+        self
+    }
+
+    #[must_use]
+    pub(super) fn with_fix(mut self, fix: impl Into<Option<String>>) -> Self {
+        self.fix = fix.into();
+        self
+    }
 }

@@ -211,6 +211,16 @@ impl Workflow {
     }
 }
 
+impl Late {
+    /// The transitions that open the order again; none for the other rules.
+    pub fn transitions(&self) -> &[Transition] {
+        match self {
+            Self::Transition(list) => list,
+            Self::Ignore | Self::Incident => &[],
+        }
+    }
+}
+
 impl State {
     pub fn is_final(&self) -> bool {
         matches!(self.kind, StateKind::Final { .. })

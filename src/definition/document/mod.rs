@@ -78,10 +78,6 @@ impl Node {
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
-        matches!(self.kind, Kind::Scalar(Value::Null))
-    }
-
     /// The node that a path of keys and list positions leads to.
     pub(super) fn at(&self, path: &[String]) -> Option<&Node> {
         path.iter().try_fold(self, |node, step| match &node.kind {

@@ -82,6 +82,14 @@ impl Compiled {
         self.slots.iter().map(|slot| &slot.path)
     }
 
+    pub(super) fn required_paths(&self) -> Vec<Vec<String>> {
+        let asked: Vec<&Path> = self.slots.iter().filter(|slot| slot.presence).map(|slot| &slot.path).collect();
+        let read = self.slots.iter().filter(|slot| !slot.presence);
+        read.filter(|slot| !asked.iter().any(|asked| slot.path.is_within(asked)))
+            .map(|slot| slot.path.names())
+            .collect()
+    }
+
     pub(super) fn is_literally_true(&self) -> bool {
         matches!(&self.tree.expr, Node::Literal(LiteralValue::Boolean(truth)) if *truth.inner())
     }
@@ -232,7 +240,7 @@ impl Rewrite<'_> {
     }
 
     fn error(&self, at: &str, message: impl Into<String>) -> ExprError {
-        ExprError { message: message.into(), offset: self.find(at), help: None }
+        ExprError { message: message.into(), offset: self.find(at), help: None, unknown_name: None }
     }
 
     /// Where a word first stands in the text: close enough to point at.
@@ -251,7 +259,7 @@ fn literal_step(index: &Node) -> Option<Step> {
 
 fn syntax_error(text: &str, errors: &ParseErrors) -> ExprError {
     let Some(first) = errors.errors.first() else {
-        return ExprError { message: "not an expression".to_owned(), offset: 0, help: None };
+        return ExprError { message: "not an expression".to_owned(), offset: 0, help: None, unknown_name: None };
     };
     let (line, column) = first.pos;
     let line_start: usize = text.split_inclusive('\n').take(usize::try_from(line - 1).unwrap_or(0)).map(str::len).sum();
@@ -268,7 +276,7 @@ fn syntax_error(text: &str, errors: &ParseErrors) -> ExprError {
         None
     };
     let found = text.get(offset..).and_then(|rest| rest.split_whitespace().next()).unwrap_or_default();
-    ExprError { message: format!("not an expression: `{found}` does not fit here"), offset, help }
+    ExprError { message: format!("not an expression: `{found}` does not fit here"), offset, help, unknown_name: None }
 }
 
 fn environment() -> Env {

@@ -129,5 +129,5 @@ impl<'a> Scan<'a> {
 }
 
 fn error(message: impl Into<String>, offset: usize) -> ExprError {
-    ExprError { message: message.into(), offset, help: None }
+    ExprError { message: message.into(), offset, help: None, unknown_name: None }
 }

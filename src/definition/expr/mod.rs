@@ -46,6 +46,8 @@ pub struct ExprError {
     /// Bytes from the beginning of the text.
     pub offset: usize,
     pub help: Option<String>,
+    /// The name that is not known at this place, if that is what is wrong.
+    pub unknown_name: Option<String>,
 }
 
 /// Why an expression has no value. The message names the expression and never shows data.
@@ -102,6 +104,14 @@ impl Expr {
         }
     }
 
+    /// The paths that must be there: those that it reads without asking `has(…)` about them.
+    pub(super) fn required_paths(&self) -> Vec<Vec<String>> {
+        match &self.code {
+            Code::Path(path) => vec![path.names()],
+            Code::Cel(compiled) => compiled.required_paths(),
+        }
+    }
+
     /// It is `true` whatever the data: a rule that always holds.
     pub fn is_literally_true(&self) -> bool {
         matches!(&self.code, Code::Cel(compiled) if compiled.is_literally_true())
@@ -139,7 +149,7 @@ fn known_root(name: &str, roots: &[&str], offset: usize) -> Result<(), ExprError
             suggest::one_of(roots.iter().copied())
         })
     };
-    Err(ExprError { message, offset, help })
+    Err(ExprError { message, offset, help, unknown_name: Some(name.to_owned()) })
 }
 
 #[cfg(test)]

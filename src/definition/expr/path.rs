@@ -53,6 +53,11 @@ impl Path {
         std::iter::once(self.root.clone()).chain(steps).collect()
     }
 
+    /// It is `other`, or something inside of it.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.root == other.root && self.steps.starts_with(&other.steps)
+    }
+
     pub(super) fn lookup<'a>(&self, scope: &Scope<'a>) -> Result<&'a Value, Missing> {
         let mut at = scope.get(&self.root).ok_or_else(|| self.missing(0))?;
         for (passed, step) in self.steps.iter().enumerate() {

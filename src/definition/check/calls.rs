@@ -1,0 +1,135 @@
+//! Retries that fit the provider's memory, and undoing that undoes.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::time::Duration;
+
+use super::{Check, call_span};
+use crate::definition::document::Node;
+use crate::definition::read::UNKNOWN;
+use crate::definition::{
+    Activity, CallRef, Compensate, Delays, Invoke, MoneyKind, Operation, Replay, RetryPolicy, State, rules,
+};
+use crate::types::format_duration;
+
+impl Check<'_> {
+    pub(super) fn calls(&self, used_retries: &BTreeSet<String>) {
+        for entry in self.node(&["retries"]).map(Node::entries).unwrap_or_default() {
+            if !used_retries.contains(&entry.key) {
+                let message = format!("no call uses the policy `{}`", entry.key);
+                self.ctx.report(rules::UNUSED_RETRY, &entry.key_span, message);
+            }
+        }
+        let undoable = self.workflow.states.iter().flat_map(State::invokes).any(|invoke| invoke.compensate.is_some());
+        for state in &self.workflow.states {
+            if matches!(state.activity, Activity::Compensate) && !undoable {
+                let message = "no call of this workflow says how it is undone";
+                let at = self.key(&["states", state.name.as_str(), "compensate"]);
+                let problem = self.ctx.problem(rules::NOTHING_TO_COMPENSATE, &at, message);
+                self.ctx
+                    .add(problem.with_help("give the calls to undo a `compensate: connector.operation`".to_owned()));
+            }
+            state.invokes().iter().for_each(|invoke| self.invoke(state, invoke));
+            let effects =
+                self.state_node(state).and_then(|node| node.get("entry")).map(Node::items).unwrap_or_default();
+            for (effect, node) in state.entry.iter().zip(effects) {
+                let at = retry_span(Some(node), self.state_key(state));
+                self.window(&effect.call, &effect.operation, &effect.retry, None, at);
+            }
+        }
+    }
+
+    fn invoke(&self, state: &State, invoke: &Invoke) {
+        let node = self.invoke_node(state, &invoke.branch);
+        let at = retry_span(node, self.state_key(state));
+        self.window(&invoke.call, &invoke.operation, &invoke.retry, invoke.timeout_total, at);
+        if let Some(undo) = &invoke.compensate {
+            let node = node.and_then(|node| node.get("compensate"));
+            let at = retry_span(node, self.state_key(state));
+            self.window(&undo.call, &undo.operation, &undo.retry, None, at);
+            self.undo(invoke, undo, call_span(node, self.state_key(state)));
+        }
+    }
+
+    /// A repeat that comes when the provider has forgotten the key is a new request.
+    fn window(
+        &self,
+        call: &CallRef,
+        operation: &Operation,
+        retry: &RetryPolicy,
+        total: Option<Duration>,
+        at: Range<usize>,
+    ) {
+        let Some(window) = operation.idempotency.window else { return };
+        if matches!(operation.idempotency.replay, Replay::Safe | Replay::None) {
+            return;
+        }
+        let horizon = horizon(retry).min(total.unwrap_or(Duration::MAX));
+        if horizon > window {
+            let message = format!(
+                "retries go on for {}, and `{call}` remembers a key for {}",
+                format_duration(horizon),
+                format_duration(window)
+            );
+            let problem = self.ctx.problem(rules::RETRY_OUTLIVES_WINDOW, &at, message);
+            self.ctx
+                .add(problem.with_help(format!("end the retries in time with `within: {}`", format_duration(window))));
+        }
+    }
+
+    fn undo(&self, invoke: &Invoke, undo: &Compensate, at: Range<usize>) {
+        let unknown = |operation: &Operation| operation.name.as_str() == UNKNOWN;
+        // An order of its own may undo anything.
+        let by_order = undo.call.connector.as_str() == "orders";
+        if unknown(&invoke.operation) || unknown(&undo.operation) || by_order {
+            return;
+        }
+        let (done, undone) = (invoke.operation.money, undo.operation.money);
+        let fits = match done {
+            None => undone.is_none(),
+            Some(MoneyKind::Hold) => undone == Some(MoneyKind::Release),
+            Some(MoneyKind::Capture | MoneyKind::Purchase) => {
+                matches!(undone, Some(MoneyKind::Release | MoneyKind::Refund))
+            }
+            Some(MoneyKind::Release | MoneyKind::Refund) => false,
+        };
+        if !fits {
+            let name = |money: Option<MoneyKind>| money.map_or("moves no money", MoneyKind::name);
+            let message =
+                format!("`{}` ({}) does not undo `{}` ({})", undo.call, name(undone), invoke.call, name(done));
+            let help = "a hold is undone by a release, a capture or a purchase by a release or a refund".to_owned();
+            self.ctx.add(self.ctx.problem(rules::UNDO_MISMATCH, &at, message).with_help(help));
+        }
+    }
+}
+
+/// How long after the first try the last one may begin.
+fn horizon(retry: &RetryPolicy) -> Duration {
+    let gaps = retry.attempts.saturating_sub(1);
+    let sum = match &retry.delays {
+        Delays::Schedule(delays) => {
+            let last = delays.last().copied().unwrap_or_default();
+            let rest = usize::try_from(gaps).unwrap_or(usize::MAX);
+            let listed: Duration = delays.iter().take(rest).sum();
+            let repeated = u32::try_from(rest.saturating_sub(delays.len())).unwrap_or(u32::MAX);
+            listed.saturating_add(last.saturating_mul(repeated))
+        }
+        Delays::Exponential { initial, factor, max } => {
+            let mut delay = initial.as_secs_f64();
+            let mut sum = 0.0;
+            for _ in 0..gaps {
+                sum += delay.min(max.as_secs_f64());
+                delay = (delay * factor).min(max.as_secs_f64());
+            }
+            Duration::try_from_secs_f64(sum).unwrap_or(Duration::MAX)
+        }
+    };
+    sum.min(retry.within.unwrap_or(Duration::MAX))
+}
+
+fn retry_span(node: Option<&Node>, otherwise: Range<usize>) -> Range<usize> {
+    match node.and_then(|node| node.get("retry")) {
+        Some(retry) => retry.span.clone(),
+        None => call_span(node, otherwise),
+    }
+}

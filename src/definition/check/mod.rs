@@ -1,0 +1,91 @@
+//! What a definition may say and must not mean. Each file holds one family of rules; `rules.rs` lists them all.
+
+mod arguments;
+mod calls;
+mod connector;
+mod late;
+mod names;
+mod outcomes;
+mod reach;
+mod states;
+mod targets;
+
+use std::ops::Range;
+
+use super::document::{Entry, Node};
+use super::read::{Ctx, Read};
+use super::{CallRef, State, Transition, Workflow};
+
+pub(super) use self::connector::connector;
+
+/// The workflow, and the tree that it was read from, for the places.
+struct Check<'a> {
+    ctx: &'a Ctx<'a>,
+    root: &'a Node,
+    workflow: &'a Workflow,
+}
+
+/// Adds every problem of a workflow.
+pub(super) fn workflow(ctx: &Ctx<'_>, root: &Node, read: &Read) {
+    let check = Check { ctx, root, workflow: &read.workflow };
+    check.targets();
+    check.states();
+    check.reach();
+    check.outcomes();
+    check.calls(&read.used_retries);
+    check.arguments();
+    check.late();
+    check.names(&ctx.uses());
+}
+
+/// Every call that a workflow makes: invokes, what undoes them, and effects.
+pub(super) fn calls(workflow: &Workflow) -> impl Iterator<Item = &CallRef> {
+    workflow.states.iter().flat_map(|state| {
+        let invokes = state.invokes().iter();
+        let invokes =
+            invokes.flat_map(|i| std::iter::once(&i.call).chain(i.compensate.as_ref().map(|undo| &undo.call)));
+        invokes.chain(state.entry.iter().map(|effect| &effect.call))
+    })
+}
+
+impl<'a> Check<'a> {
+    fn node(&self, path: &[&str]) -> Option<&'a Node> {
+        path.iter().try_fold(self.root, |node, key| node.get(key))
+    }
+
+    fn entry(&self, path: &[&str]) -> Option<&'a Entry> {
+        let (last, parents) = path.split_last()?;
+        self.node(parents)?.entry(last)
+    }
+
+    /// Where a key stands; the beginning of the file if it does not.
+    fn key(&self, path: &[&str]) -> Range<usize> {
+        self.entry(path).map_or(0..0, |entry| entry.key_span.clone())
+    }
+
+    fn state_key(&self, state: &State) -> Range<usize> {
+        self.key(&["states", state.name.as_str()])
+    }
+
+    fn state_node(&self, state: &State) -> Option<&'a Node> {
+        self.node(&["states", state.name.as_str()])
+    }
+
+    /// The calls of a state with the places where they are written: one, or one for each branch.
+    fn invoke_node(&self, state: &State, branch: &str) -> Option<&'a Node> {
+        let invoke = self.state_node(state)?.get("invoke")?;
+        if branch.is_empty() { Some(invoke) } else { invoke.get(branch) }
+    }
+}
+
+/// Where the name of an operation stands in a call.
+fn call_span(node: Option<&Node>, otherwise: Range<usize>) -> Range<usize> {
+    let found = node.and_then(|node| if node.text().is_some() { Some(node) } else { node.get("call") });
+    found.map_or(otherwise, |node| node.span.clone())
+}
+
+/// Every transition of a state but those of `late`.
+fn transitions(state: &State) -> impl Iterator<Item = &Transition> {
+    let on = state.on.values().flatten();
+    on.chain(state.after.iter().map(|after| &after.transition)).chain(&state.always)
+}

@@ -1,0 +1,106 @@
+//! Every state can be reached, and from every state the order can end.
+
+use std::collections::BTreeSet;
+
+use super::{Check, transitions};
+use crate::definition::{Activity, Late, State, StateKind, rules};
+use crate::types::StateName;
+
+impl Check<'_> {
+    pub(super) fn reach(&self) {
+        let states = &self.workflow.states;
+        let reached = self.forwards();
+        let ending = self.backwards();
+        for (at, state) in states.iter().enumerate() {
+            if !reached.contains(&at) {
+                let message = format!("no way leads from `{}` to `{}`", self.workflow.initial, state.name);
+                self.ctx.report(rules::UNREACHABLE_STATE, &self.state_key(state), message);
+            }
+            if !ending.contains(&at) {
+                let message = format!("no way leads from `{}` to a final state", state.name);
+                self.ctx.report(rules::NO_WAY_TO_FINAL, &self.state_key(state), message);
+            }
+        }
+        self.loops();
+    }
+
+    fn forwards(&self) -> BTreeSet<usize> {
+        let mut open: Vec<usize> = self.workflow.index.get(&self.workflow.initial).copied().into_iter().collect();
+        // Without a beginning nothing could be reached, and one problem is enough.
+        if open.is_empty() {
+            return (0..self.workflow.states.len()).collect();
+        }
+        let mut seen = BTreeSet::new();
+        while let Some(at) = open.pop() {
+            if let Some(state) = self.workflow.states.get(at).filter(|_| seen.insert(at)) {
+                open.extend(self.ways(state, true));
+            }
+        }
+        seen
+    }
+
+    /// A cancel of the customer's is not a way to the end that anybody may count on.
+    fn backwards(&self) -> BTreeSet<usize> {
+        let states = &self.workflow.states;
+        let is_final = |at: &usize| states.get(*at).is_some_and(State::is_final);
+        let mut seen: BTreeSet<usize> = (0..states.len()).filter(is_final).collect();
+        loop {
+            let before = seen.len();
+            for (at, state) in states.iter().enumerate() {
+                if self.ways(state, false).iter().any(|to| seen.contains(to)) {
+                    seen.insert(at);
+                }
+            }
+            if seen.len() == before {
+                return seen;
+            }
+        }
+    }
+
+    fn ways(&self, state: &State, with_events_of_all: bool) -> Vec<usize> {
+        let late: Vec<&Late> = match &state.kind {
+            StateKind::Final { late, .. } => late.values().collect(),
+            StateKind::Open => Vec::new(),
+        };
+        let late = late.into_iter().flat_map(Late::transitions);
+        let mut found: Vec<&StateName> = transitions(state).chain(late).filter_map(|t| t.target.as_ref()).collect();
+        if !state.is_final() {
+            found.extend(self.workflow.deadline.as_ref().and_then(|deadline| deadline.transition.target.as_ref()));
+            let shared = self.workflow.on.values().flatten().filter(|_| with_events_of_all);
+            found.extend(shared.filter_map(|transition| transition.target.as_ref()));
+        }
+        found.into_iter().filter_map(|name| self.workflow.index.get(name).copied()).collect()
+    }
+
+    /// States that only pass on, to one another: nothing that a guard reads would change between two rounds.
+    fn loops(&self) {
+        let states = &self.workflow.states;
+        let next = |at: usize| -> Vec<usize> {
+            let state = states.get(at).filter(|state| matches!(state.activity, Activity::None));
+            let branches = state.map(|state| state.always.as_slice()).unwrap_or_default();
+            let plain = branches.iter().filter(|branch| branch.assign.is_empty());
+            plain.filter_map(|branch| self.workflow.index.get(branch.target.as_ref()?).copied()).collect()
+        };
+        let mut reported: BTreeSet<usize> = BTreeSet::new();
+        for start in 0..states.len() {
+            let mut seen = BTreeSet::new();
+            let mut open = next(start);
+            while let Some(at) = open.pop() {
+                if seen.insert(at) {
+                    open.extend(next(at));
+                }
+            }
+            let round: Vec<&State> = seen.iter().filter_map(|&at| states.get(at)).collect();
+            if seen.contains(&start) && !reported.iter().any(|known| seen.contains(known)) {
+                reported.insert(start);
+                let names: Vec<&str> = round.iter().map(|state| state.name.as_str()).collect();
+                let name = states.get(start).map_or("?", |state| state.name.as_str());
+                let message = format!(
+                    "`always` leads from `{name}` back to itself, without an end (by way of {})",
+                    names.join(", ")
+                );
+                self.ctx.report(rules::ALWAYS_LOOP, &self.key(&["states", name, "always"]), message);
+            }
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Definitions on disk. The only file of this room that does I/O.
+//!
+//! A workflow `<dir>/<name>.yaml` finds its connectors at `<dir>/connectors/<connector>.yaml` and its schemas by `$ref`
+//! below `<dir>`. Nothing outside of `<dir>` is ever read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::document::{self, Kind, Node, TEXT_MAX};
+use super::source::{Problems, Source};
+use super::{Problem, Sources, Workflow, builtin, load, load_connector};
+use crate::types::Value;
+
+/// More files than this in one directory are a mistake.
+const FILES_MAX: usize = 1_000;
+const SCHEMAS_MAX: usize = 100;
+
+/// The definitions of a directory, as texts.
+#[derive(Clone, Debug, Default)]
+pub struct Library {
+    pub workflows: Vec<Sources>,
+    /// Path and text of each connector file, whether a workflow uses it or not.
+    pub connectors: Vec<(String, String)>,
+}
+
+/// Why the texts could not be had at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("{}: {source}", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("{}: larger than 1 MiB", .0.display())]
+    TooLarge(PathBuf),
+    #[error("{}: not UTF-8", .0.display())]
+    NotText(PathBuf),
+    #[error("{}: more than {FILES_MAX} files", .0.display())]
+    TooMany(PathBuf),
+}
+
+impl Library {
+    /// Every `*.yaml` of a directory, and its connectors.
+    pub fn read_dir(dir: &Path) -> Result<Self, ReadError> {
+        let mut library = Self::default();
+        for path in yaml_files(dir)? {
+            library.workflows.push(Self::read_file(&path)?);
+        }
+        let connectors = dir.join("connectors");
+        if connectors.is_dir() {
+            for path in yaml_files(&connectors)? {
+                library.connectors.push((shown(&path), read(&path)?));
+            }
+        }
+        Ok(library)
+    }
+
+    /// One workflow with everything that it refers to. What is not there is left out, and `load` says so.
+    pub fn read_file(path: &Path) -> Result<Sources, ReadError> {
+        let workflow = read(path)?;
+        let dir = path.parent().unwrap_or_else(|| Path::new(""));
+        let mut sources =
+            Sources { path: shown(path), workflow, connectors: BTreeMap::new(), schemas: BTreeMap::new() };
+        let problems = Problems::default();
+        let Some(root) = document::parse(&Source::new("", &sources.workflow), &problems) else { return Ok(sources) };
+        for name in connector_names(&root) {
+            let file = dir.join("connectors").join(format!("{name}.yaml"));
+            if inside(dir, &file) {
+                sources.connectors.insert(name, read(&file)?);
+            }
+        }
+        let mut wanted: Vec<String> = root.get("input").map(|node| references(&node.to_json(), "")).unwrap_or_default();
+        while let Some(name) = wanted.pop() {
+            let file = dir.join(&name);
+            if sources.schemas.len() >= SCHEMAS_MAX || sources.schemas.contains_key(&name) || !inside(dir, &file) {
+                continue;
+            }
+            let text = read(&file)?;
+            if let Ok(schema) = serde_json::from_str::<Value>(&text) {
+                wanted.extend(references(&schema, &name));
+            }
+            sources.schemas.insert(name, text);
+        }
+        Ok(sources)
+    }
+
+    /// Loads every workflow and every connector. A problem that several of them share is there once.
+    pub fn load(&self) -> (Vec<Workflow>, Vec<Problem>) {
+        let (mut workflows, mut problems) = (Vec::new(), Vec::new());
+        for sources in &self.workflows {
+            match load(sources.clone()) {
+                Ok(workflow) => workflows.push(workflow),
+                Err(found) => problems.extend(found),
+            }
+        }
+        let unused = self.connectors.iter().filter_map(|(path, text)| load_connector(path, text).err());
+        problems.extend(unused.flatten());
+        let key = |problem: &Problem| (problem.file.clone(), problem.span.start, problem.rule, problem.message.clone());
+        problems.sort_by_key(key);
+        problems.dedup();
+        (workflows, problems)
+    }
+
+    /// The text of a file that a problem is in.
+    pub fn text(&self, file: &str) -> Option<&str> {
+        let own = self.connectors.iter().find(|(path, _)| path == file).map(|(_, text)| text.as_str());
+        own.or_else(|| self.workflows.iter().find_map(|sources| sources.text(file)))
+    }
+}
+
+impl Sources {
+    /// Where the file of a connector is: the name that its problems are reported under.
+    pub fn connector_path(&self, name: &str) -> String {
+        let dir = Path::new(&self.path).parent().unwrap_or_else(|| Path::new(""));
+        shown(&dir.join("connectors").join(format!("{name}.yaml")))
+    }
+
+    /// The text of the file that a problem is in.
+    pub fn text(&self, file: &str) -> Option<&str> {
+        if file == self.path {
+            return Some(&self.workflow);
+        }
+        let connector = self.connectors.iter().find(|(name, _)| self.connector_path(name) == file);
+        connector.map(|(_, text)| text.as_str()).or_else(|| self.schemas.get(file).map(String::as_str))
+    }
+
+    /// The path of the scenarios that the workflow names under `tests:`, as it is written.
+    pub fn tests(&self) -> Option<String> {
+        let root = document::parse(&Source::new("", &self.workflow), &Problems::default())?;
+        root.get("tests").and_then(Node::text).map(str::to_owned)
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.to_string_lossy().replace('\\', "/")
+}
+
+fn read(path: &Path) -> Result<String, ReadError> {
+    let io = |source| ReadError::Io { path: path.to_owned(), source };
+    let limit = u64::try_from(TEXT_MAX).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path).map_err(io)?.take(limit).read_to_end(&mut bytes).map_err(io)?;
+    if bytes.len() > TEXT_MAX {
+        return Err(ReadError::TooLarge(path.to_owned()));
+    }
+    String::from_utf8(bytes).map_err(|_| ReadError::NotText(path.to_owned()))
+}
+
+fn yaml_files(dir: &Path) -> Result<Vec<PathBuf>, ReadError> {
+    let io = |source| ReadError::Io { path: dir.to_owned(), source };
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(io)? {
+        let path = entry.map_err(io)?.path();
+        let is_yaml = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if is_yaml && !hidden && path.is_file() {
+            found.push(path);
+        }
+        if found.len() > FILES_MAX {
+            return Err(ReadError::TooMany(dir.to_owned()));
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// The file exists and is below the directory, links followed.
+fn inside(dir: &Path, file: &Path) -> bool {
+    let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+    match (dir.canonicalize(), file.canonicalize()) {
+        (Ok(dir), Ok(file)) => file.starts_with(dir) && file.is_file(),
+        _ => false,
+    }
+}
+
+/// Every `name.operation` under `call`, `invoke`, `entry` and `compensate`.
+fn connector_names(root: &Node) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for state in root.get("states").map(Node::entries).unwrap_or_default() {
+        for key in ["invoke", "entry"] {
+            state.node.get(key).into_iter().for_each(|node| calls(node, true, &mut names));
+        }
+    }
+    names
+}
+
+fn calls(node: &Node, is_call: bool, names: &mut BTreeSet<String>) {
+    match &node.kind {
+        Kind::List(items) => items.iter().for_each(|item| calls(item, is_call, names)),
+        Kind::Map(entries) => {
+            for entry in entries.iter().filter(|entry| entry.key != "with") {
+                calls(&entry.node, matches!(entry.key.as_str(), "call" | "compensate"), names);
+            }
+        }
+        Kind::Scalar(value) => {
+            let name = value.as_str().filter(|_| is_call).and_then(|text| text.split_once('.')).map(|(name, _)| name);
+            let plain =
+                |name: &&str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+            names.extend(name.filter(plain).filter(|name| !builtin::is_builtin(name)).map(str::to_owned));
+        }
+    }
+}
+
+/// The files that a schema refers to, relative to the workflow's directory. `from` is the file that the schema is in.
+fn references(schema: &Value, from: &str) -> Vec<String> {
+    match schema {
+        Value::Array(items) => items.iter().flat_map(|item| references(item, from)).collect(),
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str).and_then(|reference| resolve(reference, from));
+            own.into_iter().chain(fields.values().flat_map(|field| references(field, from))).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn resolve(reference: &str, from: &str) -> Option<String> {
+    let file = reference.split('#').next().filter(|file| !file.is_empty() && !file.contains(':'))?;
+    let mut steps: Vec<&str> = from.split('/').collect();
+    steps.pop();
+    for step in file.split('/') {
+        match step {
+            "." => {}
+            ".." => drop(steps.pop()?),
+            "" => return None,
+            step => steps.push(step),
+        }
+    }
+    Some(steps.join("/"))
+}

@@ -1,0 +1,189 @@
+//! One operation of a connector: the request, and how it is asked about.
+
+use std::time::Duration;
+
+use super::{Ctx, Fields, connector};
+use crate::definition::document::{Entry, Kind, Node};
+use crate::definition::expr::{Expr, Template, TextPart};
+use crate::definition::{Idempotency, Inquiry, Integrity, Method, MoneyKind, Operation, Replay, Request, rules};
+use crate::types::{OperationName, Value};
+
+const KEYS: &[&str] = &[
+    "title",
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "query",
+    "headers",
+    "body",
+    "money",
+    "integrity",
+    "outcomes",
+    "inquire",
+    "idempotency",
+    "poll",
+    "repeat",
+];
+const INQUIRE_KEYS: &[&str] =
+    &["get", "post", "put", "patch", "delete", "query", "headers", "body", "outcomes", "schedule"];
+const METHODS: &[(&str, Method)] = &[
+    ("get", Method::Get),
+    ("post", Method::Post),
+    ("put", Method::Put),
+    ("patch", Method::Patch),
+    ("delete", Method::Delete),
+];
+const MONEY: &[(&str, MoneyKind)] = &[
+    ("hold", MoneyKind::Hold),
+    ("capture", MoneyKind::Capture),
+    ("purchase", MoneyKind::Purchase),
+    ("release", MoneyKind::Release),
+    ("refund", MoneyKind::Refund),
+];
+const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order"];
+pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "response"];
+
+impl Ctx<'_> {
+    pub(super) fn operation(&self, entry: &Entry, shared: Option<&Idempotency>) -> Option<Operation> {
+        self.name(&entry.key, &entry.key_span, "the name of an operation", "-");
+        let what = format!("operation `{}`", entry.key);
+        let fields = self.fields(&entry.node, &entry.key_span, &what, KEYS)?;
+        fields.get("title").map(|node| self.text(node, "`title`"));
+        let request = self.request(&fields, &what)?;
+        let money = fields.get("money").and_then(|node| self.word(node, "`money`", MONEY));
+        let outcomes_node = fields.required(self, &what, "outcomes");
+        let idempotency = self.operation_idempotency(&fields, shared, request.method, money.is_some());
+        Some(Operation {
+            name: OperationName::from(entry.key.as_str()),
+            money,
+            integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
+            outcomes: outcomes_node.map(|node| self.outcomes(node, None, false)).unwrap_or_default(),
+            inquire: fields.entry("inquire").and_then(|entry| self.inquiry(entry, outcomes_node)),
+            idempotency,
+            poll: fields.get("poll").and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
+            request: Some(request),
+        })
+    }
+
+    fn operation_idempotency(
+        &self,
+        fields: &Fields<'_>,
+        shared: Option<&Idempotency>,
+        method: Method,
+        money: bool,
+    ) -> Idempotency {
+        fields.exclusive(self, &["idempotency", "repeat"]);
+        let mut read = match fields.entry("idempotency") {
+            Some(entry) => self.idempotency(entry, shared),
+            None => shared.cloned().unwrap_or_else(connector::unstated),
+        };
+        // Reading changes nothing, whatever the connector says of its other operations.
+        let reads = method == Method::Get && !money && fields.entry("idempotency").is_none();
+        let declared = fields.get("repeat").and_then(|node| self.word(node, "`repeat`", &[("safe", Replay::Safe)]));
+        if let Some(replay) = declared.or(reads.then_some(Replay::Safe)) {
+            read.replay = replay;
+        }
+        read
+    }
+
+    fn request(&self, fields: &Fields<'_>, what: &str) -> Option<Request> {
+        let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
+        fields.exclusive(self, &names);
+        let found = METHODS.iter().find_map(|(name, method)| Some((*method, fields.get(name)?)));
+        let Some((method, path)) = found else {
+            let message = format!("{what} needs a method and a path, such as `post: /v1/payments`");
+            self.report(rules::MISSING_KEY, &fields.head, message);
+            return None;
+        };
+        Some(Request {
+            method,
+            path: self.path(path),
+            query: fields.get("query").map(|node| self.pairs(node, "`query`")).unwrap_or_default(),
+            headers: fields.get("headers").map(|node| self.headers(node)).unwrap_or_default(),
+            body: fields.get("body").map(|node| self.template(node, REQUEST_ROOTS)),
+        })
+    }
+
+    /// A path below the base URL. It begins with `/` so that nothing in it can become another host.
+    fn path(&self, node: &Node) -> Template {
+        let text = self.text(node, "a path").unwrap_or("/");
+        if !text.starts_with('/') || text.starts_with("//") {
+            let rule = if text.contains("${") { rules::HOST_FROM_ORDER } else { rules::BAD_VALUE };
+            self.report(rule, &node.span, "a path begins with one `/`: the host is that of `base_url`");
+        }
+        if text.contains('\\') || text.chars().any(char::is_whitespace) && !text.contains("${") {
+            self.report(rules::BAD_VALUE, &node.span, "a path has no spaces and no backslashes");
+        }
+        match self.template(node, REQUEST_ROOTS) {
+            Template::Expr(expr) => Template::Text(vec![TextPart::Expr(expr)]),
+            template => template,
+        }
+    }
+
+    fn pairs(&self, node: &Node, what: &str) -> Vec<(String, Template)> {
+        let entries = self.map(node, what).iter();
+        entries.map(|entry| (entry.key.clone(), self.template(&entry.node, REQUEST_ROOTS))).collect()
+    }
+
+    fn headers(&self, node: &Node) -> Vec<(String, Template)> {
+        for entry in self.map(node, "`headers`") {
+            let name = Node { span: entry.key_span.clone(), kind: Kind::Scalar(Value::from(entry.key.as_str())) };
+            self.header_name(&name);
+            if entry.key.eq_ignore_ascii_case("authorization") {
+                let message = "a login has its place in `auth`";
+                self.report(rules::SECRET_OUTSIDE_AUTH, &entry.key_span, message);
+            }
+        }
+        self.pairs(node, "`headers`")
+    }
+
+    fn inquiry(&self, entry: &Entry, of_operation: Option<&Node>) -> Option<Inquiry> {
+        let fields = self.fields(&entry.node, &entry.key_span, "`inquire`", INQUIRE_KEYS)?;
+        let request = self.request(&fields, "`inquire`")?;
+        let outcomes = match (fields.get("outcomes"), of_operation) {
+            (Some(node), shared) => self.outcomes(node, shared, true),
+            (None, Some(shared)) => self.outcomes(shared, None, true),
+            (None, None) => Default::default(),
+        };
+        let schedule = fields.get("schedule").and_then(|node| self.durations(node, "`schedule`"));
+        Some(Inquiry { request: Some(request), outcomes, schedule: schedule.unwrap_or_else(inquire) })
+    }
+
+    fn integrity(&self, node: &Node) -> Vec<Integrity> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong_type(node, "`integrity` is a list of fields");
+            return Vec::new();
+        };
+        items.iter().filter_map(|item| self.integrity_field(item)).collect()
+    }
+
+    fn integrity_field(&self, node: &Node) -> Option<Integrity> {
+        if let Some(field) = node.text() {
+            self.name(field, &node.span, "a field", "").then_some(())?;
+            let expected = Expr::compile(&format!("with.{field}"), REPLY_ROOTS).ok()?;
+            let actual = Expr::compile(&format!("response.body.{field}"), REPLY_ROOTS).ok()?;
+            return Some(Integrity { field: field.to_owned(), expected, actual });
+        }
+        let what = "a field of `integrity`";
+        let fields = self.fields(node, &node.span, what, &["field", "expected", "actual"])?;
+        let field = fields.required(self, what, "field").and_then(|node| self.text(node, "`field`"));
+        let read = |key: &str, default: &str| match fields.get(key) {
+            Some(node) => self.expr(node, &format!("`{key}`"), REPLY_ROOTS),
+            None => Expr::compile(&format!("{default}.{}", field?), REPLY_ROOTS).ok(),
+        };
+        let (expected, actual) = (read("expected", "with"), read("actual", "response.body"));
+        Some(Integrity { field: field?.to_owned(), expected: expected?, actual: actual? })
+    }
+}
+
+/// How an accepted call is asked about, where the file does not say.
+fn poll() -> Vec<Duration> {
+    [5, 15, 30, 60, 300].into_iter().map(Duration::from_secs).collect()
+}
+
+/// How an unknown outcome is asked about, where the file does not say.
+fn inquire() -> Vec<Duration> {
+    [1, 5, 15, 60, 300, 900].into_iter().map(Duration::from_secs).collect()
+}
