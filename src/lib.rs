@@ -9,6 +9,7 @@ pub mod executor;
 pub mod journal;
 pub mod ledger;
 pub mod machine;
+pub mod sandbox;
 pub mod sim;
 pub mod store;
 pub mod types;

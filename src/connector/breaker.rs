@@ -18,7 +18,7 @@ pub enum BreakerState {
 
 /// How an admitted request ended, as a sign of the provider's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(super) enum Verdict {
     Healthy,
     Failed,
     /// It was cancelled before it said anything about the provider.
@@ -29,12 +29,12 @@ pub enum Verdict {
 /// says nothing about the present one.
 #[derive(Debug)]
 #[must_use = "an admitted request must be settled"]
-pub struct Pass {
+pub(super) struct Pass {
     phase: u64,
 }
 
 #[derive(Debug)]
-pub struct Breaker {
+pub(super) struct Breaker {
     settings: Settings,
     state: State,
     phase: u64,
@@ -49,12 +49,12 @@ enum State {
 
 impl Breaker {
     /// A breaker that opens after no failures never opens at all.
-    pub fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self { settings, state: State::Closed { failures: 0 }, phase: 0 }
     }
 
     /// Asks whether a request may go. `now` is the time since any fixed moment. Refused: how long to wait.
-    pub fn admit(&mut self, now: Duration) -> Result<Pass, Duration> {
+    pub(super) fn admit(&mut self, now: Duration) -> Result<Pass, Duration> {
         if let Some(wait) = self.refuses(now) {
             return Err(wait);
         }
@@ -67,7 +67,7 @@ impl Breaker {
     }
 
     /// Whether `admit` would refuse, and for how long. Changes nothing.
-    pub fn refuses(&self, now: Duration) -> Option<Duration> {
+    pub(super) fn refuses(&self, now: Duration) -> Option<Duration> {
         match self.state {
             State::Open { until } if now < until => Some(until - now),
             State::HalfOpen { probing: true } => Some(self.settings.open),
@@ -75,7 +75,7 @@ impl Breaker {
         }
     }
 
-    pub fn settle(&mut self, pass: Pass, verdict: Verdict, now: Duration) {
+    pub(super) fn settle(&mut self, pass: Pass, verdict: Verdict, now: Duration) {
         if pass.phase != self.phase {
             return;
         }
@@ -95,7 +95,7 @@ impl Breaker {
     }
 
     /// An open breaker whose time is over is half-open already, though nobody has asked yet.
-    pub fn state(&self, now: Duration) -> BreakerState {
+    pub(super) fn state(&self, now: Duration) -> BreakerState {
         match self.state {
             State::Closed { .. } => BreakerState::Closed,
             State::Open { until } if now < until => BreakerState::Open,

@@ -25,7 +25,7 @@ pub enum JsonError {
 }
 
 /// Parses one JSON text and nothing after it.
-pub fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
+pub(super) fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
     let why = Cell::new(JsonError::Syntax);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0, why: &why }.deserialize(&mut deserializer).map_err(|_| why.get())?;

@@ -16,7 +16,7 @@ use crate::definition::Limits;
 
 /// What every request to one provider passes.
 #[derive(Debug)]
-pub struct Gate {
+pub(super) struct Gate {
     permits: Arc<Semaphore>,
     capacity: u32,
     rate: Option<DefaultDirectRateLimiter>,
@@ -26,7 +26,7 @@ pub struct Gate {
 
 /// Why a request may not go. Nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub(super) struct Refused {
     pub reason: &'static str,
     pub retry_after: Option<Duration>,
 }
@@ -41,14 +41,14 @@ pub struct GateStatus {
 
 /// One request inside the gate. Dropped without a verdict, as when the call is cancelled, it counts as abandoned.
 #[derive(Debug)]
-pub struct Entry<'a> {
+pub(super) struct Entry<'a> {
     gate: &'a Gate,
     pass: Option<Pass>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Gate {
-    pub fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Self {
         let capacity = limits.concurrency.clamp(1, 1 << 20);
         Self {
             permits: Arc::new(Semaphore::new(capacity as usize)),
@@ -63,7 +63,7 @@ impl Gate {
     }
 
     /// Waits for a turn, until `deadline` at most. An open breaker refuses at once.
-    pub async fn enter(&self, deadline: Instant) -> Result<Entry<'_>, Refused> {
+    pub(super) async fn enter(&self, deadline: Instant) -> Result<Entry<'_>, Refused> {
         if let Some(wait) = self.breaker().refuses(self.now()) {
             return Err(Refused::breaker(wait));
         }
@@ -77,7 +77,7 @@ impl Gate {
         Ok(Entry { gate: self, pass: Some(pass), _permit: permit })
     }
 
-    pub fn status(&self) -> GateStatus {
+    pub(super) fn status(&self) -> GateStatus {
         let free = u32::try_from(self.permits.available_permits()).unwrap_or(u32::MAX);
         GateStatus {
             breaker: self.breaker().state(self.now()),
@@ -108,7 +108,7 @@ impl Gate {
 }
 
 impl Entry<'_> {
-    pub fn settle(mut self, verdict: Verdict) {
+    pub(super) fn settle(mut self, verdict: Verdict) {
         self.finish(verdict);
     }
 
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn limits(concurrency: u32, rate_per_second: Option<u32>) -> Limits {
-        let breaker = crate::definition::Breaker { failures: 1, open: Duration::from_secs(10) };
+        let breaker = crate::definition::Breaker { failures: 1, open: Duration::from_millis(60) };
         Limits { concurrency, rate_per_second, breaker, body_max: 1 << 20 }
     }
 
@@ -144,7 +144,7 @@ mod tests {
         Instant::now() + Duration::from_millis(ms)
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn waiting_for_a_turn_ends_with_the_deadline() {
         let gate = Gate::new(&limits(1, None));
         let first = gate.enter(soon(1_000)).await.unwrap();
@@ -152,20 +152,20 @@ mod tests {
         let started = Instant::now();
         let refused = gate.enter(soon(250)).await.unwrap_err();
         assert_eq!(refused.reason, "no free connection before the deadline");
-        assert_eq!(started.elapsed().as_millis(), 250);
+        assert!((Duration::from_millis(250)..Duration::from_millis(900)).contains(&started.elapsed()));
         drop(first);
         gate.enter(soon(250)).await.unwrap().settle(Verdict::Healthy);
         assert_eq!(gate.status().under_way, 0);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn an_open_breaker_refuses_without_waiting_and_a_cancelled_probe_is_given_back() {
         let gate = Gate::new(&limits(4, None));
         gate.enter(soon(100)).await.unwrap().settle(Verdict::Failed);
         let refused = gate.enter(soon(60_000)).await.unwrap_err();
         assert_eq!(refused.reason, "the circuit breaker is open");
-        assert_eq!(refused.retry_after, Some(Duration::from_secs(10)));
-        tokio::time::advance(Duration::from_secs(10)).await;
+        assert!(refused.retry_after.is_some_and(|wait| wait <= Duration::from_millis(60)));
+        sleep(Duration::from_millis(70)).await;
         drop(gate.enter(soon(100)).await.unwrap());
         gate.enter(soon(100)).await.unwrap().settle(Verdict::Healthy);
         assert_eq!(gate.status().breaker, BreakerState::Closed);

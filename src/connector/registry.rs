@@ -52,6 +52,11 @@ impl Connectors {
         self.write().registered.insert(name, connector);
     }
 
+    /// The secrets that notifications are verified with.
+    pub fn secrets(&self) -> &BTreeMap<String, crate::types::Secret> {
+        &self.config.secrets
+    }
+
     /// The connector of an order's version.
     pub fn get(&self, name: &ConnectorName, version: &Version) -> Result<Arc<dyn Connector>, ConnectorSetupError> {
         let key = (name.clone(), version.clone());

@@ -91,6 +91,13 @@ pub enum Status {
     Incident,
 }
 
+impl Status {
+    /// The order has ended; nothing but a late event touches it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
 /// A durable call and where it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {

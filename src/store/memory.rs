@@ -1,6 +1,6 @@
-//! A store without a disk, for tests. What production promises of durability it promises of nothing but this process.
+//! The store in memory: for tests and simulation, and the yardstick that other stores are compared with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -11,26 +11,25 @@ use crate::journal::Entry;
 use crate::machine::Snapshot;
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 
+/// Keeps everything in maps. A position is the number of a record, the first is 1.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    inner: Mutex<Inner>,
+    world: Mutex<World>,
 }
 
 #[derive(Debug, Default)]
-struct Inner {
-    orders: BTreeMap<OrderId, Order>,
+struct World {
+    /// What every call answers while it is set, and after how many more commits it begins.
+    failure: Option<(usize, StoreError)>,
+    records: u64,
+    entries: BTreeMap<Position, Arc<Entry>>,
+    histories: BTreeMap<OrderId, Vec<Position>>,
+    orders: BTreeMap<OrderId, Stored>,
+    open: BTreeSet<OrderId>,
+    events: BTreeMap<(OrderId, EventId), Seq>,
+    keys: BTreeMap<String, KeyRecord>,
+    balances: BTreeMap<(String, Currency), i64>,
     definitions: Vec<(WorkflowName, Version, Sources)>,
-    keys: HashMap<String, KeyRecord>,
-    balances: HashMap<(String, Currency), i64>,
-    written: u64,
-    fails: Option<StoreError>,
-}
-
-#[derive(Debug)]
-struct Order {
-    stored: Stored,
-    entries: Vec<Entry>,
-    events: HashMap<EventId, Seq>,
 }
 
 impl MemoryStore {
@@ -38,25 +37,92 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// Makes every commit from now on fail, or succeed again.
-    pub fn fail(&self, error: Option<StoreError>) {
-        self.lock().fails = error;
+    /// From now on every call answers `error` and changes nothing, until `heal`.
+    pub fn fail(&self, error: StoreError) {
+        self.world().failure = Some((0, error));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Lets `commits` more commits pass, then does as `fail`.
+    pub fn fail_after(&self, commits: usize, error: StoreError) {
+        self.world().failure = Some((commits, error));
+    }
+
+    /// Ends what `fail` began.
+    pub fn heal(&self) {
+        self.world().failure = None;
+    }
+
+    /// Every entry of every order, in the order of their commits.
+    pub fn entries(&self) -> Vec<Arc<Entry>> {
+        self.world().entries.values().cloned().collect()
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn healthy(&self) -> Result<MutexGuard<'_, World>, StoreError> {
+        let world = self.world();
+        match &world.failure {
+            Some((0, error)) => Err(error.clone()),
+            _ => Ok(world),
+        }
+    }
+}
+
+impl World {
+    /// Every entry must follow the one before it, in the store or in the batch.
+    fn check(&self, batch: &[Commit]) -> Result<(), StoreError> {
+        let mut last: BTreeMap<OrderId, Seq> = BTreeMap::new();
+        for commit in batch {
+            commit.check()?;
+            let order = commit.entry.order;
+            let stored = || self.orders.get(&order).map(|stored| stored.snapshot.seq).unwrap_or_default();
+            let before = last.get(&order).copied().unwrap_or_else(stored);
+            if commit.entry.seq != before.next() {
+                return Err(StoreError::out_of_order(order, commit.entry.seq, before));
+            }
+            last.insert(order, commit.entry.seq);
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, commit: Commit) -> Position {
+        let Commit { mut entry, snapshot } = commit;
+        self.records += 1;
+        let position = Position(self.records);
+        entry.prev = self.orders.get(&entry.order).map(|stored| stored.tip);
+        if let Some((key, body_hash)) = entry.opening.as_ref().and_then(|opening| opening.key.clone()) {
+            self.keys.insert(key, KeyRecord { order: entry.order, body_hash });
+        }
+        if let Some(id) = entry.event.id() {
+            self.events.insert((entry.order, id.clone()), entry.seq);
+        }
+        for posting in &entry.postings {
+            let balance = self.balances.entry((posting.account.clone(), posting.currency)).or_default();
+            *balance = balance.saturating_add(posting.amount);
+        }
+        if !snapshot.is_open() {
+            self.open.remove(&entry.order);
+        } else {
+            self.open.insert(entry.order);
+        }
+        self.histories.entry(entry.order).or_default().push(position);
+        self.orders.insert(entry.order, Stored { snapshot, tip: position });
+        self.entries.insert(position, Arc::new(entry));
+        position
     }
 }
 
 #[async_trait]
 impl Store for MemoryStore {
     async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError> {
-        let mut inner = self.lock();
-        if let Some(error) = &inner.fails {
-            return Err(error.clone());
+        let mut world = self.healthy()?;
+        world.check(&batch)?;
+        if let Some((left, _)) = &mut world.failure {
+            *left -= 1;
         }
-        inner.check(&batch)?;
-        Ok(batch.into_iter().map(|commit| inner.apply(commit)).collect())
+        Ok(batch.into_iter().map(|commit| world.apply(commit)).collect())
     }
 
     async fn keep_definition(
@@ -66,106 +132,55 @@ impl Store for MemoryStore {
         sources: &Sources,
         _at: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut inner = self.lock();
-        if !inner.definitions.iter().any(|(_, known, _)| known == version) {
-            inner.definitions.push((workflow.clone(), version.clone(), sources.clone()));
+        let mut world = self.healthy()?;
+        if !world.definitions.iter().any(|(name, kept, _)| name == workflow && kept == version) {
+            world.records += 1;
+            world.definitions.push((workflow.clone(), version.clone(), sources.clone()));
         }
         Ok(())
     }
 
     async fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Sources)>, StoreError> {
-        Ok(self.lock().definitions.clone())
+        Ok(self.healthy()?.definitions.clone())
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
-        Ok(self.lock().orders.get(&id).map(|order| order.stored.clone()))
+        Ok(self.healthy()?.orders.get(&id).cloned())
     }
 
     async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
-        let inner = self.lock();
-        let entries = inner.orders.get(&id).map(|order| order.entries.as_slice()).unwrap_or_default();
-        Ok(entries.iter().filter(|entry| entry.seq > after).take(limit).cloned().collect())
+        let world = self.healthy()?;
+        let positions = world.histories.get(&id).map(Vec::as_slice).unwrap_or_default();
+        let entries = positions.iter().filter_map(|position| world.entries.get(position));
+        Ok(entries.filter(|entry| entry.seq > after).take(limit).map(|entry| (**entry).clone()).collect())
     }
 
     async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError> {
-        let inner = self.lock();
-        let newest = inner.orders.values().rev().map(|order| &order.stored.snapshot);
-        Ok(newest.filter(|order| query.fits(order)).take(query.limit).cloned().collect())
+        let world = self.healthy()?;
+        let older = world.orders.iter().rev().filter(|(id, _)| query.after.is_none_or(|after| **id < after));
+        let snapshots = older.map(|(_, stored)| &stored.snapshot);
+        Ok(snapshots.filter(|snapshot| query.matches(snapshot)).take(query.limit).cloned().collect())
     }
 
     async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        let inner = self.lock();
-        let later = inner.orders.iter().filter(|(id, _)| after.is_none_or(|after| **id > after));
-        let open = later.filter(|(_, order)| order.stored.snapshot.is_open());
-        Ok(open.take(limit).map(|(_, order)| order.stored.clone()).collect())
+        let world = self.healthy()?;
+        let ids = world.open.iter().filter(|id| after.is_none_or(|after| **id > after));
+        Ok(ids.take(limit).filter_map(|id| world.orders.get(id).cloned()).collect())
     }
 
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
-        Ok(self.lock().orders.get(&order).and_then(|order| order.events.get(event).copied()))
+        Ok(self.healthy()?.events.get(&(order, event.clone())).copied())
     }
 
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {
-        Ok(self.lock().keys.get(key).cloned())
+        Ok(self.healthy()?.keys.get(key).cloned())
     }
 
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
-        Ok(self.lock().balances.get(&(account.to_owned(), currency)).copied().unwrap_or_default())
+        Ok(self.healthy()?.balances.get(&(account.to_owned(), currency)).copied().unwrap_or_default())
     }
 
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
-    }
-}
-
-impl Inner {
-    fn check(&self, batch: &[Commit]) -> Result<(), StoreError> {
-        let mut tips: HashMap<OrderId, Seq> = HashMap::new();
-        for commit in batch {
-            let entry = &commit.entry;
-            let stored = || self.orders.get(&entry.order).map_or(Seq(0), |order| order.stored.snapshot.seq);
-            let last = tips.get(&entry.order).copied().unwrap_or_else(stored);
-            if entry.seq != last.next() || commit.snapshot.seq != entry.seq {
-                let text = format!("entry {} of order {} does not follow entry {last}", entry.seq, entry.order);
-                return Err(StoreError::Damaged(text));
-            }
-            tips.insert(entry.order, entry.seq);
-        }
-        Ok(())
-    }
-
-    fn apply(&mut self, commit: Commit) -> Position {
-        let Commit { mut entry, snapshot } = commit;
-        self.written += 1;
-        let tip = Position(self.written);
-        if let Some((key, body_hash)) = entry.opening.as_ref().and_then(|opening| opening.key.clone()) {
-            self.keys.insert(key, KeyRecord { order: entry.order, body_hash });
-        }
-        for posting in &entry.postings {
-            *self.balances.entry((posting.account.clone(), posting.currency)).or_default() += posting.amount;
-        }
-        let stored = Stored { snapshot, tip };
-        match self.orders.get_mut(&entry.order) {
-            Some(order) => {
-                entry.prev = Some(order.stored.tip);
-                order.stored = stored;
-                order.remember(entry);
-            }
-            None => {
-                let id = entry.order;
-                let mut order = Order { stored, entries: Vec::new(), events: HashMap::new() };
-                order.remember(entry);
-                self.orders.insert(id, order);
-            }
-        }
-        tip
-    }
-}
-
-impl Order {
-    fn remember(&mut self, entry: Entry) {
-        if let Some(id) = entry.event.id() {
-            self.events.insert(id.clone(), entry.seq);
-        }
-        self.entries.push(entry);
     }
 }

@@ -1,1 +1,15 @@
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
+#[path = "../browser/mod.rs"]
+mod browser;
+mod connector_faults;
+mod connector_http;
+mod connector_limits;
+mod connector_scripted;
+mod connector_support;
+mod connector_tls;
+mod connector_webhook;
+mod sandbox;
+mod shop;
+mod store;
 mod tidy;

@@ -17,7 +17,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Connections and limits of one provider.
 #[derive(Debug)]
-pub struct Link {
+pub(in crate::connector) struct Link {
     pub(super) client: Client,
     pub(super) gate: Gate,
     pub(super) body_max: usize,
@@ -77,7 +77,7 @@ impl Base {
 }
 
 impl Link {
-    pub fn status(&self) -> GateStatus {
+    pub(in crate::connector) fn status(&self) -> GateStatus {
         self.gate.status()
     }
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use self::auth::Credentials;
 use self::client::Base;
-pub use self::client::Link;
+pub(super) use self::client::Link;
 use self::request::Draft;
 use self::send::Failure;
 use super::breaker::Verdict;
@@ -50,7 +50,7 @@ impl HttpConnector {
     }
 
     /// The same, but keeps using `link` if it still fits: versions of one connector share connections and limits.
-    pub fn sharing(
+    pub(super) fn sharing(
         definition: Arc<definition::Connector>,
         config: &ConnectorConfig,
         link: Option<&Arc<Link>>,
@@ -66,7 +66,7 @@ impl HttpConnector {
         Ok(Self { base, credentials, link, clock, definition })
     }
 
-    pub fn link(&self) -> &Arc<Link> {
+    pub(super) fn link(&self) -> &Arc<Link> {
         &self.link
     }
 

@@ -64,8 +64,10 @@ impl Draft {
     pub(super) fn set_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
         let name =
             HeaderName::from_bytes(name.as_bytes()).map_err(|_| Failure::not_sent("request: a header's name"))?;
-        let value = HeaderValue::from_str(value)
-            .map_err(|_| Failure::not_sent(format!("request: the value of header {name} has forbidden characters")))?;
+        let value = HeaderValue::from_str(value).ok().filter(|_| value.is_ascii());
+        let value = value.ok_or_else(|| {
+            Failure::not_sent(format!("request: the value of header {name} has forbidden characters"))
+        })?;
         self.headers.insert(name, value);
         let size: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if size > HEADERS_MAX {

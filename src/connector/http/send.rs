@@ -102,11 +102,7 @@ fn connect_reason(error: &reqwest::Error) -> &'static str {
 
 fn tls_reason(cause: &(dyn StdError + 'static)) -> Option<&'static str> {
     use rustls::{CertificateError as Certificate, Error};
-    let tls = cause.downcast_ref::<Error>().or_else(|| {
-        // An I/O error shows the causes of what it wraps, and not what it wraps itself.
-        cause.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<Error>()
-    })?;
-    Some(match tls {
+    Some(match unwrapped(cause).downcast_ref::<Error>()? {
         Error::InvalidCertificate(Certificate::Expired | Certificate::ExpiredContext { .. }) => {
             "TLS: the certificate has expired"
         }
@@ -120,7 +116,15 @@ fn tls_reason(cause: &(dyn StdError + 'static)) -> Option<&'static str> {
 }
 
 fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind)
+    causes(error).find_map(|cause| unwrapped(cause).downcast_ref::<io::Error>()).map(io::Error::kind)
+}
+
+/// An I/O error tells of the causes of what it wraps, and not of what it wraps itself.
+fn unwrapped<'a>(mut cause: &'a (dyn StdError + 'static)) -> &'a (dyn StdError + 'static) {
+    while let Some(inner) = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        cause = inner;
+    }
+    cause
 }
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn StdError + 'static)> {

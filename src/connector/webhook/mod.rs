@@ -5,5 +5,6 @@
 mod signature;
 mod translate;
 
-pub use signature::{SigningKey, Verified, WebhookError, sign_standard_webhook, verify};
+pub(super) use signature::SigningKey;
+pub use signature::{Verified, WebhookError, sign_standard_webhook, verify};
 pub use translate::{Notification, TranslateError, parse_notification, translate};

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use crate::definition::Verify;
@@ -16,6 +17,12 @@ const KEY_BYTES_MIN: usize = 16;
 const ID_MAX: usize = 256;
 /// Rotation needs two; an attacker would like to try thousands.
 const SIGNATURES_MAX: usize = 5;
+
+/// Secrets are handed out with and without padding.
+const STANDARD: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// A notification that is authentic and recent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,10 +105,10 @@ pub fn sign_standard_webhook(
 }
 
 /// A key of a `whsec_` secret. Prints nothing of it.
-pub struct SigningKey(hmac::Key);
+pub(in crate::connector) struct SigningKey(hmac::Key);
 
 impl SigningKey {
-    pub fn new(secret: &Secret) -> Result<Self, WebhookError> {
+    pub(in crate::connector) fn new(secret: &Secret) -> Result<Self, WebhookError> {
         let text = secret.reveal();
         let bytes = STANDARD
             .decode(text.strip_prefix(PREFIX).unwrap_or(text))
