@@ -190,8 +190,6 @@ pub enum HookError {
     BadSignature(String),
     #[error("the notification is not understood: {0}")]
     Malformed(String),
-    #[error("the notification is about an order that is not known")]
-    UnknownOrder,
     #[error(transparent)]
     Send(#[from] SendError),
 }

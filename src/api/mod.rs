@@ -6,6 +6,7 @@
 mod act;
 mod body;
 mod dashboard;
+mod diagram;
 mod engine;
 mod health;
 mod history;

@@ -216,7 +216,6 @@ impl From<HookError> for Failure {
                 SIGNATURE.because("the signature does not fit, or the notification is too old")
             }
             HookError::Malformed(reason) => NOTIFICATION.because(reason),
-            HookError::UnknownOrder => NO_ORDER.because("the notification is about an order that is not known"),
             HookError::Send(error) => error.into(),
         }
     }

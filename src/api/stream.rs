@@ -53,13 +53,17 @@ impl Reader {
         if std::mem::take(&mut self.first) {
             return Some(Event::default().comment("changes follow").retry(Duration::from_secs(2)));
         }
-        tokio::select! {
-            _ = self.closing.wait_for(|closing| *closing) => None,
-            change = self.changes.recv() => match change {
-                Ok(snapshot) => self.order(&snapshot),
-                Err(RecvError::Lagged(missed)) => Some(Event::default().event("missed").data(missed.to_string())),
-                Err(RecvError::Closed) => None,
-            },
+        let closing = &mut self.closing;
+        // A sender that is gone is a server that is gone.
+        let closed = async { drop(closing.wait_for(|closing| *closing).await) };
+        let change = tokio::select! {
+            () = closed => return None,
+            change = self.changes.recv() => change,
+        };
+        match change {
+            Ok(snapshot) => self.order(&snapshot),
+            Err(RecvError::Lagged(missed)) => Some(Event::default().event("missed").data(missed.to_string())),
+            Err(RecvError::Closed) => None,
         }
     }
 

@@ -36,9 +36,3 @@ pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
     State, StateKind, Transition, Verdict, Workflow,
 };
-
-/// Reads a workflow and everything it refers to from its texts.
-pub fn load(sources: Sources) -> Result<Workflow, Vec<Problem>> {
-    let _ = sources;
-    Err(Vec::new())
-}

@@ -6,6 +6,7 @@ mod order;
 mod requests;
 mod responses;
 
+pub(crate) use order::spine;
 pub use order::{Call, Incident, Inbox, MoneyPosition, Order, Parent, Status, Timer};
 pub use requests::{CancelBody, EventBody, ResolveBody, RetryBody, SubmitBody};
 pub use responses::{
