@@ -33,9 +33,8 @@ impl Connector for Acme {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let folder = tempfile::tempdir()?;
-    let workflow = read_workflow(std::path::Path::new("examples/acme/acme_card.yaml")).map_err(|problems| {
-        problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n")
-    })?;
+    let workflow = read_workflow(std::path::Path::new("examples/acme/acme_card.yaml"))
+        .map_err(|problems| problems.iter().map(|problem| problem.message.clone()).collect::<Vec<_>>().join("\n"))?;
 
     // The journal is the truth; the fold is how the working store is rebuilt from it.
     let store = SledStore::open(folder.path(), SledOptions::default(), Arc::new(Refold::default()))?;

@@ -17,7 +17,8 @@ pub struct ConnectorConfig {
     pub env: BTreeMap<String, String>,
     /// Values of `${secret.NAME}`.
     pub secrets: BTreeMap<String, Secret>,
-    /// The only hosts that may be called, each `host` or `host:port`. None allows every host that a definition names.
+    /// The only hosts that may be called, each `host` or `host:port`; these may also lie in inner networks. None allows
+    /// every host that a definition names, as long as it lies on the internet or is written as an address.
     pub allowed_hosts: Option<Vec<String>>,
     /// Dates the signatures of requests.
     pub clock: Clock,
@@ -71,7 +72,11 @@ impl ConnectorConfig {
     }
 
     pub(super) fn allows(&self, host: &str, port: u16) -> bool {
-        self.allowed_hosts.as_ref().is_none_or(|hosts| {
+        self.allowed_hosts.is_none() || self.lists(host, port)
+    }
+
+    pub(super) fn lists(&self, host: &str, port: u16) -> bool {
+        self.allowed_hosts.as_ref().is_some_and(|hosts| {
             let with_port = format!("{host}:{port}");
             hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(host) || allowed.eq_ignore_ascii_case(&with_port))
         })

@@ -9,6 +9,7 @@ mod data;
 mod document;
 mod expr;
 mod files;
+mod graph;
 mod load;
 mod problem;
 mod read;
@@ -27,6 +28,7 @@ pub use connector::{
 pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use files::{Library, ReadError};
+pub use graph::{GraphFormat, graph};
 pub use load::{load, load_connector};
 pub use problem::Problem;
 pub use render::{Style, render, render_github};

@@ -64,6 +64,12 @@ impl Problems {
         }
     }
 
+    /// Problems so far in a part of a file, of one of some rules.
+    pub(super) fn any(&self, file: &str, span: &Range<usize>, rules: &[&str]) -> bool {
+        let within = |problem: &Problem| span.start <= problem.span.start && problem.span.start <= span.end;
+        self.0.borrow().iter().any(|p| p.file == file && rules.contains(&p.rule) && within(p))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::connector::Invocation;
 use crate::definition::Workflow;
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
-use crate::machine::{self, Command, Event, Outcome, Parent, Phase, Rejection, Snapshot};
+use crate::machine::{self, Command, Event, Outcome, Parent, Phase, Rejection, Snapshot, Status};
 use crate::store::{Commit, Stored};
 use crate::types::{Attempt, CallId, OrderId, Position, Timestamp, Value};
 
@@ -49,6 +49,8 @@ pub struct Staged {
     pub dispatches: Vec<Dispatch>,
     /// The transitions taken, for coverage.
     pub walked: Vec<machine::Walked>,
+    /// How the order ended, if it ended with this entry.
+    pub ended: Option<Status>,
 }
 
 struct Decided {
@@ -152,7 +154,13 @@ impl Core {
         let id = snapshot.id;
         let mut dispatches = Vec::new();
         let mut prev = None;
+        let is_end = |status| matches!(status, Status::Succeeded | Status::Failed);
+        let mut ended = Some(snapshot.status).filter(|&status| is_end(status));
         if let Some(live) = self.live.get_mut(&id) {
+            // An order may be opened on the very state that ends it; later it ends once.
+            if opening.is_none() && is_end(live.snapshot.status) {
+                ended = None;
+            }
             live.snapshot = Arc::clone(&snapshot);
             live.uncommitted += 1;
             prev = live.tip;
@@ -171,7 +179,7 @@ impl Core {
             postings,
             prev,
         };
-        Staged { commit: Commit { entry, snapshot }, dispatches, walked }
+        Staged { commit: Commit { entry, snapshot }, dispatches, walked, ended }
     }
 
     /// The entry is durable. An order with nothing left to do is let go.

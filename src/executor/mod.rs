@@ -14,6 +14,7 @@ mod recovery;
 mod shard;
 mod shared;
 mod submit;
+mod tally;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,6 +31,7 @@ pub use hook::{HookError, Hooked};
 pub use recovery::{Refold, StartError};
 pub use shard::{Applied, ApplyError, How};
 pub use submit::{Submission, SubmitError, Submitted};
+pub use tally::Tally;
 
 use crate::connector::Connectors;
 use crate::definition::Workflow;
@@ -76,7 +78,7 @@ impl Executor {
         options: Options,
     ) -> Result<Self, StartError> {
         let catalog = recovery::catalog(&*store, &*clock, workflows, &connectors).await?;
-        let shared = Arc::new(Shared::new(store, clock, connectors, catalog));
+        let shared = Arc::new(Shared::new(store, clock, connectors, catalog, options.shards.max(1)));
         let mut queues = Vec::new();
         let mut loops = Vec::new();
         let mut shards = Vec::new();
@@ -156,6 +158,17 @@ impl Executor {
     /// Calls that are on their way to a provider right now.
     pub fn in_flight(&self) -> u64 {
         self.shared.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// What has been counted since the start.
+    pub fn tally(&self) -> Tally {
+        let resident = self.shared.resident.iter().map(|count| count.load(Ordering::Relaxed)).sum();
+        self.shared.counts.read(resident)
+    }
+
+    /// It takes no requests any more.
+    pub fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
     }
 
     /// Why nothing is accepted any more, if the store has failed.

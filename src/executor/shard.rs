@@ -2,13 +2,14 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::{Core, Dispatch, Opened, Staged};
 use super::dispatch;
 use super::shared::Shared;
-use crate::machine::{Event, Rejection, Snapshot};
+use crate::machine::{Event, Rejection, Snapshot, Status};
 use crate::store::{Commit, StoreError};
 use crate::types::{EventId, OrderId, Timestamp};
 
@@ -93,6 +94,7 @@ struct Round {
     dispatches: Vec<(OrderId, Vec<Dispatch>)>,
     replies: Vec<(Reply, Applied)>,
     events: HashSet<(OrderId, EventId)>,
+    ended: Vec<Status>,
 }
 
 impl Shard {
@@ -166,6 +168,7 @@ impl Shard {
                 match self.is_duplicate(order, &event, round).await {
                     Ok(false) => self.apply(order, event, reply, round, now),
                     Ok(true) => {
+                        self.shared.counts.duplicates.fetch_add(1, Ordering::Relaxed);
                         let snapshot = self.core.snapshot(order).cloned();
                         self.forget_if_done(order);
                         let found = snapshot.ok_or(ApplyError::NotFound);
@@ -203,6 +206,7 @@ impl Shard {
                 if let Some(result) = reserved {
                     self.shared.desk.give_back(&result);
                 }
+                self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
                 if !matches!(rejection, Rejection::Stale) {
                     tracing::debug!(%order, %rejection, "an event was refused");
                 }
@@ -236,8 +240,13 @@ impl Shard {
         }
         let keys: Vec<(OrderId, Arc<Snapshot>)> =
             round.commits.iter().map(|commit| (commit.entry.order, Arc::clone(&commit.snapshot))).collect();
+        let counted = round.commits.clone();
         let positions = match self.commit(round.commits).await {
-            Ok(positions) => positions,
+            Ok(positions) => {
+                self.shared.counts.committed(&counted);
+                round.ended.iter().for_each(|&status| self.shared.counts.ended(status));
+                positions
+            }
             Err(error) => {
                 for (reply, _) in round.replies {
                     answer(Some(reply), Err(ApplyError::Store(error.clone())));
@@ -256,6 +265,9 @@ impl Shard {
         }
         for (id, snapshot) in keys {
             self.tell(id, snapshot);
+        }
+        if let Some(resident) = self.shared.resident.get(self.index) {
+            resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         Ok(())
     }
@@ -349,6 +361,7 @@ impl Round {
         if let Some(id) = event {
             self.events.insert((order, id));
         }
+        self.ended.extend(staged.ended);
         self.commits.push(staged.commit);
         if !staged.dispatches.is_empty() {
             self.dispatches.push((order, staged.dispatches));
@@ -358,7 +371,6 @@ impl Round {
 
 /// Nothing more will happen without somebody's doing.
 pub(super) fn is_at_rest(snapshot: &Snapshot) -> bool {
-    use crate::machine::Status;
     matches!(snapshot.status, Status::Succeeded | Status::Failed | Status::Incident)
 }
 

@@ -10,6 +10,7 @@ use super::catalog::Catalog;
 use super::clock::Clock;
 use super::desk::Desk;
 use super::shard::Message;
+use super::tally::Counts;
 use crate::connector::{Connector, Connectors, Invocation};
 use crate::machine::Snapshot;
 use crate::store::{Store, StoreError};
@@ -23,6 +24,9 @@ pub(super) struct Shared {
     pub(super) desk: Desk,
     pub(super) changes: broadcast::Sender<Arc<Snapshot>>,
     pub(super) in_flight: AtomicU64,
+    pub(super) counts: Counts,
+    /// Orders in memory, by loop.
+    pub(super) resident: Vec<AtomicU64>,
     pub(super) failed: OnceLock<String>,
     pub(super) stopping: AtomicBool,
     queues: OnceLock<Vec<mpsc::Sender<Message>>>,
@@ -35,6 +39,7 @@ impl Shared {
         clock: Arc<dyn Clock>,
         connectors: Arc<Connectors>,
         catalog: Catalog,
+        shards: usize,
     ) -> Self {
         Self {
             desk: Desk::new(Arc::clone(&store)),
@@ -44,6 +49,8 @@ impl Shared {
             connectors,
             changes: broadcast::channel(1_024).0,
             in_flight: AtomicU64::new(0),
+            counts: Counts::default(),
+            resident: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             failed: OnceLock::new(),
             stopping: AtomicBool::new(false),
             queues: OnceLock::new(),

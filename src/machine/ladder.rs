@@ -101,9 +101,11 @@ impl Run<'_> {
             call.phase = Phase::Unknown { asking: false };
             reason.clone_into(&mut call.trouble);
         }
-        if !self.arm_inquiry(id, None) {
-            self.snapshot.timers.insert(Timer::Inquire { call: id }, final_at);
-        }
+        // The answer of that moment decides: neither later than it, nor never.
+        let next =
+            if self.arm_inquiry(id, None) { self.snapshot.timers.get(&Timer::Inquire { call: id }) } else { None };
+        let at = next.map_or(final_at, |&next| next.min(final_at));
+        self.snapshot.timers.insert(Timer::Inquire { call: id }, at);
     }
 
     fn ask_again(&mut self, id: CallId, reason: String) {

@@ -14,7 +14,7 @@ const OUTCOMES: [&str; 8] =
 pub fn next_events(workflow: &Workflow, snapshot: &Snapshot) -> Vec<EventName> {
     let Some(state) = workflow.state(&snapshot.state) else { return Vec::new() };
     let names: BTreeSet<&EventName> = match &state.kind {
-        StateKind::Final { late, .. } => late.keys().filter(|name| name.as_str() != "*").collect(),
+        StateKind::Final { late, .. } => late.keys().collect(),
         StateKind::Open => state.on.keys().chain(workflow.on.keys()).collect(),
     };
     names.into_iter().filter(|name| is_external(name)).cloned().collect()
@@ -26,7 +26,7 @@ pub(super) fn known_events(workflow: &Workflow) -> Vec<EventName> {
     for state in &workflow.states {
         names.extend(state.on.keys());
         if let StateKind::Final { late, .. } = &state.kind {
-            names.extend(late.keys().filter(|name| name.as_str() != "*"));
+            names.extend(late.keys());
         }
     }
     names.into_iter().filter(|name| is_external(name)).cloned().collect()

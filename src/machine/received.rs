@@ -21,7 +21,7 @@ impl Run<'_> {
     ) -> Result<(), Rejection> {
         let known = self.known_events();
         if !known.contains(name) {
-            return Err(Rejection::UnknownEvent { known });
+            return Err(Rejection::UnknownEvent { name: name.clone(), known });
         }
         let event = Early {
             id: id.clone(),

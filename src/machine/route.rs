@@ -225,8 +225,7 @@ impl<'w> Run<'w> {
         if event.name.as_str() == CANCEL {
             return;
         }
-        let rule = late.get(event.name.as_str()).or_else(|| late.get("*"));
-        match rule {
+        match late.get(event.name.as_str()) {
             Some(Late::Ignore) => {}
             Some(Late::Transition(transitions)) => {
                 let trigger = format!("late {}", event.name);

@@ -16,8 +16,8 @@ pub enum Rejection {
     Stale,
     #[error("the order is finished in state {state}")]
     Finished { state: StateName },
-    #[error("this workflow has no event of that name; it knows: {}", list(known))]
-    UnknownEvent { known: Vec<EventName> },
+    #[error("this workflow has no event {name}; it has: {}", list(known))]
+    UnknownEvent { name: EventName, known: Vec<EventName> },
     #[error("the order has no incident")]
     NoIncident,
     #[error("{0}")]

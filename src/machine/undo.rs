@@ -44,7 +44,7 @@ impl<'w> Run<'w> {
     }
 
     fn undo_arguments(&self, undo: &Compensate, key: &str, with: &Value, result: &Value) -> Result<Value, EvalError> {
-        let call = serde_json::json!({ "key": key, "with": with });
+        let call = serde_json::json!({ "key": key });
         let given = Given::default();
         let scope = self.scope(&given).with("call", &call).with("with", with).with("result", result);
         undo.with.render(&scope)

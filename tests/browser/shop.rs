@@ -143,8 +143,9 @@ async fn every_method_can_be_chosen_and_its_details_are_understood() -> Result<(
         let page = browser.open(world.shop_url(), 1280, 900).await?;
         browser.click(&page, "[data-good=cup] button:last-child").await?;
         browser.click(&page, &format!("input[value={method}]")).await?;
+        browser.screenshot(&page, &picture(&format!("method-{method}"))).await?;
         browser.click(&page, "#pay").await?;
-        browser.wait(&page, "document.querySelectorAll('.steps .done').length >= 1").await?;
+        browser.wait(&page, "document.querySelectorAll('.steps .done').length >= 3").await?;
         let input = world.submitted().pop().ok_or("nothing was submitted")?.1["input"].take();
         let sample = world.sandbox.sample(method, 8_000, "CNY").await?;
         let members = |input: &Value| -> Vec<String> {
@@ -155,9 +156,40 @@ async fn every_method_can_be_chosen_and_its_details_are_understood() -> Result<(
         assert_eq!(members(&input), members(&sample), "{method}");
         let order = world.last_order();
         assert_ne!(order["status"], "failed", "{method}: {order}");
-        browser.screenshot(&page, &picture(&format!("method-{method}"))).await?;
         browser.close(&page).await?;
     }
     nothing_went_wrong(&browser, &world);
+    Ok(())
+}
+
+/// The bank declines, after an answer of Paystate was lost: the same order is sent again, and the reason is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_answer_never_makes_a_second_order_and_a_decline_is_explained() -> Result<(), Failure> {
+    let Some(program) = program() else {
+        eprintln!("skipped: 1 (no chromium; set PAYSTATE_CHROMIUM)");
+        return Ok(());
+    };
+    let world = World::start().await?;
+    let mut browser = Browser::start(&program).await?;
+    let page = browser.open(world.shop_url(), 1280, 900).await?;
+    browser.click(&page, "[data-good=scarf] button:last-child").await?;
+    browser.click(&page, "input[value=credit_card]").await?;
+    browser
+        .evaluate(
+            &page,
+            "[...document.querySelectorAll('.chip')].find((chip) => chip.textContent === 'Declined').click()",
+        )
+        .await?;
+    world.lose_an_answer();
+    browser.click(&page, "#pay").await?;
+    browser.wait(&page, "document.querySelector('#pay').textContent === 'Try again'").await?;
+    browser.screenshot(&page, &picture("shop-9-lost-answer")).await?;
+    browser.click(&page, "#pay").await?;
+    browser.wait(&page, "document.querySelector('#headline')?.textContent === 'Not paid: declined'").await?;
+    browser.wait(&page, "document.body.innerText.includes('do not honor')").await?;
+    browser.screenshot(&page, &picture("shop-10-declined")).await?;
+    let sent = world.submitted();
+    assert_eq!(sent.len(), 2);
+    assert_eq!(sent[0], sent[1]);
     Ok(())
 }

@@ -216,6 +216,28 @@ async fn a_header_cannot_begin_another() {
 }
 
 #[tokio::test]
+async fn a_body_is_a_form_where_the_definition_says_so() {
+    let server = Server::replying("201 Created", APPROVED).await;
+    let mut operation = authorize();
+    let request = operation.request.as_mut().unwrap();
+    let kind = json!("application/x-www-form-urlencoded");
+    request.headers = vec![("Content-Type".into(), template(kind))];
+    request.body = Some(template(json!({"amount": "${with.amount}", "note": "a&b=c ${with.currency}", "none": null})));
+    connect(http(&format!("http://{}", server.address)), operation).invoke(&call()).await;
+    let request = server.requests().remove(0);
+    assert!(request.ends_with("\r\n\r\namount=600&note=a%26b%3Dc%20CNY"), "{request}");
+    assert_eq!(request.to_ascii_lowercase().matches("content-type").count(), 1);
+}
+
+#[tokio::test]
+async fn an_echo_of_our_credentials_is_not_kept() {
+    let body = format!(r#"{{"status": "approved", "amount": 600, "currency": "CNY", "echo": "Bearer {SECRET}"}}"#);
+    let outcome = outcome_of("201 Created", &[("x-echo", SECRET)], &body).await;
+    assert!(matches!(&outcome, Outcome::Ok { result } if result["echo"].as_str().unwrap().starts_with("Bearer ***")));
+    assert!(!format!("{outcome:?}").contains(SECRET));
+}
+
+#[tokio::test]
 async fn a_signed_request_verifies() {
     let server = Server::replying("201 Created", APPROVED).await;
     let mut http = http(&format!("http://{}", server.address));
@@ -248,9 +270,20 @@ fn setup_refuses_what_can_never_be_right() {
         HttpConnector::new(Arc::new(definition(http, authorize())), &config).map(|_| ()).unwrap_err()
     };
     let bad_url = |url: &'static str| setup(&move |http, _| http.base_url = env_text(url));
-    for url in
-        ["http://gateway.example", "ftp://x", "gateway", "https://u:p@x", "https://x/?a", "https://x/#a", "file:///etc"]
-    {
+    for url in [
+        "http://gateway.example",
+        "ftp://x",
+        "gateway",
+        "https://u:p@x",
+        "https://x/?a",
+        "https://x/#a",
+        "file:///etc",
+        "https://169.254.169.254",
+        "https://[fe80::1]",
+        "https://0.0.0.0",
+        "https://2852039166",
+        "http://localhost.",
+    ] {
         assert!(matches!(bad_url(url), ConnectorSetupError::BaseUrl(_)), "{url}");
     }
     assert_eq!(setup(&|_, config| config.secrets.clear()), ConnectorSetupError::Secret("gateway_key".into()));
@@ -272,4 +305,46 @@ fn setup_refuses_what_can_never_be_right() {
     let connector = HttpConnector::new(Arc::new(definition(http("https://gateway.example"), authorize())), &allowed);
     let shown = format!("{:?} {allowed:?}", connector.unwrap());
     assert!(!shown.contains(SECRET), "{shown}");
+}
+
+#[tokio::test]
+async fn a_connector_written_in_yaml_talks_to_its_provider() {
+    let yaml = r#"
+connector: gateway
+title: Gateway
+base_url: "${env.GATEWAY_URL}"
+auth: { bearer: "${secret.gateway_key}" }
+idempotency: { header: Idempotency-Key, replay: stored, window: 24h, not_found_final_after: 25m }
+limits: { concurrency: 64, rate: 500/s, breaker: { failures: 20, open: 10s } }
+operations:
+  authorize:
+    post: /v1/authorizations
+    body: { reference: "${key}", amount: "${with.amount}", currency: "${with.currency}" }
+    money: hold
+    integrity: [amount, currency]
+    outcomes:
+      ok: response.status == 201 && response.body.status == "approved"
+      declined: response.status == 402
+      not_sent: response.status == 429
+    inquire: { get: "/v1/authorizations?reference=${key}", outcomes: { not_found: response.status == 404 } }
+"#;
+    let server = Server::start(vec![
+        Play::Keep(reply("201 Created", &[], APPROVED)),
+        Play::Keep(reply("404 Not Found", &[], "{}")),
+        Play::Keep(reply("201 Created", &[], APPROVED)),
+    ])
+    .await;
+    let definition = paystate::definition::load_connector("gateway.yaml", yaml).unwrap();
+    let mut config = config();
+    config.env.insert("GATEWAY_URL".into(), format!("http://{}", server.address));
+    let connectors = paystate::connector::Connectors::new(config);
+    let version = definition.version.clone();
+    connectors.define(Arc::new(definition));
+    let connector = connectors.get(&"gateway".into(), &version).unwrap();
+    assert!(matches!(connector.invoke(&call()).await, Outcome::Ok { .. }));
+    assert_eq!(connector.inquire(&call()).await, Outcome::NotFound);
+    assert!(matches!(connector.inquire(&call()).await, Outcome::Ok { .. }));
+    let requests = server.requests();
+    assert!(requests[0].contains(r#"{"reference":"0707-1-0","amount":600,"currency":"CNY"}"#), "{}", requests[0]);
+    assert!(requests[1].starts_with("GET /v1/authorizations?reference=0707-1-0 "), "{}", requests[1]);
 }

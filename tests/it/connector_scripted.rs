@@ -113,6 +113,8 @@ fn scripts_that_are_wrong_say_where() {
         (json!({"not_found": 1}), "authorize.not_found: takes nothing"),
         (json!({"declined": {"soft": "yes"}}), "authorize.declined.soft: expected true or false"),
         (json!({"replay": "sometimes"}), "authorize.replay: expected stored or none"),
+        (json!("auto"), "authorize: only an inquiry is answered so"),
+        (json!(["not_found"]), "authorize.0: only an inquiry is answered so"),
         (json!(7), "authorize: expected an answer: ok, declined"),
         (json!({"ok": 1, "declined": 2}), "authorize: expected an answer"),
     ];
@@ -120,5 +122,5 @@ fn scripts_that_are_wrong_say_where() {
         let message = message(script);
         assert!(message.starts_with(expected), "{message}");
     }
-    assert_eq!(Script::parse(&json!("auto")).unwrap().otherwise, Answer::Auto);
+    assert_eq!(Script::parse(&json!({"inquire": "auto"})).unwrap().inquire, vec![Answer::Auto]);
 }

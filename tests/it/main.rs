@@ -1,6 +1,6 @@
+#![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
-#[path = "../browser/mod.rs"]
 mod browser;
 mod connector_faults;
 mod connector_http;
@@ -9,7 +9,11 @@ mod connector_scripted;
 mod connector_support;
 mod connector_tls;
 mod connector_webhook;
+mod invalid;
 mod sandbox;
+mod scenarios;
 mod shop;
 mod store;
+mod support;
 mod tidy;
+mod workflows;

@@ -193,6 +193,7 @@ async fn a_reversal_undoes_what_came_and_forbids_what_comes_later() {
     assert_eq!(world.post("/v1/reversals", &reversal).await.status, 0);
     assert_eq!(world.post("/v1/reversals", &reversal).await.status, 201);
     assert_eq!(world.oracle("o")["released"], 1068);
+    assert_eq!(world.inquire("o-p").await.body["code"], "reversed");
 
     let early = world.post("/v1/reversals", &ask("l", "x", 700, json!({ "original": "l-p" }))).await;
     assert_eq!(early.status, 201);

@@ -15,8 +15,8 @@ use crate::types::Secret;
 #[derive(Debug)]
 pub(super) enum Credentials {
     None,
-    /// The value is marked as sensitive: it prints as `Sensitive`.
-    Header(HeaderName, HeaderValue),
+    /// The value is marked as sensitive: it prints as `Sensitive`. Beside it, the part of it that is secret.
+    Header(HeaderName, HeaderValue, Secret),
     Sign(Secret),
 }
 
@@ -24,16 +24,13 @@ impl Credentials {
     pub(super) fn new(auth: &Auth, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
         match auth {
             Auth::None => Ok(Self::None),
-            Auth::Bearer(secret) => {
-                let value = format!("Bearer {}", config.secret(secret)?.reveal());
-                sensitive(header::AUTHORIZATION, &value, secret)
-            }
+            Auth::Bearer(secret) => sensitive(header::AUTHORIZATION, "Bearer ", config.secret(secret)?.clone(), secret),
             Auth::Basic { username, password } => {
                 let username = config.env_text(username)?;
                 let pair = Secret::new(format!("{username}:{}", config.secret(password)?.reveal()));
-                sensitive(header::AUTHORIZATION, &format!("Basic {}", STANDARD.encode(pair.reveal())), password)
+                sensitive(header::AUTHORIZATION, "Basic ", Secret::new(STANDARD.encode(pair.reveal())), password)
             }
-            Auth::Header { name, value } => sensitive(header_name(name)?, config.secret(value)?.reveal(), value),
+            Auth::Header { name, value } => sensitive(header_name(name)?, "", config.secret(value)?.clone(), value),
             Auth::StandardWebhooks(name) => {
                 let secret = config.secret(name)?;
                 SigningKey::new(secret)
@@ -43,11 +40,19 @@ impl Credentials {
         }
     }
 
+    /// What must not come back in a reply: a provider that echoes requests would have it journaled.
+    pub(super) fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Header(_, _, secret) => Some(secret),
+            Self::None | Self::Sign(_) => None,
+        }
+    }
+
     /// `id` is the idempotency key: the id of a signed message stays the same when it is sent again.
     pub(super) fn apply(&self, draft: &mut Draft, id: &str, clock: &Clock) -> Result<(), Failure> {
         match self {
             Self::None => {}
-            Self::Header(name, value) => {
+            Self::Header(name, value, _) => {
                 draft.headers.insert(name.clone(), value.clone());
             }
             Self::Sign(secret) => {
@@ -64,10 +69,16 @@ impl Credentials {
     }
 }
 
-fn sensitive(name: HeaderName, value: &str, secret: &SecretRef) -> Result<Credentials, ConnectorSetupError> {
-    let mut value = HeaderValue::from_str(value).map_err(|_| {
-        ConnectorSetupError::UnfitSecret(secret.0.clone(), "it has characters that a header cannot carry")
+fn sensitive(
+    name: HeaderName,
+    scheme: &str,
+    secret: Secret,
+    reference: &SecretRef,
+) -> Result<Credentials, ConnectorSetupError> {
+    let text = Secret::new(format!("{scheme}{}", secret.reveal()));
+    let mut value = HeaderValue::from_str(text.reveal()).map_err(|_| {
+        ConnectorSetupError::UnfitSecret(reference.0.clone(), "it has characters that a header cannot carry")
     })?;
     value.set_sensitive(true);
-    Ok(Credentials::Header(name, value))
+    Ok(Credentials::Header(name, value, secret))
 }

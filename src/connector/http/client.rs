@@ -1,10 +1,12 @@
 //! The client, the base address, and what versions of one connector share.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Url, redirect, retry};
 
+use super::egress::{Reach, Resolver, is_forbidden};
 use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::limits::{Gate, GateStatus};
 use crate::definition::{Http, Limits};
@@ -32,11 +34,12 @@ struct Fits {
     limits: Limits,
 }
 
-/// Where requests go: scheme, host, port and the beginning of the path. Never depends on an order's data.
+/// Where requests go and how far: scheme, host, port and the beginning of the path. Never depends on an order's data.
 #[derive(Clone, Debug)]
 pub(super) struct Base {
     url: Url,
     text: String,
+    reach: Reach,
 }
 
 impl Base {
@@ -62,7 +65,16 @@ impl Base {
         if !config.allows(host, port) {
             return Err(ConnectorSetupError::HostNotAllowed(format!("{host}:{port}")));
         }
-        Ok(Self { url, text })
+        let reach = match address(host) {
+            Some(address) if is_forbidden(address) => {
+                return Err(ConnectorSetupError::BaseUrl("an address that nothing may be sent to"));
+            }
+            Some(_) => Reach::Listed,
+            None if config.lists(host, port) => Reach::Listed,
+            None if host == "localhost" => Reach::Local,
+            None => Reach::Public,
+        };
+        Ok(Self { url, text, reach })
     }
 
     /// The address of `path`, if it still lies below the base.
@@ -93,7 +105,7 @@ impl Link {
         if let Some(link) = offered.filter(|link| link.fits == fits) {
             return Ok(Arc::clone(link));
         }
-        let client = client(fits.ca.as_deref(), &http.limits)?;
+        let client = client(fits.ca.as_deref(), &http.limits, base)?;
         let (gate, body_max) = (Gate::new(&http.limits), http.limits.body_max);
         Ok(Arc::new(Self { client, gate, body_max, fits }))
     }
@@ -104,7 +116,7 @@ impl Link {
 /// Below this client, the pool may take up a request again only when the connection it had been given closed before
 /// any byte of the request was encoded, so the provider has not seen it. Bodies cannot be cloned (`body.rs`), which
 /// rules out every other way of sending one twice.
-fn client(ca: Option<&str>, limits: &Limits) -> Result<Client, ConnectorSetupError> {
+fn client(ca: Option<&str>, limits: &Limits, base: &Base) -> Result<Client, ConnectorSetupError> {
     let mut builder = Client::builder()
         .user_agent(concat!("paystate/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -112,11 +124,15 @@ fn client(ca: Option<&str>, limits: &Limits) -> Result<Client, ConnectorSetupErr
         .retry(retry::never())
         .referer(false)
         .no_proxy()
+        .dns_resolver(Resolver(base.reach))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(limits.concurrency as usize);
     if let Some(path) = ca {
         builder = builder.tls_certs_only(certificates(path)?);
+    } else if base.url.scheme() == "http" {
+        // Reading the system's certificates takes a while, and nobody will ask for them.
+        builder = builder.tls_certs_only([]);
     }
     builder.build().map_err(|_| ConnectorSetupError::Client)
 }
@@ -132,6 +148,10 @@ fn certificates(path: &str) -> Result<Vec<Certificate>, ConnectorSetupError> {
 }
 
 fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || address.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    host == "localhost" || address(host).is_some_and(|address| address.is_loopback())
+}
+
+/// The address that a host is, if it is one and no name.
+fn address(host: &str) -> Option<IpAddr> {
+    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }

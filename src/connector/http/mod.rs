@@ -6,6 +6,7 @@
 mod auth;
 mod body;
 mod client;
+mod egress;
 mod path;
 mod read;
 mod request;
@@ -97,7 +98,7 @@ impl HttpConnector {
         self.credentials.apply(&mut draft, &invocation.key, &self.clock.0)?;
 
         let entry = self.link.gate.enter(deadline).await?;
-        let sent = send::send(&self.link, draft, deadline, &self.clock.0).await;
+        let sent = send::send(&self.link, draft, deadline, self.credentials.secret(), &self.clock.0).await;
         entry.settle(match &sent {
             Ok(reply) if reply.status < 500 => Verdict::Healthy,
             _ => Verdict::Failed,
@@ -113,7 +114,7 @@ impl Connector for HttpConnector {
             return Failure::not_sent("the connector has no such operation").into_outcome();
         };
         let outcome = self.exchange(invocation, operation, request, Question::Invoke).await;
-        outcome.unwrap_or_else(Failure::into_outcome)
+        told(invocation, "invoke", outcome.unwrap_or_else(Failure::into_outcome))
     }
 
     async fn inquire(&self, invocation: &Invocation) -> Outcome {
@@ -125,7 +126,7 @@ impl Connector for HttpConnector {
             return Failure::unknown("the operation has no inquiry").into_outcome();
         };
         let outcome = self.exchange(invocation, operation, request, Question::Inquire(inquiry)).await;
-        outcome.unwrap_or_else(Failure::into_answer_of_inquiry)
+        told(invocation, "inquire", outcome.unwrap_or_else(Failure::into_answer_of_inquiry))
     }
 }
 
@@ -151,6 +152,22 @@ impl Failure {
     fn into_answer_of_inquiry(self) -> Outcome {
         Outcome::Unknown { reason: reason(&self.reason), retry_after_ms: self.retry_after.map(millis) }
     }
+}
+
+/// Writes the log line of an exchange: names and reasons, never data.
+fn told(invocation: &Invocation, question: &'static str, outcome: Outcome) -> Outcome {
+    let (kind, why) = match &outcome {
+        Outcome::Ok { .. } => ("ok", ""),
+        Outcome::Declined { code, .. } => ("declined", code.as_str()),
+        Outcome::NotSent { reason, .. } => ("not_sent", reason.as_str()),
+        Outcome::Pending { .. } => ("pending", ""),
+        Outcome::ActionRequired { .. } => ("action_required", ""),
+        Outcome::Unknown { reason, .. } => ("unknown", reason.as_str()),
+        Outcome::NotFound => ("not_found", ""),
+    };
+    let Invocation { order, connector, operation, attempt, .. } = invocation;
+    tracing::debug!(%order, %connector, %operation, %attempt, question, outcome = kind, why, "provider answered");
+    outcome
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -1,4 +1,4 @@
-//! Paths and query values from templates: each `${…}` is one percent-encoded piece.
+//! Paths, query values and forms from templates: each value is one percent-encoded piece.
 
 use super::send::Failure;
 use crate::definition::{Scope, Template, TextPart};
@@ -54,6 +54,24 @@ pub(super) fn push_query(path: &mut String, name: &str, template: &Template, sco
         return Err(Failure::not_sent("request: the query is too long"));
     }
     Ok(())
+}
+
+/// The fields of a flat object as a form. A null leaves its field out.
+pub(super) fn encode_form(body: &Value) -> Result<String, Failure> {
+    let flat = || Failure::not_sent("request: a form is an object of texts and numbers");
+    let mut out = String::new();
+    for (name, value) in body.as_object().ok_or_else(flat)? {
+        if value.is_null() {
+            continue;
+        }
+        if !out.is_empty() {
+            out.push('&');
+        }
+        encode_into(&mut out, name);
+        out.push('=');
+        encode_into(&mut out, &scalar(value).ok_or_else(flat)?);
+    }
+    Ok(out)
 }
 
 /// The text of a string, a number or a boolean.

@@ -10,10 +10,17 @@ use super::send::Failure;
 use crate::connector::classify::{Body, Reply};
 use crate::connector::config::Clock;
 use crate::connector::json::{JsonError, parse_json};
-use crate::types::Value;
+use crate::types::{Secret, Value};
+
+const SECRET_MIN: usize = 8;
 
 /// Whatever fails here fails after the request was sent.
-pub(super) async fn read_reply(mut response: Response, body_max: usize, clock: &Clock) -> Result<Reply, Failure> {
+pub(super) async fn read_reply(
+    mut response: Response,
+    body_max: usize,
+    secret: Option<&Secret>,
+    clock: &Clock,
+) -> Result<Reply, Failure> {
     let status = response.status().as_u16();
     let mut bytes = BytesMut::new();
     loop {
@@ -26,6 +33,9 @@ pub(super) async fn read_reply(mut response: Response, body_max: usize, clock: &
         bytes.extend_from_slice(&chunk);
     }
     let headers = response.headers();
+    if let Some(secret) = secret {
+        mask(&mut bytes, secret.reveal().as_bytes());
+    }
     let body = if bytes.is_empty() {
         Body::Empty
     } else if !is_json(headers) {
@@ -38,7 +48,7 @@ pub(super) async fn read_reply(mut response: Response, body_max: usize, clock: &
             Err(JsonError::DuplicateKey) => Body::Broken("ambiguous: it has a key twice"),
         }
     };
-    Ok(Reply { status, headers: header_values(headers), body, retry_after_ms: retry_after(headers, clock) })
+    Ok(Reply { status, headers: header_values(headers, secret), body, retry_after_ms: retry_after(headers, clock) })
 }
 
 /// `application/json` or `application/…+json`, in UTF-8.
@@ -53,11 +63,27 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The client bounds how many there are. Repeated ones are joined, as HTTP says they may be.
-fn header_values(headers: &HeaderMap) -> Value {
+fn header_values(headers: &HeaderMap, secret: Option<&Secret>) -> Value {
     let mut out = Map::new();
     for name in headers.keys() {
         let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        out.insert(name.as_str().to_owned(), Value::String(values.join(", ")));
+        let mut text = values.join(", ");
+        if let Some(secret) = secret.filter(|secret| secret.reveal().len() >= SECRET_MIN) {
+            text = text.replace(secret.reveal(), "***");
+        }
+        out.insert(name.as_str().to_owned(), Value::String(text));
     }
     Value::Object(out)
+}
+
+/// Overwrites every copy of `secret` with asterisks. Shorter ones are no secrets, and could stand anywhere.
+fn mask(bytes: &mut [u8], secret: &[u8]) {
+    if secret.len() < SECRET_MIN {
+        return;
+    }
+    let mut at = 0;
+    while let Some(found) = bytes[at..].windows(secret.len()).position(|window| window == secret) {
+        bytes[at + found..at + found + secret.len()].fill(b'*');
+        at += found + secret.len();
+    }
 }

@@ -4,13 +4,15 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::client::Base;
-use super::path::{push_query, render_path, scalar};
+use super::path::{encode_form, push_query, render_path, scalar};
 use super::send::Failure;
 use crate::connector::config::ConnectorSetupError;
 use crate::definition::{self, Request, Scope};
+use crate::types::Value;
 
 const HEADERS_MAX: usize = 8 * 1024;
 const BODY_MAX: usize = 1024 * 1024;
+const FORM: &[u8] = b"application/x-www-form-urlencoded";
 /// Headers that decide where a request ends or goes. Only the client writes them.
 const RESERVED: [HeaderName; 6] = [
     header::HOST,
@@ -40,14 +42,8 @@ impl Draft {
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         let mut draft = Self { method: method(request.method), url, headers, body: None };
-        if let Some(template) = &request.body {
+        if request.body.is_some() {
             draft.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let body = template.render(scope).map_err(Failure::eval("body"))?;
-            let body = serde_json::to_vec(&body).map_err(|_| Failure::not_sent("request: the body is not JSON"))?;
-            if body.len() > BODY_MAX {
-                return Err(Failure::not_sent("request: the body is too large"));
-            }
-            draft.body = Some(body);
         }
         for (name, template) in &request.headers {
             let value = template.render(scope).map_err(Failure::eval("headers"))?;
@@ -57,7 +53,26 @@ impl Draft {
             let value = scalar(&value).ok_or_else(|| Failure::not_sent("request: a header is not text or a number"))?;
             draft.set_header(name, &value)?;
         }
+        if let Some(template) = &request.body {
+            let body = template.render(scope).map_err(Failure::eval("body"))?;
+            draft.set_body(&body)?;
+        }
         Ok(draft)
+    }
+
+    /// JSON, unless the definition's own `content-type` asks for a form.
+    fn set_body(&mut self, body: &Value) -> Result<(), Failure> {
+        let form = self.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == FORM);
+        let bytes = if form {
+            encode_form(body)?.into_bytes()
+        } else {
+            serde_json::to_vec(body).map_err(|_| Failure::not_sent("request: the body is not JSON"))?
+        };
+        if bytes.len() > BODY_MAX {
+            return Err(Failure::not_sent("request: the body is too large"));
+        }
+        self.body = Some(bytes);
+        Ok(())
     }
 
     /// Sets a header. Line breaks and other control characters are refused: they would begin another header.

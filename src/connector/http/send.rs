@@ -8,12 +8,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::body::{Taken, WatchedBody};
 use super::client::Link;
+use super::egress::OutOfReach;
 use super::read::read_reply;
 use super::request::Draft;
 use crate::connector::classify::Reply;
 use crate::connector::config::Clock;
 use crate::connector::limits::Refused;
 use crate::definition::EvalError;
+use crate::types::Secret;
 
 /// Why there is no reply. The reason is ours and holds nothing of the provider's.
 #[derive(Debug)]
@@ -44,7 +46,13 @@ impl From<Refused> for Failure {
 }
 
 /// Sends `draft` once. At the deadline the connection is closed.
-pub(super) async fn send(link: &Link, draft: Draft, deadline: Instant, clock: &Clock) -> Result<Reply, Failure> {
+pub(super) async fn send(
+    link: &Link,
+    draft: Draft,
+    deadline: Instant,
+    secret: Option<&Secret>,
+    clock: &Clock,
+) -> Result<Reply, Failure> {
     let mut request = link.client.request(draft.method, draft.url).headers(draft.headers);
     let mut taken = None;
     if let Some(bytes) = draft.body {
@@ -54,7 +62,7 @@ pub(super) async fn send(link: &Link, draft: Draft, deadline: Instant, clock: &C
     }
     let exchange = async {
         let response = request.send().await.map_err(|error| no_response(&error, taken.as_ref()))?;
-        read_reply(response, link.body_max, clock).await
+        read_reply(response, link.body_max, secret, clock).await
     };
     timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(late(taken.as_ref())))
 }
@@ -85,6 +93,9 @@ fn no_response(error: &reqwest::Error, taken: Option<&Taken>) -> Failure {
 }
 
 fn connect_reason(error: &reqwest::Error) -> &'static str {
+    if causes(error).any(|cause| cause.is::<OutOfReach>()) {
+        return "the host's address is not one that may be connected to";
+    }
     if error.is_dns() {
         return "the host name does not resolve";
     }

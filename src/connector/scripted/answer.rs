@@ -52,22 +52,22 @@ impl Script {
     pub fn parse(value: &Value) -> Result<Self, ScriptError> {
         let mut script = Self::default();
         match value {
-            Value::Array(_) => script.invoke = answers(value)?,
+            Value::Array(_) => script.set("invoke", value)?,
             Value::Object(fields) if fields.keys().any(|key| KEYS.contains(&key.as_str())) => {
                 for (key, value) in fields {
                     script.set(key, value).map_err(|error| error.under(key))?;
                 }
             }
-            _ => script.otherwise = Answer::parse(value)?,
+            _ => script.set("default", value)?,
         }
         Ok(script)
     }
 
     fn set(&mut self, key: &str, value: &Value) -> Result<(), ScriptError> {
         match (key, value) {
-            ("invoke", _) => self.invoke = answers(value)?,
-            ("inquire", _) => self.inquire = answers(value)?,
-            ("default", _) => self.otherwise = Answer::parse(value)?,
+            ("invoke", _) => self.invoke = answers(value, Answer::parse_invoke)?,
+            ("inquire", _) => self.inquire = answers(value, Answer::parse)?,
+            ("default", _) => self.otherwise = Answer::parse_invoke(value)?,
             ("inquire_default", _) => self.inquire_otherwise = Answer::parse(value)?,
             ("replay", Value::String(text)) if text == "none" => self.replays = false,
             ("replay", Value::String(text)) if text == "stored" => self.replays = true,
@@ -92,6 +92,14 @@ impl Answer {
                 Self::named(name, detail).map_err(|error| error.under(name))
             }
             _ => Err(Self::expected()),
+        }
+    }
+
+    /// The same without the answers that only an inquiry gets.
+    pub fn parse_invoke(value: &Value) -> Result<Self, ScriptError> {
+        match Self::parse(value)? {
+            Self::Auto | Self::Says(Outcome::NotFound) => Err(ScriptError::new("only an inquiry is answered so")),
+            answer => Ok(answer),
         }
     }
 
@@ -167,10 +175,10 @@ impl ScriptError {
     }
 }
 
-fn answers(value: &Value) -> Result<Vec<Answer>, ScriptError> {
-    let Value::Array(items) = value else { return Ok(vec![Answer::parse(value)?]) };
-    let parse = |(index, item): (usize, &Value)| Answer::parse(item).map_err(|error| error.under(&index.to_string()));
-    items.iter().enumerate().map(parse).collect()
+fn answers(value: &Value, parse: fn(&Value) -> Result<Answer, ScriptError>) -> Result<Vec<Answer>, ScriptError> {
+    let Value::Array(items) = value else { return Ok(vec![parse(value)?]) };
+    let item = |(index, item): (usize, &Value)| parse(item).map_err(|error| error.under(&index.to_string()));
+    items.iter().enumerate().map(item).collect()
 }
 
 fn declined(detail: &Value) -> Result<Outcome, ScriptError> {

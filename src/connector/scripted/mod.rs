@@ -16,7 +16,9 @@ use crate::types::{Attempt, OperationName, Value};
 /// Answers from scripts. As honest as a good provider: a key that has had an effect is answered with the first answer
 /// and has no second effect, unless the script says `replay: none`.
 ///
-/// Without a script every invocation succeeds and every inquiry tells the truth.
+/// Every request uses up one answer, a repeated one too: it decides whether the repeat gets through (`not_sent`) and
+/// whether its answer is lost (`unknown`); what it says otherwise is the first answer of its key. Without a script every
+/// invocation succeeds and every inquiry tells the truth.
 #[derive(Debug, Default)]
 pub struct ScriptedConnector {
     inner: Mutex<Inner>,
@@ -167,6 +169,8 @@ impl Inner {
                 }
                 outcome
             }
+            // An inquiry that was not sent says nothing about the call.
+            Answer::Says(Outcome::NotSent { reason, retry_after_ms }) => Outcome::Unknown { reason, retry_after_ms },
             Answer::Says(outcome) => outcome,
         }
     }

@@ -14,9 +14,23 @@ use std::ops::Range;
 
 use super::document::{Entry, Node};
 use super::read::{Ctx, Read};
-use super::{CallRef, State, Transition, Workflow};
+use super::{CallRef, State, Transition, Workflow, rules};
 
 pub(super) use self::connector::connector;
+
+/// Where one of these is broken, transitions are missing, and what seems to follow from that would only distract.
+const SHAPE: &[&str] = &[
+    rules::UNKNOWN_KEY,
+    rules::MISSING_KEY,
+    rules::WRONG_TYPE,
+    rules::BAD_VALUE,
+    rules::BAD_NAME,
+    rules::BAD_DURATION,
+    rules::BAD_EXPRESSION,
+    rules::UNKNOWN_VARIABLE,
+    rules::UNKNOWN_STATE,
+    rules::CONFLICTING_KEYS,
+];
 
 /// The workflow, and the tree that it was read from, for the places.
 struct Check<'a> {
@@ -30,7 +44,9 @@ pub(super) fn workflow(ctx: &Ctx<'_>, root: &Node, read: &Read) {
     let check = Check { ctx, root, workflow: &read.workflow };
     check.targets();
     check.states();
-    check.reach();
+    if check.is_whole(root) {
+        check.reach();
+    }
     check.outcomes();
     check.calls(&read.used_retries);
     check.arguments();
@@ -49,6 +65,11 @@ pub(super) fn calls(workflow: &Workflow) -> impl Iterator<Item = &CallRef> {
 }
 
 impl<'a> Check<'a> {
+    /// Everything in this part was read.
+    fn is_whole(&self, node: &Node) -> bool {
+        !self.ctx.problems.any(&self.ctx.source.name, &node.span, SHAPE)
+    }
+
     fn node(&self, path: &[&str]) -> Option<&'a Node> {
         path.iter().try_fold(self.root, |node, key| node.get(key))
     }

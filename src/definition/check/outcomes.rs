@@ -8,7 +8,9 @@ use crate::definition::{Activity, Invoke, Operation, OutcomeKind, State, rules, 
 impl Check<'_> {
     pub(super) fn outcomes(&self) {
         for state in self.workflow.states.iter().filter(|state| !state.is_final()) {
-            self.handled(state);
+            if self.state_node(state).is_some_and(|node| self.is_whole(node)) {
+                self.handled(state);
+            }
             let on = self.state_node(state).and_then(|node| node.get("on")).map(Node::entries).unwrap_or_default();
             for entry in on {
                 self.never_given(state, entry);

@@ -42,7 +42,7 @@ fn outcome(which: u8) -> Outcome {
 
 fn event(story: &mut Story, choice: &Move, number: usize) -> Option<Event> {
     let id = EventId::new(format!("m{number}"));
-    let names = ["payment.succeeded", "customer.confirmed", "customer.refused", "reviewed", "nonsense"];
+    let names = ["payment.succeeded", "customer.confirmed", "customer.refused", "operator.agreed", "nonsense"];
     let (by, note) = ("kim".to_owned(), String::new());
     Some(match *choice {
         Move::Settle(call, which) => {

@@ -76,7 +76,7 @@ pub(crate) enum Refusal {
     TooMuch,
     #[error("the reference was used for something else")]
     ReferenceReused,
-    #[error("the reference was reversed before it came")]
+    #[error("the reference was reversed")]
     Reversed,
     #[error("the clearing day of the payment is over")]
     ClearingDayOver,
@@ -177,16 +177,15 @@ impl Books {
 
     /// Does what the gateway says, once for each reference.
     pub(crate) fn apply(&mut self, instruction: &Instruction, now: Timestamp) -> Result<(), Refusal> {
+        if self.tombstones.contains_key(&instruction.reference) {
+            return Err(Refusal::Reversed);
+        }
         if !instruction.careless
             && let Some(seen) = self.seen.get(&instruction.reference)
         {
             return if seen.instruction == *instruction { seen.result } else { Err(Refusal::ReferenceReused) };
         }
-        let result = if self.tombstones.contains_key(&instruction.reference) {
-            Err(Refusal::Reversed)
-        } else {
-            self.carry_out(instruction, now)
-        };
+        let result = self.carry_out(instruction, now);
         let seen = Seen { instruction: instruction.clone(), result };
         self.seen.insert(instruction.reference.clone(), seen);
         result

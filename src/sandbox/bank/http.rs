@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::{AccountKind, Behaviour, HOLDS, card};
-use super::books::Instruction;
+use super::books::{Instruction, Refusal};
 use super::{Bank, Change};
 
 /// What the bank answers to an instruction.
@@ -82,9 +82,11 @@ async fn instruct(State(bank): State<Arc<Bank>>, Json(instruction): Json<Instruc
 
 /// What became of a reference, for a gateway that has lost its own note of it.
 async fn instruction(State(bank): State<Arc<Bank>>, Path(reference): Path<String>) -> Response {
-    match bank.inside().books.seen.get(&reference) {
+    let inside = bank.inside();
+    let reversed = inside.books.tombstones.contains_key(&reference).then_some(Refusal::Reversed);
+    match inside.books.seen.get(&reference) {
         Some(seen) => {
-            let code = seen.result.err().map(|refusal| refusal.code());
+            let code = reversed.or(seen.result.err()).map(Refusal::code);
             let status = if code.is_none() { "applied" } else { "refused" };
             Json(json!({ "status": status, "code": code, "instruction": seen.instruction })).into_response()
         }

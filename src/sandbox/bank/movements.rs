@@ -151,7 +151,7 @@ impl Books {
         Ok(())
     }
 
-    /// Undoes one reference. One that never came is forbidden, so that it cannot land after its own reversal.
+    /// Undoes one reference, and forbids it: one that never came cannot land after its own reversal.
     pub(super) fn reverse(&mut self, i: &Instruction) -> Result<(), Refusal> {
         let original = i.original.clone().ok_or(Refusal::NoPayment)?;
         if let Some(hold) = self.holds.get_mut(&original) {
@@ -166,9 +166,8 @@ impl Books {
             if back > 0 {
                 self.note("reverse", i, back, &moved.currency, &moved.order);
             }
-        } else if !self.seen.contains_key(&original) {
-            self.tombstones.insert(original, i.reference.clone());
         }
+        self.tombstones.insert(original, i.reference.clone());
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use axum::response::Response;
 
 use super::faults::OperationKind;
 use super::forward::session;
-use super::operations::{Ask, OPERATIONS, Record, Verdict, run};
+use super::operations::{Ask, OPERATIONS, Record, Status, Verdict, run};
 use super::to_bank::BankSilent;
 use super::{Gateway, visits};
 use crate::sandbox::bank::{Behaviour, Instruction, Kind, MERCHANT};
@@ -74,7 +74,14 @@ pub(crate) async fn refund(State(gateway): State<Arc<Gateway>>, Json(ask): Json<
 /// `POST /v1/reversals`: undoes whatever `original` did. If it has not come yet, it is refused when it comes.
 pub(crate) async fn reverse(State(gateway): State<Arc<Gateway>>, Json(ask): Json<Ask>) -> Response {
     let (inner, asked) = (Arc::clone(&gateway), ask.clone());
-    run(&gateway, OperationKind::Reversal, ask, async move { about(&inner, &asked, Kind::Reverse).await }).await
+    let work = async move {
+        let verdict = about(&inner, &asked, Kind::Reverse).await?;
+        if verdict.status == Status::Approved {
+            undone(&inner, &asked);
+        }
+        Ok(verdict)
+    };
+    run(&gateway, OperationKind::Reversal, ask, work).await
 }
 
 pub(crate) async fn about(gateway: &Gateway, ask: &Ask, kind: Kind) -> Result<Verdict, BankSilent> {
@@ -87,18 +94,27 @@ pub(crate) async fn about(gateway: &Gateway, ask: &Ask, kind: Kind) -> Result<Ve
     Ok(gateway.bank.instruct(&to_merchant(gateway, ask, kind)).await?.into())
 }
 
-/// A payment that still waits for its customer cannot be paid any more once it is reversed.
+/// What is being reversed cannot be paid by its customer any more.
 fn close_for_good(gateway: &Gateway, ask: &Ask) {
+    mark_reversed(gateway, ask, Record::is_open);
+}
+
+/// What was reversed is from now on declined: an inquiry that still said "approved" would deny the reversal.
+fn undone(gateway: &Gateway, ask: &Ask) {
+    mark_reversed(gateway, ask, |_| true);
+}
+
+fn mark_reversed(gateway: &Gateway, ask: &Ask, applies: impl FnOnce(&Record) -> bool) {
     let original = ask.original.as_deref().unwrap_or_default();
-    let closed = gateway.tables.update(OPERATIONS, original, |record: &mut Record| {
-        let open = record.is_open();
-        if open {
+    let marked = gateway.tables.update(OPERATIONS, original, |record: &mut Record| {
+        let applies = applies(record);
+        if applies {
             record.settle(Verdict::declined("reversed", false));
         }
-        open
+        applies
     });
-    if let Err(error) = closed {
-        tracing::warn!(%error, "a reversed payment could not be closed");
+    if let Err(error) = marked {
+        tracing::warn!(%error, "a reversal could not be noted");
     }
 }
 

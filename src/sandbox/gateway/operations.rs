@@ -279,8 +279,18 @@ where
         },
     };
     record.settle(verdict);
-    if let Err(error) = gateway.tables.put(OPERATIONS, &ask.reference, &record) {
-        return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
+    // A reversal may have come in the meantime: what it says of the operation stays.
+    let settled = gateway.tables.update(OPERATIONS, &ask.reference, |known: &mut Record| {
+        let ours = known.status.is_none() || !gateway.options.idempotent;
+        if ours {
+            known.clone_from(&record);
+        }
+        ours
+    });
+    match settled {
+        Ok(Some(known)) => record = known,
+        Ok(None) => {}
+        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
     super::notices::after_operation(gateway, &record).await;
     respond(gateway, &record, &faults).await

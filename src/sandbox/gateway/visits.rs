@@ -254,10 +254,14 @@ async fn pay(gateway: &Gateway, visit: &Visit, instruction: &Instruction, sender
     let fault = notice_fault_of(visit.amount);
     let late = (paid && fault == NoticeFault::AfterExpiry).then(|| visit.expires.plus(LATE));
     let settled = gateway.tables.update(OPERATIONS, &instruction.reference, |record: &mut Record| {
-        let expires = record.expires;
-        record.settle(verdict);
-        (record.expires, record.late) = (expires, late);
-        true
+        // A reversal may have come in the meantime: what it says of the payment stays.
+        let ours = record.status == Some(Status::Processing);
+        if ours {
+            let expires = record.expires;
+            record.settle(verdict);
+            (record.expires, record.late) = (expires, late);
+        }
+        ours
     });
     if let Err(error) = settled {
         tracing::warn!(%error, "a payment could not be noted");

@@ -66,9 +66,8 @@ pub(super) async fn checkout(
 pub(super) struct Submission {
     merchant_order: String,
     method: String,
-    /// The sealed payment details. Methods whose customer pays on a page of the provider have none.
-    #[serde(default)]
-    payment: Option<String>,
+    /// The sealed payment details.
+    payment: String,
     /// What the method wants to know in the clear, such as the name of a payment account.
     #[serde(default)]
     facts: BTreeMap<String, String>,
@@ -112,7 +111,7 @@ fn check(asked: &Submission) -> Result<(), Problem> {
     if !named(&asked.method) {
         return Err(Problem::Invalid("not a payment method".to_owned()));
     }
-    if asked.payment.as_ref().is_some_and(|sealed| sealed.len() > PAYMENT_MAX || sealed.split('.').count() != 5) {
+    if asked.payment.len() > PAYMENT_MAX || asked.payment.split('.').count() != 5 {
         return Err(Problem::Invalid("the payment details are not sealed".to_owned()));
     }
     for (name, text) in &asked.facts {
@@ -132,7 +131,7 @@ fn order_facts(order: &ShopOrder) -> Map<String, Value> {
 }
 
 fn paystate_request(mut input: Map<String, Value>, asked: &Submission) -> Value {
-    input.extend(asked.payment.iter().map(|sealed| ("payment".to_owned(), json!(sealed))));
+    input.insert("payment".to_owned(), json!(asked.payment));
     input.extend(asked.facts.iter().map(|(name, text)| (name.clone(), json!(text))));
     json!({ "workflow": asked.method, "input": input })
 }

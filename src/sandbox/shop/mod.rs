@@ -124,7 +124,7 @@ fn router(state: Arc<State>) -> Router {
         .route("/merchant/confirm", post(merchant::confirm))
         .route("/notifications/merchant", post(notices::merchant))
         .route("/notifications/customer", post(notices::customer))
-        .merge(page::routes(&state.gateway_url))
+        .merge(page::routes())
         .layer(DefaultBodyLimit::max(BODY_MAX))
         .with_state(state)
 }

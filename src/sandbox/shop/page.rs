@@ -35,24 +35,19 @@ const FILES: [File; 11] = [
     file!("/seal.js", "seal.js", "text/javascript; charset=utf-8"),
 ];
 
-/// The page may run its own scripts and talk to its own server. A person leaves it only for the gateway's challenge.
-pub(super) fn routes(gateway_url: &str) -> Router<Arc<State>> {
-    let policy = format!(
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
-         frame-src {gateway_url}; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
-    );
-    let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'none'"));
-    FILES.iter().fold(Router::new(), |router, file| {
-        let policy = policy.clone();
-        router.route(file.path, get(move || async move { send(file, policy) }))
-    })
+/// The page may run its own scripts and talk to its own server, and nothing else.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+                      form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
+
+pub(super) fn routes() -> Router<Arc<State>> {
+    FILES.iter().fold(Router::new(), |router, file| router.route(file.path, get(move || async move { send(file) })))
 }
 
-fn send(file: &'static File, policy: HeaderValue) -> Response {
+fn send(file: &'static File) -> Response {
     let fixed = |text| HeaderValue::from_static(text);
     let headers: [(HeaderName, HeaderValue); 5] = [
         (header::CONTENT_TYPE, fixed(file.kind)),
-        (header::CONTENT_SECURITY_POLICY, policy),
+        (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
         (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
         (header::REFERRER_POLICY, fixed("no-referrer")),
         (header::CACHE_CONTROL, fixed("no-cache")),

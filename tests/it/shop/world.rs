@@ -33,6 +33,8 @@ struct Inside {
     submitted: Vec<(String, Value)>,
     /// Of each order: what `GET /v1/orders/{id}` answers.
     orders: std::collections::HashMap<String, Value>,
+    /// So many submissions are taken and answered with an error.
+    forgetful: u32,
 }
 
 impl World {
@@ -52,6 +54,11 @@ impl World {
 
     pub(crate) fn shop_url(&self) -> &str {
         self.sandbox.shop_url()
+    }
+
+    /// The next submission is taken, but its answer gets lost.
+    pub(crate) fn lose_an_answer(&self) {
+        self.paystate.inside().forgetful += 1;
     }
 
     pub(crate) fn submitted(&self) -> Vec<(String, Value)> {
@@ -122,13 +129,8 @@ impl Paystate {
             body[name] = value.clone();
             body
         };
-        let Some(payment) = input.get("payment") else {
-            self.show(id, "verified", "verified", "running", json!({}));
-            return Ok(());
-        };
-        let sealed_for = if method == "third_party_topup" { "online_banking" } else { method };
         let body = with(common("forward"), "merchant_order", &input["merchant_order"]);
-        let body = with(with(body, "payment", payment), "method", &json!(sealed_for));
+        let body = with(with(body, "payment", &input["payment"]), "method", &json!(method));
         let forwarded = self.gateway("/v1/forward", &body).await?;
         if forwarded["status"] != "approved" {
             self.show(id, "verified", "declined", "failed", json!({ "decline_code": forwarded["code"] }));
@@ -195,12 +197,15 @@ async fn submit(
     let mut inside = paystate.inside();
     inside.submitted.push((key.clone(), body));
     let first = json!({ "id": key, "workflow": method, "state": "submitted", "status": "running", "data": {} });
-    if inside.orders.insert(key.clone(), first).is_none() {
-        drop(inside);
+    let lost = inside.forgetful > 0;
+    inside.forgetful = inside.forgetful.saturating_sub(1);
+    if !inside.orders.contains_key(&key) {
+        inside.orders.insert(key.clone(), first);
         let (paystate, id) = (Arc::clone(&paystate), key.clone());
         tokio::spawn(async move { paystate.drive(&id, &method, &input).await });
     }
-    (StatusCode::CREATED, Json(json!({ "id": key })))
+    let status = if lost { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::CREATED };
+    (status, Json(json!({ "id": key })))
 }
 
 async fn order(State(paystate): State<Arc<Paystate>>, Path(id): Path<String>) -> (StatusCode, Json<Value>) {

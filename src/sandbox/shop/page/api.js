@@ -5,6 +5,11 @@ export class Refusal extends Error {
     super(detail);
     this.status = status;
   }
+
+  /** It is not known what happened: there was no answer, or the shop had none from behind it. */
+  get unanswered() {
+    return this.status === 0 || this.status === 409 || this.status >= 500;
+  }
 }
 
 async function call(method, path, body) {

@@ -10,6 +10,8 @@ import { orderDigest, seal } from './seal.js';
 const form = $('form');
 let basket;
 let methods;
+/** An order that was sent, while it is not known whether it arrived. Only this one is sent again, never a second. */
+let unanswered = null;
 
 async function start() {
   const order = new URLSearchParams(location.hash.slice(1)).get('order');
@@ -47,15 +49,30 @@ form.addEventListener('submit', async (event) => {
   $('pay').disabled = true;
   $('pay').textContent = 'Sealing your payment …';
   try {
-    watch(await pay());
+    unanswered ??= await prepare();
+    await api.submit(unanswered.submission);
   } catch (error) {
-    complain(error.message);
-    refresh();
+    if (error.unanswered && unanswered) {
+      form.inert = true;
+      complain('There was no clear answer, so your order may have arrived. Trying again sends the same order, never a second one.');
+      $('pay').disabled = false;
+      $('pay').textContent = 'Try again';
+    } else {
+      unanswered = null;
+      form.inert = false;
+      complain(error.message);
+      refresh();
+    }
+    return;
   }
+  methods.forget();
+  const { submission: { merchant_order }, memory } = unanswered;
+  remember(merchant_order, memory);
+  watch(merchant_order);
 });
 
-/** Opens the order at the shop, seals the details for exactly this order, and submits. Returns the order's number. */
-async function pay() {
+/** Opens the order at the shop, and seals the details for exactly this order. */
+async function prepare() {
   const { chosen, details } = methods;
   const customer = { name: form.elements.name.value.trim(), address: form.elements.address.value.trim() };
   const order = await api.checkout({ items: basket.items, customer, test_fen: basket.fen });
@@ -63,24 +80,18 @@ async function pay() {
 
   const account = chosen.account(details);
   const before = await api.balances(account).catch(() => null);
-  const payment = chosen.seal && await sealed(order);
+  const digest = await orderDigest(order, chosen.id);
+  const payment = await seal(await api.paymentKey(), digest, await chosen.seal(details, order));
   const facts = chosen.facts?.(details) ?? {};
-  await api.submit({ merchant_order: order.merchant_order, method: chosen.id, payment, facts });
-  methods.forget();
 
   const worth = (one) => one.available + one.held;
-  remember(order.merchant_order, {
-    account, sealed: payment,
-    before: before && { customer: worth(before.customer), merchant: worth(before.merchant) },
-  });
-  return order.merchant_order;
-}
-
-/** The details, sealed for the gateway and for this order. */
-async function sealed(order) {
-  const { chosen, details } = methods;
-  const digest = await orderDigest(order, chosen.sealedFor ?? chosen.id);
-  return seal(await api.paymentKey(), digest, await chosen.seal(details, order));
+  return {
+    submission: { merchant_order: order.merchant_order, method: chosen.id, payment, facts },
+    memory: {
+      account, sealed: payment,
+      before: before && { customer: worth(before.customer), merchant: worth(before.merchant) },
+    },
+  };
 }
 
 function watch(order) {

@@ -18,6 +18,13 @@ const card = (id, title, about, picture, cases) => ({
 });
 
 const ACCOUNT = { name: 'account', label: 'Account', autocomplete: 'off', wide: true };
+/** A payment account and its password; without the password its holder is asked on a page. */
+const wallet = (label, ...more) => ({
+  fields: [{ ...ACCOUNT, label, wide: false }, PASSWORD, ...more],
+  seal: ({ account, password }) => ({ type: 'wallet', account, ...(password && { password }) }),
+  account: ({ account }) => account,
+});
+
 const PASSWORD = { name: 'password', label: 'Payment password', autocomplete: 'off', type: 'password' };
 
 /** The fewest coins for an amount. */
@@ -45,11 +52,11 @@ export const METHODS = [
     ['Declined', CARD('4000000000000002')],
     ['Expired card', CARD('4000000000000069')],
   ]),
-  {
-    id: 'unionpay_online', title: 'UnionPay', about: 'On UnionPay’s own page', picture: 'union',
-    fields: [], cases: [],
-    account: () => 'customer-1',
-  },
+  card('unionpay_online', 'UnionPay', 'On UnionPay’s own page', 'union', [
+    ['Succeeds', CARD('6226090000000048')],
+    ['Another customer', CARD('6200000000000005')],
+    ['Declined', CARD('4000000000000002')],
+  ]),
   {
     id: 'online_banking', title: 'Online banking', about: 'A transfer that you approve', picture: 'bank',
     fields: [ACCOUNT],
@@ -62,16 +69,13 @@ export const METHODS = [
     account: ({ account }) => account,
   },
   {
-    id: 'e_wallet', title: 'E-wallet', about: 'From its balance', picture: 'wallet',
-    fields: [ACCOUNT, PASSWORD],
+    id: 'e_wallet', title: 'E-wallet', about: 'From its balance', picture: 'wallet', ...wallet('Wallet'),
     cases: [
       ['Succeeds', { account: 'wallet-3', password: '111101' }],
-      ['Bank asks you', { account: 'wallet-3', password: '' }],
+      ['Asks you on a page', { account: 'wallet-3', password: '' }],
       ['Over the limit', { account: 'wallet-1', password: '111101' }],
       ['Wrong password', { account: 'wallet-3', password: '000000' }],
     ],
-    seal: ({ account, password }) => ({ type: 'wallet', account, ...(password && { password }) }),
-    account: ({ account }) => account,
   },
   {
     id: 'e_cash', title: 'E-cash', about: 'Signed digital coins', picture: 'coins',
@@ -107,31 +111,26 @@ export const METHODS = [
       ['Succeeds', { account: 'customer-1', target: 'thirdparty-3' }],
       ['Not activated yet', { account: 'customer-2', target: 'thirdparty-3' }],
     ],
-    // The bank leg of a top-up is an order of its own by online banking, and the payment is sealed for that.
-    sealedFor: 'online_banking',
     seal: ({ account }) => ({ type: 'online_banking', account }),
     facts: ({ target }) => ({ account: target }),
     account: ({ account }) => account,
   },
   {
     id: 'third_party_mobile', title: 'Third party: mobile', about: 'Scan a code with your phone', picture: 'mobile',
-    fields: [{ ...ACCOUNT, label: 'Third-party account' }],
-    cases: [['Succeeds', { account: 'thirdparty-3' }], ['Over the limit', { account: 'thirdparty-1' }]],
-    facts: ({ account }) => ({ account }),
-    account: ({ account }) => account,
+    ...wallet('Third-party account'),
+    cases: [
+      ['Succeeds', { account: 'thirdparty-3', password: '111101' }],
+      ['Over the limit', { account: 'thirdparty-1', password: '111101' }],
+    ],
   },
   {
     id: 'third_party_phone', title: 'Third party: phone', about: 'We call, you press 1', picture: 'phone',
-    fields: [
-      { ...ACCOUNT, label: 'Third-party account', wide: false },
-      { name: 'phone', label: 'Telephone number', autocomplete: 'tel', inputMode: 'tel' },
-    ],
+    ...wallet('Third-party account', { name: 'phone', label: 'Telephone number', autocomplete: 'tel', inputMode: 'tel' }),
     cases: [
-      ['Succeeds', { account: 'thirdparty-3', phone: '+862150001234' }],
-      ['Nobody answers', { account: 'thirdparty-3', phone: '+862150001000' }],
+      ['Succeeds', { account: 'thirdparty-3', password: '111101', phone: '02155550123' }],
+      ['Nobody answers', { account: 'thirdparty-3', password: '111101', phone: '02155550000' }],
     ],
-    facts: ({ account, phone }) => ({ account, phone }),
-    account: ({ account }) => account,
+    facts: ({ phone }) => ({ phone }),
   },
 ];
 
@@ -189,10 +188,6 @@ export class MethodChoice {
       };
       return chip;
     });
-    if (fields.length === 0) {
-      const note = 'Nothing to fill in here. You pay on the provider’s own page, which opens next.';
-      return $('details').replaceChildren(h('p', { class: 'muted' }, note));
-    }
     $('details').replaceChildren(
       h('div', { class: 'chips', role: 'group', 'aria-label': 'Test details' }, h('span', { class: 'muted' }, 'Test details'), chips),
       h('div', { class: 'fields' }, inputs));

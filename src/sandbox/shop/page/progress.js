@@ -93,11 +93,12 @@ function steps(payment, reached) {
   const failed = payment?.status === 'failed';
   const all = payment?.status === 'succeeded';
   return h('ol', { class: 'steps', 'aria-label': 'Progress' }, STEPS.map(([name, title, note], index) => {
-    const here = failed ? 'failed' : 'now';
-    const state = all || index < reached ? 'done' : index === reached ? here : 'ahead';
+    const state = all || index <= reached ? 'done' : index > reached + 1 ? 'ahead' : failed ? 'failed' : 'now';
+    const now = payment?.action ? 'Waiting for you' : 'Under way';
+    const told = { done: note, now, failed: 'Not done', ahead: '' }[state];
     const mark = state === 'done' ? icon('check') : state === 'failed' ? icon('cross') : String(index + 1);
     return h('li', { class: state, 'data-step': name, 'aria-current': state === 'now' ? 'step' : false },
-      h('span', { class: 'mark' }, mark), h('span', { class: 'step' }, h('strong', {}, title), h('small', { class: 'muted' }, note)));
+      h('span', { class: 'mark' }, mark), h('span', { class: 'step' }, h('strong', {}, title), h('small', { class: 'muted' }, told)));
   }));
 }
 
