@@ -151,7 +151,8 @@ impl From<EngineError> for Failure {
                 .retry_after(Duration::from_secs(5)),
             EngineError::Store(reason) => {
                 tracing::error!(%reason, "the store failed");
-                INTERNAL.because("the store failed; whether the request took effect is not known: ask again by key or id")
+                INTERNAL
+                    .because("the store failed; whether the request took effect is not known: ask again by key or id")
             }
         }
     }
@@ -209,8 +210,9 @@ impl From<SendError> for Failure {
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::UnknownConnector { name } => UNKNOWN_CONNECTOR
-                .because(format!("there is no connector `{}` that takes notifications", clip(&name))),
+            HookError::UnknownConnector { name } => {
+                UNKNOWN_CONNECTOR.because(format!("there is no connector `{}` that takes notifications", clip(&name)))
+            }
             HookError::BadSignature(reason) => {
                 tracing::warn!(%reason, "a notification was not authentic");
                 SIGNATURE.because("the signature does not fit, or the notification is too old")
