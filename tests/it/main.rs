@@ -1,4 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod docs;
 mod invalid;
+mod library;
 mod tidy;
