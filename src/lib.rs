@@ -5,8 +5,11 @@
 
 pub mod connector;
 pub mod definition;
+pub mod executor;
 pub mod journal;
 pub mod ledger;
 pub mod machine;
+pub mod sandbox;
+pub mod sim;
 pub mod store;
 pub mod types;

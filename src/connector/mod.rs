@@ -2,12 +2,33 @@
 //!
 //! **Invariant.** Nothing behind this border sees a provider's error; the default of every classification is `Unknown`.
 
+mod breaker;
+mod classify;
+mod config;
+mod http;
+mod json;
+mod limits;
+mod reason;
+mod registry;
+mod scripted;
+mod webhook;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use self::breaker::BreakerState;
+pub use self::config::{Clock, ConnectorConfig, ConnectorSetupError};
+pub use self::http::HttpConnector;
+pub use self::json::JsonError;
+pub use self::limits::GateStatus;
+pub use self::registry::Connectors;
+pub use self::scripted::{Answer, Effect, Recorded, Script, ScriptError, ScriptedConnector};
+pub use self::webhook::{
+    Notification, TranslateError, Verified, WebhookError, parse_notification, sign_standard_webhook, translate, verify,
+};
 use crate::machine::Outcome;
-use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value};
+use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value, Version};
 
 /// One try of a call, or one inquiry about it.
 #[derive(Clone, Debug)]
@@ -15,6 +36,8 @@ pub struct Invocation {
     pub order: OrderId,
     pub connector: ConnectorName,
     pub operation: OperationName,
+    /// The version of the connector that the order is bound to.
+    pub version: Version,
     /// The idempotency key, and our own reference at the provider: the same for every try of one epoch.
     pub key: String,
     pub attempt: Attempt,
@@ -34,4 +57,9 @@ pub trait Connector: Send + Sync + 'static {
 
     /// Asks by our own reference what became of an earlier `invoke`.
     async fn inquire(&self, invocation: &Invocation) -> Outcome;
+
+    /// Answers without waiting for anything: the executor then calls it in place instead of in a task of its own.
+    fn is_instant(&self) -> bool {
+        false
+    }
 }

@@ -5,6 +5,7 @@
 mod builtin;
 mod check;
 mod connector;
+mod data;
 mod document;
 mod expr;
 mod files;
@@ -24,6 +25,7 @@ pub use connector::{
     MoneyKind, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef, Verify, WebhookEvent,
     Webhooks,
 };
+pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use files::{Library, ReadError};
 pub use graph::{GraphFormat, graph};

@@ -48,6 +48,10 @@ pub enum Event {
         by: String,
         note: String,
     },
+    /// The engine itself could not go on with this order.
+    Parked {
+        reason: String,
+    },
     /// A person says how the incident ends.
     Resolved {
         id: EventId,
@@ -55,6 +59,23 @@ pub enum Event {
         note: String,
         resolution: Resolution,
     },
+}
+
+impl Event {
+    /// The sender's id, under which the same event is recognised again.
+    pub fn id(&self) -> Option<&EventId> {
+        match self {
+            Self::Received { id, .. }
+            | Self::CancelRequested { id, .. }
+            | Self::RetryRequested { id, .. }
+            | Self::Resolved { id, .. } => Some(id),
+            Self::Started { .. }
+            | Self::Settled { .. }
+            | Self::Inquired { .. }
+            | Self::TimerFired { .. }
+            | Self::Parked { .. } => None,
+        }
+    }
 }
 
 /// The order whose call this order is the work of.

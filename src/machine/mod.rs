@@ -2,11 +2,31 @@
 //!
 //! **Invariant.** No async, no clock, no I/O, no randomness: the same arguments give the same decision for ever.
 
+mod calls;
 mod event;
+mod incident;
+mod invariants;
+mod ladder;
+mod money;
+mod next;
+mod received;
+mod retry;
+mod route;
+mod run;
+mod scope;
 mod snapshot;
+mod transition;
+mod undo;
 
+#[cfg(test)]
+mod tests;
+
+pub use calls::attempt_timeout;
 pub use event::{Command, Event, Outcome, Parent, Resolution, Timer};
+pub use next::{all_transitions, next_events};
+pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
+pub use transition::{Rejection, start, transition};
 
 use crate::ledger::Posting;
 
@@ -16,4 +36,15 @@ pub struct Decision {
     pub snapshot: Snapshot,
     pub commands: Vec<Command>,
     pub postings: Vec<Posting>,
+    /// The transitions that were taken, for coverage. Not journaled: replay finds them again.
+    pub walked: Vec<Walked>,
+}
+
+/// One transition of a workflow: the state that has it (`*` for the workflow itself), the key that it stands under
+/// (`ok`, `customer.confirmed`, `after 0`, `always`, `late payment.succeeded`, `deadline`), and its place in that list.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Walked {
+    pub state: crate::types::StateName,
+    pub trigger: String,
+    pub index: usize,
 }

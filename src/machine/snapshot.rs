@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::event::{Outcome, Parent, Timer};
-use crate::definition::{MoneyKind, Stage};
+use crate::definition::Stage;
 use crate::types::{
     Attempt, CallId, ConnectorName, Currency, Epoch, EventId, EventName, Money, OperationName, OrderId, Seq, StateName,
     Timestamp, Value, Version, WorkflowName,
@@ -28,8 +28,8 @@ pub struct Snapshot {
     pub entered_at: Timestamp,
     /// What was submitted.
     pub input: Arc<Value>,
-    /// What transitions have assigned.
-    pub data: BTreeMap<String, Value>,
+    /// What transitions have assigned: a JSON object.
+    pub data: Arc<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,6 +45,9 @@ pub struct Snapshot {
     /// What can be undone, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Undo>,
+    /// Timers of this state that fired while an outcome was open: they wait until it is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub due: Vec<Timer>,
     /// Events that came before the state that handles them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inbox: Vec<Early>,
@@ -56,6 +59,23 @@ pub struct Snapshot {
     /// The last outcome that decided anything, such as `declined: insufficient_funds`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub outcome: String,
+}
+
+impl Snapshot {
+    /// Something is still to be done: the order is not final, or effects of it are not acknowledged.
+    pub fn is_open(&self) -> bool {
+        !matches!(self.status, Status::Succeeded | Status::Failed) || !self.calls.is_empty() || !self.timers.is_empty()
+    }
+
+    /// The idempotency key of a call: our own reference at the provider, the same for every try of one epoch.
+    pub fn key(&self, id: CallId, call: &Call) -> String {
+        format!("{}-{}-{}", self.id, id, call.epoch)
+    }
+
+    /// The timer that is due next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.values().min().copied()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -71,6 +91,13 @@ pub enum Status {
     Incident,
 }
 
+impl Status {
+    /// The order has ended; nothing but a late event touches it.
+    pub fn is_final(self) -> bool {
+        matches!(self, Self::Succeeded | Self::Failed)
+    }
+}
+
 /// A durable call and where it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Call {
@@ -82,6 +109,9 @@ pub struct Call {
     pub with: Arc<Value>,
     pub epoch: Epoch,
     pub attempt: Attempt,
+    /// Attempts made before the present budget of the retry policy began.
+    #[serde(default)]
+    pub spent: u32,
     pub phase: Phase,
     /// When the call was first made.
     pub begun_at: Timestamp,
@@ -97,9 +127,9 @@ pub struct Call {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
-    /// For a reversal or a compensation: the key of the call that it undoes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub undoes: Option<String>,
+    /// Its reversal has been acknowledged, and is now being confirmed by inquiry.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub reversed: bool,
 }
 
 /// Why a call is made.
@@ -131,8 +161,8 @@ pub enum Phase {
     Reversing { by: CallId },
     /// Settled; waits for the other branches.
     Done { outcome: Outcome },
-    /// Given up; waits for a person.
-    Parked,
+    /// Given up; waits for a person. `unknown` says whether it may have happened.
+    Parked { unknown: bool },
 }
 
 /// A call that succeeded and can be undone. Its compensation is declared at (state, branch).
@@ -142,10 +172,9 @@ pub struct Undo {
     pub branch: String,
     /// The key of the call to undo.
     pub key: String,
-    pub with: Value,
-    /// The money that undoing gives back.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub money: Option<(MoneyKind, Money)>,
+    /// What the call was made with, and what it answered.
+    pub with: Arc<Value>,
+    pub result: Value,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,5 +1,8 @@
 //! One atomic durable commit, and the reads that the executor and the API need.
 
+pub mod conformance;
+mod memory;
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -8,6 +11,8 @@ use crate::definition::Sources;
 use crate::journal::Entry;
 use crate::machine::{Snapshot, Status};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
+
+pub use memory::MemoryStore;
 
 /// One event of one order: everything that becomes durable together.
 #[derive(Clone, Debug)]
@@ -33,7 +38,7 @@ pub struct KeyRecord {
     pub body_hash: String,
 }
 
-/// A page of orders, newest first.
+/// A page of orders, newest first. A page may be shorter than `limit` although more follow: only an empty one is the end.
 #[derive(Clone, Debug, Default)]
 pub struct OrderQuery {
     pub workflow: Option<WorkflowName>,
@@ -57,6 +62,9 @@ pub enum StoreError {
     Locked(String),
     #[error("{0}")]
     Damaged(String),
+    /// Nothing of the batch was written, and trying it again does not help.
+    #[error("{what} has {bytes} bytes, and at most {limit} can be kept")]
+    TooLarge { what: String, bytes: usize, limit: usize },
     #[error("could not read {what}: {why}")]
     Read { what: String, why: String },
 }
@@ -88,7 +96,7 @@ pub trait Store: Send + Sync + 'static {
 
     async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError>;
 
-    /// Orders whose status is neither succeeded nor failed, by id, after `after`: what a restart takes up again.
+    /// Orders with something still to do (`Snapshot::is_open`), by id, after `after`: what a restart takes up again.
     async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError>;
 
     /// Under which entry an event of this id was applied to this order.
@@ -101,4 +109,40 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits for what is under way, makes everything durable and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+impl Commit {
+    /// The two halves must tell of the same entry.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        let (entry, snapshot) = (&self.entry, &self.snapshot);
+        if snapshot.id == entry.order && snapshot.seq == entry.seq {
+            return Ok(());
+        }
+        let (order, seq) = (entry.order, entry.seq);
+        Err(StoreError::Damaged(format!("entry {seq} of {order} came with another entry's snapshot")))
+    }
+}
+
+impl OrderQuery {
+    /// Whether the filters let the order pass. `after` and `limit` are not looked at.
+    pub(crate) fn matches(&self, snapshot: &Snapshot) -> bool {
+        self.workflow.as_ref().is_none_or(|workflow| *workflow == snapshot.workflow)
+            && self.state.as_ref().is_none_or(|state| *state == snapshot.state)
+            && self.status.is_none_or(|status| status == snapshot.status)
+    }
+}
+
+impl StoreError {
+    pub(crate) fn out_of_order(order: OrderId, seq: Seq, before: Seq) -> Self {
+        Self::Damaged(format!("entry {seq} of {order} does not follow entry {before}"))
+    }
+}
+
+/// Folds the journal when a store has to rebuild what it lost. The executor gives it one.
+pub trait Fold: Send + Sync {
+    /// A version of a workflow was defined.
+    fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String>;
+
+    /// The order after one more entry. The error says how the machine disagrees with the journal.
+    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String>;
 }

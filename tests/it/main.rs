@@ -1,6 +1,22 @@
-#![allow(clippy::unwrap_used)]
+#![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../browser/mod.rs"]
+mod browser;
+mod connector_faults;
+mod connector_http;
+mod connector_limits;
+mod connector_scripted;
+mod connector_support;
+mod connector_tls;
+mod connector_webhook;
 mod docs;
 mod invalid;
 mod library;
+mod sandbox;
+mod scenarios;
+mod shop;
+mod store;
+mod support;
 mod tidy;
+mod workflows;

@@ -1,0 +1,215 @@
+//! The executor as the engine behind the API.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::broadcast;
+
+use super::engine::{
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, SendError, Sent, Submission, SubmitError,
+    Submitted,
+};
+use super::metrics;
+use crate::definition::Workflow;
+use crate::executor::{self, ApplyError, Executor, Hooked, random_id};
+use crate::journal::Entry;
+use crate::machine::{Event, Rejection, Resolution, Snapshot};
+use crate::store::{OrderQuery, StoreError};
+use crate::types::{ConnectorName, EventId, OrderId, Seq, Version, WorkflowName};
+
+/// How long a client should wait before it tries again, when too much is under way.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+#[async_trait]
+impl Engine for Executor {
+    async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+        let Submission { workflow, input, key, body_hash } = submission;
+        let key = key.map(|key| (key, body_hash));
+        let submitted = Self::submit(self, executor::Submission { workflow, input, key, child: None }).await?;
+        Ok(Submitted { snapshot: submitted.snapshot, created: submitted.created })
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Arc<Snapshot>>, EngineError> {
+        Ok(Self::order(self, id).await?)
+    }
+
+    async fn list(&self, query: OrderQuery) -> Result<Vec<Arc<Snapshot>>, EngineError> {
+        Ok(Self::list(self, &query).await?)
+    }
+
+    async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Option<Vec<Entry>>, EngineError> {
+        if Self::order(self, id).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(Self::journal(self, id, after, limit).await?))
+    }
+
+    async fn send(&self, order: OrderId, message: Message) -> Result<Sent, SendError> {
+        let Message { event: name, payload, id, source } = message;
+        let applied = self.apply(order, Event::Received { id: named(id), name, payload, source }).await?;
+        Ok(Sent { how: how(applied.how), snapshot: applied.snapshot })
+    }
+
+    async fn cancel(
+        &self,
+        order: OrderId,
+        id: Option<EventId>,
+        by: String,
+        reason: String,
+    ) -> Result<Arc<Snapshot>, SendError> {
+        Ok(self.apply(order, Event::CancelRequested { id: named(id), by, reason }).await?.snapshot)
+    }
+
+    async fn retry(
+        &self,
+        order: OrderId,
+        id: Option<EventId>,
+        by: String,
+        note: String,
+    ) -> Result<Arc<Snapshot>, SendError> {
+        Ok(self.apply(order, Event::RetryRequested { id: named(id), by, note }).await?.snapshot)
+    }
+
+    async fn resolve(
+        &self,
+        order: OrderId,
+        id: Option<EventId>,
+        by: String,
+        note: String,
+        resolution: Resolution,
+    ) -> Result<Arc<Snapshot>, SendError> {
+        if let Resolution::State { state } = &resolution {
+            self.must_have_state(order, state.as_str()).await?;
+        }
+        Ok(self.apply(order, Event::Resolved { id: named(id), by, note, resolution }).await?.snapshot)
+    }
+
+    async fn hook(&self, connector: ConnectorName, headers: Headers, body: Bytes) -> Result<HookAnswer, HookError> {
+        Ok(match Self::hook(self, connector.as_str(), &headers, &body).await? {
+            Hooked::Applied { order, how: applied } => {
+                HookAnswer { how: how(applied), order: Some(order), event: None }
+            }
+            Hooked::Unwanted | Hooked::Unmatched { .. } => HookAnswer { how: How::Ignored, order: None, event: None },
+        })
+    }
+
+    fn workflows(&self) -> Vec<Arc<Workflow>> {
+        self.catalog().all()
+    }
+
+    fn workflow(&self, name: &WorkflowName) -> Option<Arc<Workflow>> {
+        self.catalog().current(name)
+    }
+
+    fn version(&self, version: &Version) -> Option<Arc<Workflow>> {
+        self.catalog().version(version)
+    }
+
+    async fn wait(&self, id: OrderId, timeout: Duration) -> Option<Arc<Snapshot>> {
+        Self::wait(self, id, timeout).await
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Arc<Snapshot>> {
+        Self::subscribe(self)
+    }
+
+    async fn ready(&self) -> bool {
+        self.failure().is_none() && !self.is_stopping()
+    }
+
+    fn metrics_text(&self) -> String {
+        metrics::text(self)
+    }
+}
+
+impl Executor {
+    async fn must_have_state(&self, order: OrderId, state: &str) -> Result<(), SendError> {
+        let snapshot = Self::order(self, order).await.map_err(EngineError::from)?.ok_or(SendError::NotFound)?;
+        let Some(workflow) = self.catalog().version(&snapshot.version) else { return Ok(()) };
+        if workflow.index.contains_key(state) {
+            return Ok(());
+        }
+        let known = workflow.states.iter().map(|state| state.name.clone()).collect();
+        Err(SendError::UnknownState { name: state.to_owned(), known })
+    }
+}
+
+/// An event whose sender gave it no id is one of its own.
+fn named(id: Option<EventId>) -> EventId {
+    id.unwrap_or_else(|| EventId::new(random_id()))
+}
+
+fn how(how: executor::How) -> How {
+    match how {
+        executor::How::Applied => How::Applied,
+        executor::How::Waiting => How::Waiting,
+        executor::How::Duplicate => How::Duplicate,
+    }
+}
+
+impl From<StoreError> for EngineError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Full => Self::Full,
+            other => Self::Store(other.to_string()),
+        }
+    }
+}
+
+impl From<ApplyError> for SendError {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::NotFound => Self::NotFound,
+            ApplyError::Rejected(rejection) => rejected(rejection),
+            other => Self::Engine(engine_error(other)),
+        }
+    }
+}
+
+fn rejected(rejection: Rejection) -> SendError {
+    match rejection {
+        Rejection::UnknownEvent { name, known } => SendError::UnknownEvent { name: name.to_string(), known },
+        Rejection::NoIncident => SendError::NoIncident,
+        Rejection::Finished { state } => SendError::Finished { state },
+        Rejection::InboxFull(count) => SendError::InboxFull(count),
+        other @ (Rejection::Stale | Rejection::NotAllowed(_) | Rejection::Broken(_)) => {
+            SendError::NotAllowed(other.to_string())
+        }
+    }
+}
+
+fn engine_error(error: ApplyError) -> EngineError {
+    match error {
+        ApplyError::Overloaded => EngineError::Overloaded { retry_after: RETRY_AFTER },
+        ApplyError::ShuttingDown => EngineError::ShuttingDown,
+        ApplyError::Store(error) => error.into(),
+        other @ (ApplyError::NotFound | ApplyError::Rejected(_)) => EngineError::Store(other.to_string()),
+    }
+}
+
+impl From<executor::SubmitError> for SubmitError {
+    fn from(error: executor::SubmitError) -> Self {
+        match error {
+            executor::SubmitError::UnknownWorkflow { name, known } => Self::UnknownWorkflow { name, known },
+            executor::SubmitError::Invalid(violations) => Self::Invalid(violations),
+            executor::SubmitError::KeyReused { order } => Self::KeyReused { order },
+            executor::SubmitError::KeyInFlight => Self::InFlight,
+            executor::SubmitError::Refused(ApplyError::Rejected(rejection)) => Self::Refused(rejection.to_string()),
+            executor::SubmitError::Refused(error) => Self::Engine(engine_error(error)),
+        }
+    }
+}
+
+impl From<executor::HookError> for HookError {
+    fn from(error: executor::HookError) -> Self {
+        match error {
+            executor::HookError::UnknownConnector(name) => Self::UnknownConnector { name },
+            executor::HookError::Unverified(why) => Self::BadSignature(why.to_string()),
+            executor::HookError::Json(why) => Self::Malformed(why),
+            executor::HookError::Unreadable(why) => Self::Malformed(why.to_string()),
+            executor::HookError::Apply(error) => Self::Send(error.into()),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Puts a daemon together: store, workflows, connectors, executor, and the sandbox when it is wanted.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use super::config::Config;
+use crate::connector::{ConnectorConfig, Connectors};
+use crate::definition::{self, Library, Workflow, read_data};
+use crate::executor::{Clock, Executor, Options, Refold, SystemClock};
+use crate::ledger::LimitTable;
+use crate::sandbox::{self, Sandbox};
+use crate::store::{SledOptions, SledStore, Store};
+use crate::types::WorkflowName;
+
+/// Below the folder of workflows: the dated limits of payment accounts.
+const LIMITS: &str = "data/payment_account_limits.yaml";
+
+#[derive(Clone, Debug)]
+pub(super) struct Boot {
+    pub(super) data: PathBuf,
+    pub(super) workflows: PathBuf,
+    pub(super) config: Config,
+    pub(super) sandbox: bool,
+}
+
+/// A daemon without its HTTP server.
+pub(super) struct Node {
+    pub(super) executor: Executor,
+    pub(super) sandbox: Option<Sandbox>,
+}
+
+impl Boot {
+    pub(super) async fn start(self) -> anyhow::Result<Node> {
+        let workflows = read_workflows(&self.workflows)?;
+        std::fs::create_dir_all(&self.data).with_context(|| format!("cannot make {}", self.data.display()))?;
+        // The lock on the data comes first: a second daemon must find out at once.
+        let store = SledStore::open(&self.data, SledOptions::default(), Arc::new(Refold::default()))?;
+        let mut env = self.config.env.clone();
+        let mut secrets = self.config.secrets()?;
+        let sandbox = match self.sandbox {
+            true => Some(start_sandbox(&self.data, &mut env).await?),
+            false => None,
+        };
+        if let Some(sandbox) = &sandbox {
+            secrets.extend(sandbox.secrets().clone());
+        }
+        let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
+        config.env = env;
+        config.secrets = secrets;
+        config.allowed_hosts.clone_from(&self.config.allowed_hosts);
+        let connectors = Arc::new(Connectors::new(config));
+        let options = Options { limits: read_limits(&self.workflows)?, ..Options::default() };
+        let store: Arc<dyn Store> = Arc::new(store);
+        let workflows = workflows.into_values().collect();
+        let executor = Executor::start(store, Arc::new(SystemClock), connectors, workflows, options).await?;
+        Ok(Node { executor, sandbox })
+    }
+}
+
+impl Node {
+    /// Finishes or parks what is in flight, and closes the store.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.executor.shutdown(Duration::from_secs(20)).await?;
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+        Ok(())
+    }
+}
+
+async fn start_sandbox(data: &Path, env: &mut BTreeMap<String, String>) -> anyhow::Result<Sandbox> {
+    let dir = data.join("sandbox");
+    let options = sandbox::Options { dir: Some(dir.clone()), ..sandbox::Options::default() };
+    let sandbox = Sandbox::start(options).await.context("the sandbox could not be started")?;
+    let ca = dir.join("ca.pem");
+    sandbox.write_ca(&ca).with_context(|| format!("cannot write {}", ca.display()))?;
+    env.extend(sandbox.env());
+    env.insert("SANDBOX_CA".to_owned(), ca.display().to_string());
+    Ok(sandbox)
+}
+
+/// Every workflow of a folder; all problems of all files are told at once.
+pub(super) fn read_workflows(folder: &Path) -> anyhow::Result<BTreeMap<WorkflowName, Arc<Workflow>>> {
+    let library = Library::read_dir(folder)
+        .with_context(|| format!("cannot read the workflows in {}", folder.display()))?;
+    let mut workflows = BTreeMap::new();
+    let mut problems = Vec::new();
+    for sources in library.workflows {
+        match definition::load(sources) {
+            Ok(workflow) => drop(workflows.insert(workflow.name.clone(), Arc::new(workflow))),
+            Err(found) => problems.extend(found),
+        }
+    }
+    if let Some(first) = problems.first() {
+        bail!(
+            "{} problems in {}, the first at {}:{}:{}: {}\nrun `paystate check {}` to see them all",
+            problems.len(),
+            folder.display(),
+            first.file,
+            first.line,
+            first.column,
+            first.message,
+            folder.display()
+        );
+    }
+    Ok(workflows)
+}
+
+fn read_limits(workflows: &Path) -> anyhow::Result<Option<Arc<LimitTable>>> {
+    let path = workflows.join(LIMITS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let table = read_data(&path.display().to_string(), &text).map_err(anyhow::Error::msg)?;
+    Ok(Some(Arc::new(table)))
+}

@@ -1,0 +1,72 @@
+//! The configuration file of the daemon: where providers are, and where their secrets are found.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use crate::definition::read_data;
+use crate::types::Secret;
+
+/// `paystate serve --config FILE`. Flags win over the file.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Config {
+    pub(super) listen: Option<String>,
+    pub(super) data: Option<PathBuf>,
+    pub(super) workflows: Option<PathBuf>,
+    /// The values of `${env.NAME}` in connectors.
+    pub(super) env: BTreeMap<String, String>,
+    /// Where the values of `${secret.NAME}` come from. They are never written in this file.
+    pub(super) secrets: BTreeMap<String, SecretSource>,
+    /// The only hosts that connectors may call, each `host` or `host:port`.
+    pub(super) allowed_hosts: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub(super) enum SecretSource {
+    /// An environment variable of the daemon.
+    Env(String),
+    /// A file; one newline at its end is not part of the secret.
+    File(PathBuf),
+}
+
+impl Config {
+    pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        read_data(&path.display().to_string(), &text).map_err(anyhow::Error::msg)
+    }
+
+    /// Fetches every secret; all that are missing are named at once.
+    pub(super) fn secrets(&self) -> anyhow::Result<BTreeMap<String, Secret>> {
+        let mut found = BTreeMap::new();
+        let mut missing = Vec::new();
+        for (name, source) in &self.secrets {
+            match source.fetch() {
+                Ok(secret) => drop(found.insert(name.clone(), secret)),
+                Err(why) => missing.push(format!("{name}: {why}")),
+            }
+        }
+        if !missing.is_empty() {
+            bail!("secrets of the configuration are missing:\n  {}", missing.join("\n  "));
+        }
+        Ok(found)
+    }
+}
+
+impl SecretSource {
+    fn fetch(&self) -> Result<Secret, String> {
+        match self {
+            Self::Env(name) => {
+                std::env::var(name).map(Secret::new).map_err(|_| format!("environment variable {name} is not set"))
+            }
+            Self::File(path) => {
+                let text =
+                    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text)))
+            }
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! A reply → an `Outcome`. Pure: no network, no clock.
+//!
+//! **Invariant.** What no rule understands is `Unknown`. A body that cannot be read never supports a definite outcome.
+
+use super::reason::{mask_cards, reason};
+use crate::definition::{Expr, Inquiry, Operation, OutcomeKind, OutcomeRule, Outcomes, Scope, Template};
+use crate::machine::Outcome;
+use crate::types::Value;
+
+const RESULT_MAX: usize = 16 * 1024;
+const CODE_MAX: usize = 64;
+const REFERENCE_MAX: usize = 200;
+
+/// A provider's reply, read but not yet understood.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub status: u16,
+    /// Lower-case names.
+    pub headers: Value,
+    pub body: Body,
+    pub retry_after_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(super) enum Body {
+    Json(Value),
+    Empty,
+    /// It says that it is JSON and is not, so this is not the provider speaking as agreed.
+    Broken(&'static str),
+    /// Text, HTML, XML. For a call that moves money that may be a proxy or a login page on the way.
+    Foreign,
+}
+
+/// Whether the reply is to the call itself or to the question what became of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Question<'a> {
+    Invoke,
+    Inquire(&'a Inquiry),
+}
+
+/// What expressions see beside `response`.
+#[derive(Debug)]
+pub(super) struct Names<'a> {
+    pub with: &'a Value,
+    pub order: &'a Value,
+    pub key: Value,
+    pub attempt: Value,
+}
+
+impl Names<'_> {
+    pub(super) fn scope(&self) -> Scope<'_> {
+        Scope::new()
+            .with("with", self.with)
+            .with("order", self.order)
+            .with("key", &self.key)
+            .with("attempt", &self.attempt)
+    }
+}
+
+/// Reads a reply by the rules of its operation.
+pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Names<'_>, reply: Reply) -> Outcome {
+    let Reply { status, headers, body, retry_after_ms } = reply;
+    let unknown = |text: &str| Outcome::Unknown { reason: reason(text), retry_after_ms };
+    if (300..400).contains(&status) {
+        return unknown(&format!("status {status}: redirects are not followed"));
+    }
+    let (body, unreadable) = match body {
+        Body::Json(value) => (value, None),
+        Body::Empty => (Value::Null, None),
+        Body::Broken(why) => (Value::Null, Some(why)),
+        Body::Foreign if operation.money.is_some() => (Value::Null, Some("not JSON")),
+        Body::Foreign => (Value::Null, None),
+    };
+    let response = serde_json::json!({ "status": status, "headers": headers, "body": body });
+    let scope = names.scope().with("response", &response);
+
+    let rules = Rules::of(operation, question);
+    let kind = match rules.first_match(&scope) {
+        Ok(kind) => kind,
+        Err(why) => {
+            let body = unreadable.map(|why| format!(", the body is {why}")).unwrap_or_default();
+            return unknown(&format!("status {status}{body}: {why}"));
+        }
+    };
+    if let Some(why) = unreadable
+        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Unknown)
+    {
+        return unknown(&format!("status {status} reads as {}, but the body is {why}", name(kind)));
+    }
+    build(operation, question, &rules, kind, &scope, &response, retry_after_ms)
+}
+
+/// The rules and readings in force: an inquiry that has none of its own reads replies as the operation does.
+struct Rules<'a> {
+    rules: Vec<&'a OutcomeRule>,
+    own: &'a Outcomes,
+    fallback: &'a Outcomes,
+}
+
+impl<'a> Rules<'a> {
+    fn of(operation: &'a Operation, question: Question<'a>) -> Self {
+        let general = &operation.outcomes;
+        match question {
+            Question::Invoke => Self { rules: general.rules.iter().collect(), own: general, fallback: general },
+            Question::Inquire(inquiry) => {
+                let own = &inquiry.outcomes;
+                let mut rules: Vec<_> = own.rules.iter().collect();
+                if own.rules.iter().all(|rule| rule.outcome == OutcomeKind::NotFound) {
+                    rules.extend(&general.rules);
+                }
+                Self { rules, own, fallback: general }
+            }
+        }
+    }
+
+    /// The first rule that holds. One that cannot be evaluated does not hold, but is told of when no other does.
+    fn first_match(&self, scope: &Scope<'_>) -> Result<OutcomeKind, String> {
+        let mut broken = None;
+        for rule in &self.rules {
+            match rule.when.eval_bool(scope) {
+                Ok(true) => return Ok(rule.outcome),
+                Ok(false) => {}
+                Err(error) => broken = broken.or(Some((rule.outcome, error))),
+            }
+        }
+        Err(broken.map_or_else(
+            || "no rule fits".to_owned(),
+            |(kind, error)| format!("no rule fits, and `{}` could not be evaluated: {error}", name(kind)),
+        ))
+    }
+
+    fn expr(&self, pick: impl Fn(&'a Outcomes) -> Option<&'a Expr>) -> Option<&'a Expr> {
+        pick(self.own).or_else(|| pick(self.fallback))
+    }
+
+    fn template(&self) -> Option<&'a Template> {
+        self.own.result.as_ref().or(self.fallback.result.as_ref())
+    }
+
+    /// What is kept of the reply. Too much of it is dropped and said so: the outcome is known all the same.
+    fn result(&self, scope: &Scope<'_>, response: &Value) -> Result<Value, String> {
+        let result = match self.template() {
+            Some(template) => template.render(scope).map_err(|error| error.to_string())?,
+            None => response["body"].clone(),
+        };
+        let size = serde_json::to_vec(&result).map_or(usize::MAX, |text| text.len());
+        if size > RESULT_MAX { Ok(serde_json::json!({ "truncated": true, "bytes": size })) } else { Ok(result) }
+    }
+}
+
+fn build(
+    operation: &Operation,
+    question: Question<'_>,
+    rules: &Rules<'_>,
+    kind: OutcomeKind,
+    scope: &Scope<'_>,
+    response: &Value,
+    retry_after_ms: Option<u64>,
+) -> Outcome {
+    let unknown = |text: String| Outcome::Unknown { reason: reason(&text), retry_after_ms };
+    let status = &response["status"];
+    match (kind, question) {
+        (OutcomeKind::Ok, _) => match (integrity(operation, scope), rules.result(scope, response)) {
+            (Err(why), _) => unknown(why),
+            // A success without what it promises cannot be worked with, and an inquiry may tell more.
+            (_, Err(why)) => unknown(format!("status {status} reads as ok, but its result has no value: {why}")),
+            (Ok(()), Ok(result)) => Outcome::Ok { result },
+        },
+        (OutcomeKind::ActionRequired, _) => match rules.result(scope, response) {
+            Ok(result) => Outcome::ActionRequired { result },
+            Err(why) => unknown(format!("status {status} reads as action_required, but: {why}")),
+        },
+        (OutcomeKind::Declined, _) => Outcome::Declined {
+            code: code(rules.expr(|outcomes| outcomes.code.as_ref()), scope),
+            soft: rules
+                .expr(|outcomes| outcomes.soft.as_ref())
+                .is_some_and(|soft| soft.eval_bool(scope).unwrap_or(false)),
+            result: rules.result(scope, response).unwrap_or(Value::Null),
+        },
+        (OutcomeKind::Pending, _) => Outcome::Pending {
+            reference: rules
+                .expr(|outcomes| outcomes.reference.as_ref())
+                .and_then(|reference| text(&reference.eval(scope).ok()?))
+                .map(|reference| reference.chars().take(REFERENCE_MAX).collect()),
+            result: rules.result(scope, response).unwrap_or(Value::Null),
+        },
+        (OutcomeKind::NotSent, Question::Invoke) => {
+            Outcome::NotSent { reason: reason(&format!("the provider refused it: status {status}")), retry_after_ms }
+        }
+        // The inquiry was not carried out, which says nothing about the call.
+        (OutcomeKind::NotSent, Question::Inquire(_)) => unknown(format!("the inquiry was refused: status {status}")),
+        (OutcomeKind::NotFound, Question::Inquire(_)) => Outcome::NotFound,
+        (OutcomeKind::NotFound, Question::Invoke) => unknown(format!("status {status}: not_found outside an inquiry")),
+        (OutcomeKind::Unknown, _) => unknown(format!("status {status}: unknown by rule")),
+    }
+}
+
+/// An answer for another order, another amount or another currency is never a success.
+fn integrity(operation: &Operation, scope: &Scope<'_>) -> Result<(), String> {
+    for check in &operation.integrity {
+        let expected =
+            check.expected.eval(scope).map_err(|_| format!("integrity: {} was not asked for", check.field))?;
+        let actual = check.actual.eval(scope).map_err(|_| format!("integrity: {} is not answered", check.field))?;
+        if expected != actual {
+            return Err(format!("integrity: {} differs", check.field));
+        }
+    }
+    Ok(())
+}
+
+fn code(expr: Option<&Expr>, scope: &Scope<'_>) -> String {
+    let code = expr.and_then(|code| text(&code.eval(scope).ok()?)).unwrap_or_default();
+    let code: String = code.chars().filter(|c| !c.is_control()).take(CODE_MAX).collect();
+    if code.is_empty() { "declined".to_owned() } else { mask_cards(&code) }
+}
+
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+const fn name(kind: OutcomeKind) -> &'static str {
+    match kind {
+        OutcomeKind::Ok => "ok",
+        OutcomeKind::ActionRequired => "action_required",
+        OutcomeKind::Declined => "declined",
+        OutcomeKind::Pending => "pending",
+        OutcomeKind::NotSent => "not_sent",
+        OutcomeKind::NotFound => "not_found",
+        OutcomeKind::Unknown => "unknown",
+    }
+}

@@ -1,0 +1,109 @@
+//! Paths, query values and forms from templates: each value is one percent-encoded piece.
+
+use super::send::Failure;
+use crate::definition::{Scope, Template, TextPart};
+use crate::types::Value;
+
+const LENGTH_MAX: usize = 8 * 1024;
+
+/// Renders a path. Text stands as it is written, a value is encoded.
+///
+/// A value in the path is never empty: `/payments/${with.id}` without an id is another address, often one that lists
+/// or changes everything. After a `?` it may be.
+pub(super) fn render_path(template: &Template, scope: &Scope<'_>) -> Result<String, Failure> {
+    let mut out = String::new();
+    match template {
+        Template::Literal(Value::String(text)) => out.push_str(text),
+        Template::Expr(expr) => push_value(&mut out, &expr.eval(scope).map_err(Failure::eval("path"))?)?,
+        Template::Text(parts) => {
+            for part in parts {
+                match part {
+                    TextPart::Text(text) => out.push_str(text),
+                    TextPart::Expr(expr) => {
+                        push_value(&mut out, &expr.eval(scope).map_err(Failure::eval("path"))?)?;
+                    }
+                }
+            }
+        }
+        Template::Literal(_) | Template::Object(_) | Template::Array(_) => {
+            return Err(Failure::not_sent("request: the path is not text"));
+        }
+    }
+    let path = out.split('?').next().unwrap_or_default();
+    if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+        return Err(Failure::not_sent("request: the path leads out of itself"));
+    }
+    if out.len() > LENGTH_MAX {
+        return Err(Failure::not_sent("request: the path is too long"));
+    }
+    Ok(out)
+}
+
+/// Appends `name=value`, both encoded. A null leaves the parameter out.
+pub(super) fn push_query(path: &mut String, name: &str, template: &Template, scope: &Scope<'_>) -> Result<(), Failure> {
+    let value = template.render(scope).map_err(Failure::eval("query"))?;
+    if value.is_null() {
+        return Ok(());
+    }
+    let value = scalar(&value).ok_or_else(|| Failure::not_sent("request: a query value is not a text or a number"))?;
+    path.push(if path.contains('?') { '&' } else { '?' });
+    encode_into(path, name);
+    path.push('=');
+    encode_into(path, &value);
+    if path.len() > LENGTH_MAX {
+        return Err(Failure::not_sent("request: the query is too long"));
+    }
+    Ok(())
+}
+
+/// The fields of a flat object as a form. A null leaves its field out.
+pub(super) fn encode_form(body: &Value) -> Result<String, Failure> {
+    let flat = || Failure::not_sent("request: a form is an object of texts and numbers");
+    let mut out = String::new();
+    for (name, value) in body.as_object().ok_or_else(flat)? {
+        if value.is_null() {
+            continue;
+        }
+        if !out.is_empty() {
+            out.push('&');
+        }
+        encode_into(&mut out, name);
+        out.push('=');
+        encode_into(&mut out, &scalar(value).ok_or_else(flat)?);
+    }
+    Ok(out)
+}
+
+/// The text of a string, a number or a boolean.
+pub(super) fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(flag) => Some(flag.to_string()),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn push_value(out: &mut String, value: &Value) -> Result<(), Failure> {
+    let text =
+        scalar(value).ok_or_else(|| Failure::not_sent("request: a value in the path is not text or a number"))?;
+    if text.is_empty() && !out.contains('?') {
+        return Err(Failure::not_sent("request: a value in the path is empty"));
+    }
+    encode_into(out, &text);
+    Ok(())
+}
+
+/// Everything but the unreserved characters of RFC 3986.
+fn encode_into(out: &mut String, text: &str) {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    for &byte in text.as_bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push('%');
+            out.push(char::from(HEX[usize::from(byte >> 4)]));
+            out.push(char::from(HEX[usize::from(byte & 15)]));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! What the executor decides, without waiting for anything: the loop around it loads, commits and sends.
+//!
+//! **Invariant.** No async, no clock, no I/O. The same requests at the same times give the same commits.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use crate::connector::Invocation;
+use crate::definition::Workflow;
+use crate::journal::{Entry, FORMAT_VERSION, Opening};
+use crate::machine::{self, Command, Event, Outcome, Parent, Phase, Rejection, Snapshot, Status};
+use crate::store::{Commit, Stored};
+use crate::types::{Attempt, CallId, OrderId, Position, Timestamp, Value};
+
+/// The orders that one loop owns.
+#[derive(Debug, Default)]
+pub struct Core {
+    live: HashMap<OrderId, Live>,
+    /// When each order wants to be looked at; stale ones are skipped.
+    alarms: BinaryHeap<Reverse<(Timestamp, OrderId)>>,
+}
+
+#[derive(Debug)]
+struct Live {
+    snapshot: Arc<Snapshot>,
+    workflow: Arc<Workflow>,
+    tip: Option<Position>,
+    alarm: Option<Timestamp>,
+    /// Entries of this round that are not durable yet: until then the store knows an older order.
+    uncommitted: u32,
+}
+
+/// A new order.
+#[derive(Debug)]
+pub struct Opened {
+    pub id: OrderId,
+    pub workflow: Arc<Workflow>,
+    pub input: Value,
+    /// The client's key and the hash of its body.
+    pub key: Option<(String, String)>,
+    pub parent: Option<Parent>,
+}
+
+/// What becomes durable, and what leaves once it is.
+#[derive(Debug)]
+pub struct Staged {
+    pub commit: Commit,
+    pub dispatches: Vec<Dispatch>,
+    /// The transitions taken, for coverage.
+    pub walked: Vec<machine::Walked>,
+    /// How the order ended, if it ended with this entry.
+    pub ended: Option<Status>,
+}
+
+struct Decided {
+    snapshot: Arc<Snapshot>,
+    commands: Vec<Command>,
+    postings: Vec<crate::ledger::Posting>,
+}
+
+/// Something to send.
+#[derive(Debug)]
+pub enum Dispatch {
+    Invoke { call: CallId, invocation: Invocation },
+    Inquire { call: CallId, inquiry: Attempt, invocation: Invocation },
+    Report { parent: Parent, outcome: Outcome },
+}
+
+impl Core {
+    pub fn len(&self) -> usize {
+        self.live.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    pub fn contains(&self, id: OrderId) -> bool {
+        self.live.contains_key(&id)
+    }
+
+    pub fn snapshot(&self, id: OrderId) -> Option<&Arc<Snapshot>> {
+        self.live.get(&id).map(|live| &live.snapshot)
+    }
+
+    /// Takes an order up from the store.
+    pub fn load(&mut self, stored: Stored, workflow: Arc<Workflow>) {
+        let id = stored.snapshot.id;
+        let live = Live { snapshot: stored.snapshot, workflow, tip: Some(stored.tip), alarm: None, uncommitted: 0 };
+        self.live.insert(id, live);
+        self.arm(id);
+    }
+
+    /// What a restart has to do for an order that was under way: an intent without an outcome is unknown, and an
+    /// inquiry is simply made again.
+    pub fn interrupted(&self, id: OrderId) -> (Vec<Event>, Vec<Dispatch>) {
+        let Some(live) = self.live.get(&id) else { return (Vec::new(), Vec::new()) };
+        let mut events = Vec::new();
+        let mut dispatches = Vec::new();
+        for (&call, state) in &live.snapshot.calls {
+            match state.phase {
+                Phase::Sending => events.push(Event::Settled {
+                    call,
+                    attempt: state.attempt,
+                    outcome: Outcome::Unknown { reason: "interrupted by a restart".to_owned(), retry_after_ms: None },
+                }),
+                Phase::Unknown { asking: true } | Phase::Pending { asking: true, .. } => {
+                    dispatches.extend(live.inquiry(call, state.inquiries));
+                }
+                _ => {}
+            }
+        }
+        (events, dispatches)
+    }
+
+    pub fn open(&mut self, opened: Opened, now: Timestamp) -> Result<Staged, Rejection> {
+        let Opened { id, workflow, input, key, parent } = opened;
+        let event = Event::Started { input: input.clone(), parent: parent.clone() };
+        let decision = machine::start(&workflow, id, input, parent, now)?;
+        let opening = Opening { workflow: workflow.name.clone(), version: workflow.version.clone(), key };
+        let snapshot = Arc::new(decision.snapshot);
+        self.live
+            .insert(id, Live { snapshot: Arc::clone(&snapshot), workflow, tip: None, alarm: None, uncommitted: 0 });
+        let decided = Decided { snapshot, commands: decision.commands, postings: decision.postings };
+        Ok(self.stage(event, Some(opening), decided, decision.walked))
+    }
+
+    /// Applies an event to an order that is loaded.
+    pub fn apply(&mut self, id: OrderId, event: Event, now: Timestamp) -> Result<Staged, Rejection> {
+        let live = self.live.get(&id).ok_or(Rejection::Stale)?;
+        let (event, decision) = match machine::transition(&live.workflow, &live.snapshot, &event, now) {
+            Err(Rejection::Broken(reason)) => {
+                tracing::error!(order = %id, %reason, "an invariant does not hold; the order is parked");
+                let event = Event::Parked { reason };
+                let decision = machine::transition(&live.workflow, &live.snapshot, &event, now)?;
+                (event, decision)
+            }
+            other => (event, other?),
+        };
+        let snapshot = Arc::new(decision.snapshot);
+        let decided = Decided { snapshot, commands: decision.commands, postings: decision.postings };
+        Ok(self.stage(event, None, decided, decision.walked))
+    }
+
+    fn stage(
+        &mut self,
+        event: Event,
+        opening: Option<Opening>,
+        decided: Decided,
+        walked: Vec<machine::Walked>,
+    ) -> Staged {
+        let Decided { snapshot, commands, postings } = decided;
+        let id = snapshot.id;
+        let mut dispatches = Vec::new();
+        let mut prev = None;
+        let is_end = |status| matches!(status, Status::Succeeded | Status::Failed);
+        let mut ended = Some(snapshot.status).filter(|&status| is_end(status));
+        if let Some(live) = self.live.get_mut(&id) {
+            // An order may be opened on the very state that ends it; later it ends once.
+            if opening.is_none() && is_end(live.snapshot.status) {
+                ended = None;
+            }
+            live.snapshot = Arc::clone(&snapshot);
+            live.uncommitted += 1;
+            prev = live.tip;
+            dispatches = live.dispatches(&commands);
+        }
+        self.arm(id);
+        let entry = Entry {
+            v: FORMAT_VERSION,
+            order: id,
+            seq: snapshot.seq,
+            at: snapshot.updated_at,
+            opening,
+            event,
+            to: snapshot.state.clone(),
+            commands,
+            postings,
+            prev,
+        };
+        Staged { commit: Commit { entry, snapshot }, dispatches, walked, ended }
+    }
+
+    /// The entry is durable. An order with nothing left to do is let go.
+    pub fn committed(&mut self, id: OrderId, tip: Position) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.tip = Some(tip);
+        live.uncommitted = live.uncommitted.saturating_sub(1);
+        self.forget_if_done(id);
+    }
+
+    /// Lets an order go that was loaded only to be looked at.
+    pub fn forget_if_done(&mut self, id: OrderId) {
+        if self.live.get(&id).is_some_and(|live| live.uncommitted == 0 && !live.snapshot.is_open()) {
+            self.live.remove(&id);
+        }
+    }
+
+    /// The next moment at which a timer is due.
+    pub fn next_alarm(&self) -> Option<Timestamp> {
+        self.alarms.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Timers that are due, at most `limit`, one for each order: the next round has the next.
+    pub fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(OrderId, Event)> {
+        let mut due = Vec::new();
+        while due.len() < limit {
+            let Some(&Reverse((at, id))) = self.alarms.peek() else { break };
+            if at > now {
+                break;
+            }
+            self.alarms.pop();
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            if live.alarm != Some(at) {
+                continue;
+            }
+            live.alarm = None;
+            let next = live.snapshot.timers.iter().min_by_key(|&(timer, &at)| (at, *timer));
+            if let Some((&timer, &at)) = next {
+                debug_assert!(at <= now);
+                due.push((id, Event::TimerFired { timer }));
+            }
+        }
+        due
+    }
+
+    fn arm(&mut self, id: OrderId) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let next = live.snapshot.next_due();
+        if live.alarm == next {
+            return;
+        }
+        live.alarm = next;
+        if let Some(at) = next {
+            self.alarms.push(Reverse((at, id)));
+        }
+    }
+}
+
+impl Live {
+    fn dispatches(&self, commands: &[Command]) -> Vec<Dispatch> {
+        let dispatch = |command: &Command| match command {
+            Command::Invoke { call, attempt } => self
+                .invocation(*call)
+                .filter(|invocation| invocation.attempt == *attempt)
+                .map(|invocation| Dispatch::Invoke { call: *call, invocation }),
+            Command::Inquire { call, inquiry } => self.inquiry(*call, *inquiry),
+            Command::Report { parent, outcome } => {
+                Some(Dispatch::Report { parent: parent.clone(), outcome: outcome.clone() })
+            }
+            Command::StartTimer { .. }
+            | Command::CancelTimer { .. }
+            | Command::OpenIncident { .. }
+            | Command::CloseIncident => None,
+        };
+        commands.iter().filter_map(dispatch).collect()
+    }
+
+    fn inquiry(&self, call: CallId, inquiry: Attempt) -> Option<Dispatch> {
+        self.invocation(call).map(|invocation| Dispatch::Inquire { call, inquiry, invocation })
+    }
+
+    fn invocation(&self, id: CallId) -> Option<Invocation> {
+        let call = self.snapshot.calls.get(&id)?;
+        Some(Invocation {
+            order: self.snapshot.id,
+            connector: call.connector.clone(),
+            operation: call.operation.clone(),
+            version: self.workflow.connectors.get(&call.connector).map(|connector| connector.version.clone())?,
+            key: self.snapshot.key(id, call),
+            attempt: call.attempt,
+            with: Arc::clone(&call.with),
+            context: Arc::new(machine::order_value(&self.snapshot)),
+            timeout: machine::attempt_timeout(&self.workflow, call),
+            sent_at: call.sent_at,
+        })
+    }
+}

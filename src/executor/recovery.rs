@@ -1,0 +1,110 @@
+//! What a start does before anything else: learn every version that was ever used, and take open orders up again.
+
+use std::sync::Arc;
+
+use super::catalog::Catalog;
+use super::clock::Clock;
+use super::shard::Message;
+use super::shared::Shared;
+use crate::connector::Connectors;
+use crate::definition::{self, Sources, Workflow};
+use crate::journal::Entry;
+use crate::machine::{self, Event, Snapshot};
+use crate::store::{Fold, Store, StoreError};
+use crate::types::{Version, WorkflowName};
+
+/// Open orders read from the store at once.
+const PAGE: usize = 1_000;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("version {version} of workflow {workflow}, which orders are on, can no longer be read: {problem}")]
+    Definition { workflow: WorkflowName, version: Version, problem: String },
+}
+
+pub(super) async fn catalog(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    workflows: Vec<Arc<Workflow>>,
+    connectors: &Connectors,
+) -> Result<Catalog, StartError> {
+    let catalog = Catalog::default();
+    for (name, version, sources) in store.definitions().await? {
+        let workflow = read(&name, &version, sources)?;
+        connectors.define_all(&workflow);
+        catalog.remember(workflow);
+    }
+    for workflow in workflows {
+        keep(store, clock, &workflow).await?;
+        connectors.define_all(&workflow);
+        catalog.activate(workflow);
+    }
+    Ok(catalog)
+}
+
+pub(super) async fn keep(store: &dyn Store, clock: &dyn Clock, workflow: &Workflow) -> Result<(), StoreError> {
+    store.keep_definition(&workflow.name, &workflow.version, &workflow.sources, clock.now()).await
+}
+
+fn read(name: &WorkflowName, version: &Version, sources: Sources) -> Result<Arc<Workflow>, StartError> {
+    let failed = |problem: String| StartError::Definition { workflow: name.clone(), version: version.clone(), problem };
+    let workflow = definition::load(sources)
+        .map_err(|problems| failed(problems.first().map_or_else(String::new, |problem| problem.message.clone())))?;
+    if workflow.version != *version {
+        return Err(failed(format!("its text now has version {}", workflow.version)));
+    }
+    Ok(Arc::new(workflow))
+}
+
+/// Hands every open order to its loop, which starts driving it while the rest are still being read.
+pub(super) async fn take_up(shared: &Arc<Shared>) -> Result<(), StartError> {
+    let mut after = None;
+    loop {
+        let page = shared.store.open_orders(after, PAGE).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.snapshot.id);
+        for stored in page {
+            let order = stored.snapshot.id;
+            shared.deliver(order, Message::Recover { stored }).await;
+        }
+    }
+}
+
+/// The fold of the journal, for a store that has to rebuild what it lost.
+#[derive(Debug, Default)]
+pub struct Refold {
+    versions: Catalog,
+}
+
+impl Fold for Refold {
+    fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String> {
+        let workflow = read(workflow, version, sources.clone()).map_err(|error| error.to_string())?;
+        self.versions.remember(workflow);
+        Ok(())
+    }
+
+    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String> {
+        let decision = match (before, &entry.opening, &entry.event) {
+            (None, Some(opening), Event::Started { input, parent }) => {
+                let workflow =
+                    self.versions.version(&opening.version).ok_or("the order's version was never defined")?;
+                machine::start(&workflow, entry.order, input.clone(), parent.clone(), entry.at)
+            }
+            (Some(before), None, event) => {
+                let workflow = self.versions.version(&before.version).ok_or("the order's version was never defined")?;
+                machine::transition(&workflow, before, event, entry.at)
+            }
+            _ => return Err("an order begins with its opening, once".to_owned()),
+        };
+        let decision = decision.map_err(|rejection| rejection.to_string())?;
+        if decision.snapshot.seq != entry.seq || decision.snapshot.state != entry.to {
+            return Err(format!(
+                "the journal says entry {} led to {}, and the machine says entry {} leads to {}",
+                entry.seq, entry.to, decision.snapshot.seq, decision.snapshot.state
+            ));
+        }
+        Ok(decision.snapshot)
+    }
+}

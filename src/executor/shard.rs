@@ -1,0 +1,390 @@
+//! One loop owns an order: requests come in, are decided, committed as a group, and only then acted upon.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::core::{Core, Dispatch, Opened, Staged};
+use super::dispatch;
+use super::shared::Shared;
+use crate::machine::{Event, Rejection, Snapshot, Status};
+use crate::store::{Commit, StoreError};
+use crate::types::{EventId, OrderId, Timestamp};
+
+/// Requests taken up in one round, and so the largest group that one loop commits at once.
+const ROUND_MAX: usize = 512;
+
+/// What a loop is asked to do.
+#[derive(Debug)]
+pub(super) enum Message {
+    Open {
+        opened: Box<Opened>,
+        reply: Option<Reply>,
+    },
+    Apply {
+        order: OrderId,
+        event: Event,
+        reply: Option<Reply>,
+    },
+    /// Tell when the order has ended or needs a person.
+    Watch {
+        order: OrderId,
+        reply: oneshot::Sender<Arc<Snapshot>>,
+    },
+    /// A restart: take this open order up again.
+    Recover {
+        stored: crate::store::Stored,
+    },
+    /// Finish what is under way and stop.
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+pub(super) type Reply = oneshot::Sender<Result<Applied, ApplyError>>;
+
+/// What became of an event.
+#[derive(Clone, Debug)]
+pub struct Applied {
+    pub snapshot: Arc<Snapshot>,
+    pub how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It moved the order, or is recorded as having no effect.
+    Applied,
+    /// It waits in the order's inbox for the state that handles it.
+    Waiting,
+    /// An event of this id was applied before; nothing happened.
+    Duplicate,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum ApplyError {
+    #[error("no such order")]
+    NotFound,
+    #[error(transparent)]
+    Rejected(#[from] Rejection),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("too much is under way: try again in a moment")]
+    Overloaded,
+    #[error("the executor is shutting down")]
+    ShuttingDown,
+}
+
+pub(super) struct Shard {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) inbox: mpsc::Receiver<Message>,
+    core: Core,
+    /// Answers that were there at once, taken up in the next round.
+    ready: VecDeque<Message>,
+    watchers: HashMap<OrderId, Vec<oneshot::Sender<Arc<Snapshot>>>>,
+    stopping: Option<oneshot::Sender<()>>,
+}
+
+/// What one round has decided and not yet committed.
+#[derive(Default)]
+struct Round {
+    commits: Vec<Commit>,
+    dispatches: Vec<(OrderId, Vec<Dispatch>)>,
+    replies: Vec<(Reply, Applied)>,
+    events: HashSet<(OrderId, EventId)>,
+    ended: Vec<Status>,
+}
+
+impl Shard {
+    pub(super) fn new(index: usize, shared: Arc<Shared>, inbox: mpsc::Receiver<Message>) -> Self {
+        Self {
+            index,
+            shared,
+            inbox,
+            core: Core::default(),
+            ready: VecDeque::new(),
+            watchers: HashMap::new(),
+            stopping: None,
+        }
+    }
+
+    /// Runs until it is told to stop, or the store fails: nothing may be acknowledged after that.
+    pub(super) async fn run(mut self) {
+        while self.stopping.is_none() {
+            let mut round = Round::default();
+            self.gather(&mut round).await;
+            if let Err(error) = self.finish(round).await {
+                tracing::error!(%error, shard = self.index, "the store failed; this executor stops");
+                self.shared.fail(&error);
+                return;
+            }
+        }
+        if let Some(done) = self.stopping.take() {
+            // The receiver may have given up waiting; there is nobody to tell then.
+            let _ = done.send(());
+        }
+    }
+
+    async fn gather(&mut self, round: &mut Round) {
+        if self.ready.is_empty() {
+            let alarm = self.core.next_alarm();
+            let clock = Arc::clone(&self.shared.clock);
+            tokio::select! {
+                biased;
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.handle(message, round).await,
+                    None => self.stopping = Some(oneshot::channel().0),
+                },
+                () = async { match alarm {
+                    Some(at) => clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                } } => {}
+            }
+        }
+        while round.commits.len() < ROUND_MAX {
+            let Some(message) = self.ready.pop_front() else { break };
+            self.handle(message, round).await;
+        }
+        while round.commits.len() < ROUND_MAX {
+            let Ok(message) = self.inbox.try_recv() else { break };
+            self.handle(message, round).await;
+        }
+        let now = self.shared.clock.now();
+        for (order, event) in self.core.due(now, ROUND_MAX) {
+            self.apply(order, event, None, round, now);
+        }
+    }
+
+    async fn handle(&mut self, message: Message, round: &mut Round) {
+        let now = self.shared.clock.now();
+        match message {
+            Message::Open { opened, reply } => self.open(*opened, reply, round, now).await,
+            Message::Apply { order, event, reply } => {
+                if let Err(error) = self.load(order).await {
+                    return answer(reply, Err(error));
+                }
+                match self.is_duplicate(order, &event, round).await {
+                    Ok(false) => self.apply(order, event, reply, round, now),
+                    Ok(true) => {
+                        self.shared.counts.duplicates.fetch_add(1, Ordering::Relaxed);
+                        let snapshot = self.core.snapshot(order).cloned();
+                        self.forget_if_done(order);
+                        let found = snapshot.ok_or(ApplyError::NotFound);
+                        answer(reply, found.map(|snapshot| Applied { snapshot, how: How::Duplicate }));
+                    }
+                    Err(error) => answer(reply, Err(error.into())),
+                }
+            }
+            Message::Watch { order, reply } => self.watch(order, reply).await,
+            Message::Recover { stored } => self.recover(stored, round, now),
+            Message::Stop { reply } => self.stopping = Some(reply),
+        }
+    }
+
+    async fn open(&mut self, opened: Opened, reply: Option<Reply>, round: &mut Round, now: Timestamp) {
+        let id = opened.id;
+        // A child order has an id of its own making: opening it twice opens it once.
+        if opened.parent.is_some() && self.load(id).await.is_ok() {
+            let found = self.core.snapshot(id).cloned().ok_or(ApplyError::NotFound);
+            self.forget_if_done(id);
+            return answer(reply, found.map(|snapshot| Applied { snapshot, how: How::Duplicate }));
+        }
+        match self.core.open(opened, now) {
+            Ok(staged) => round.add(id, staged, reply, None),
+            Err(rejection) => answer(reply, Err(rejection.into())),
+        }
+    }
+
+    fn apply(&mut self, order: OrderId, event: Event, reply: Option<Reply>, round: &mut Round, now: Timestamp) {
+        let event_id = event.id().cloned();
+        let reserved = reservation(&event);
+        match self.core.apply(order, event, now) {
+            Ok(staged) => round.add(order, staged, reply, event_id),
+            Err(rejection) => {
+                if let Some(result) = reserved {
+                    self.shared.desk.give_back(&result);
+                }
+                self.shared.counts.refused.fetch_add(1, Ordering::Relaxed);
+                if !matches!(rejection, Rejection::Stale) {
+                    tracing::debug!(%order, %rejection, "an event was refused");
+                }
+                self.forget_if_done(order);
+                answer(reply, Err(rejection.into()));
+            }
+        }
+    }
+
+    fn recover(&mut self, stored: crate::store::Stored, round: &mut Round, now: Timestamp) {
+        let id = stored.snapshot.id;
+        if self.core.contains(id) {
+            return;
+        }
+        let Some(workflow) = self.shared.catalog.version(&stored.snapshot.version) else {
+            tracing::error!(order = %id, version = %stored.snapshot.version, "the order's workflow version is not known");
+            return;
+        };
+        self.core.load(stored, workflow);
+        let (events, dispatches) = self.core.interrupted(id);
+        for event in events {
+            self.apply(id, event, None, round, now);
+        }
+        self.dispatch(id, dispatches);
+    }
+
+    /// Commits the round and then acts on it: answers, sends, tells who watches.
+    async fn finish(&mut self, round: Round) -> Result<(), StoreError> {
+        if round.commits.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<(OrderId, Arc<Snapshot>)> =
+            round.commits.iter().map(|commit| (commit.entry.order, Arc::clone(&commit.snapshot))).collect();
+        let counted = round.commits.clone();
+        let positions = match self.commit(round.commits).await {
+            Ok(positions) => {
+                self.shared.counts.committed(&counted);
+                round.ended.iter().for_each(|&status| self.shared.counts.ended(status));
+                positions
+            }
+            Err(error) => {
+                for (reply, _) in round.replies {
+                    answer(Some(reply), Err(ApplyError::Store(error.clone())));
+                }
+                return Err(error);
+            }
+        };
+        for ((id, _), &position) in keys.iter().zip(&positions) {
+            self.core.committed(*id, position);
+        }
+        for (reply, applied) in round.replies {
+            answer(Some(reply), Ok(applied));
+        }
+        for (id, dispatches) in round.dispatches {
+            self.dispatch(id, dispatches);
+        }
+        for (id, snapshot) in keys {
+            self.tell(id, snapshot);
+        }
+        if let Some(resident) = self.shared.resident.get(self.index) {
+            resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// A full disk is waited out: what was accepted must end, and nothing of the batch has been written.
+    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<crate::types::Position>, StoreError> {
+        let mut waited = false;
+        loop {
+            match self.shared.store.commit(commits.clone()).await {
+                Err(StoreError::Full) => {
+                    if !waited {
+                        tracing::error!("the disk is full; orders wait until there is room");
+                    }
+                    waited = true;
+                    super::clock::pause(std::time::Duration::from_millis(500)).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn dispatch(&mut self, order: OrderId, dispatches: Vec<Dispatch>) {
+        for dispatch in dispatches {
+            if let Some(message) = dispatch::send(&self.shared, order, dispatch) {
+                self.ready.push_back(message);
+            }
+        }
+    }
+
+    fn tell(&mut self, id: OrderId, snapshot: Arc<Snapshot>) {
+        if is_at_rest(&snapshot)
+            && let Some(watchers) = self.watchers.remove(&id)
+        {
+            for watcher in watchers {
+                // Whoever watched may have gone.
+                let _ = watcher.send(Arc::clone(&snapshot));
+            }
+        }
+        self.shared.publish(snapshot);
+    }
+
+    async fn watch(&mut self, order: OrderId, reply: oneshot::Sender<Arc<Snapshot>>) {
+        if self.load(order).await.is_err() {
+            return;
+        }
+        let Some(snapshot) = self.core.snapshot(order).cloned() else { return };
+        if is_at_rest(&snapshot) {
+            let _ = reply.send(snapshot);
+        } else {
+            self.watchers.entry(order).or_default().push(reply);
+        }
+        self.forget_if_done(order);
+    }
+
+    async fn load(&mut self, id: OrderId) -> Result<(), ApplyError> {
+        if self.core.contains(id) {
+            return Ok(());
+        }
+        let stored = self.shared.store.order(id).await?.ok_or(ApplyError::NotFound)?;
+        let version = &stored.snapshot.version;
+        let workflow =
+            self.shared.catalog.version(version).ok_or_else(|| {
+                StoreError::Damaged(format!("order {id} is on version {version}, which is not known"))
+            })?;
+        self.core.load(stored, workflow);
+        Ok(())
+    }
+
+    /// An order that was loaded only to be looked at is let go again.
+    fn forget_if_done(&mut self, id: OrderId) {
+        self.core.forget_if_done(id);
+    }
+
+    async fn is_duplicate(&self, order: OrderId, event: &Event, round: &Round) -> Result<bool, StoreError> {
+        let Some(id) = event.id() else { return Ok(false) };
+        if round.events.contains(&(order, id.clone())) {
+            return Ok(true);
+        }
+        Ok(self.shared.store.seen(order, id).await?.is_some())
+    }
+}
+
+impl Round {
+    fn add(&mut self, order: OrderId, staged: Staged, reply: Option<Reply>, event: Option<EventId>) {
+        if let Some(reply) = reply {
+            let snapshot = Arc::clone(&staged.commit.snapshot);
+            let waits = event.as_ref().is_some_and(|id| snapshot.inbox.iter().any(|early| early.id == *id));
+            let how = if waits { How::Waiting } else { How::Applied };
+            self.replies.push((reply, Applied { snapshot, how }));
+        }
+        if let Some(id) = event {
+            self.events.insert((order, id));
+        }
+        self.ended.extend(staged.ended);
+        self.commits.push(staged.commit);
+        if !staged.dispatches.is_empty() {
+            self.dispatches.push((order, staged.dispatches));
+        }
+    }
+}
+
+/// Nothing more will happen without somebody's doing.
+pub(super) fn is_at_rest(snapshot: &Snapshot) -> bool {
+    matches!(snapshot.status, Status::Succeeded | Status::Failed | Status::Incident)
+}
+
+/// Counters that an outcome has reserved: given back when nobody wants the outcome any more.
+fn reservation(event: &Event) -> Option<crate::types::Value> {
+    match event {
+        Event::Settled { outcome: crate::machine::Outcome::Ok { result }, .. } => result.get("postings").cloned(),
+        _ => None,
+    }
+}
+
+fn answer(reply: Option<Reply>, answer: Result<Applied, ApplyError>) {
+    if let Some(reply) = reply {
+        // Whoever asked may have gone; the event counts all the same.
+        let _ = reply.send(answer);
+    }
+}

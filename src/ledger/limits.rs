@@ -1,0 +1,129 @@
+//! Limits of payment accounts: dated tables, so that a decision can name the version that it was made by.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::types::{Currency, Timestamp};
+
+/// Every version of the limits, oldest first. Read from `workflows/data/payment_account_limits.yaml`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitTable {
+    pub title: String,
+    pub versions: Vec<LimitVersion>,
+}
+
+/// The limits that hold from a date on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitVersion {
+    /// The first day, such as `2016-07-01`, in the time zone of `utc_offset_hours`.
+    pub valid_from: String,
+    pub source: String,
+    pub currency: Currency,
+    /// Days and years begin at midnight this many hours east of UTC.
+    pub utc_offset_hours: i8,
+    /// By account class, such as `I`.
+    pub classes: BTreeMap<String, ClassLimit>,
+    /// By the kind of verification, such as `two_factors`: what one client may pay in a day.
+    pub factors: BTreeMap<String, Option<i64>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassLimit {
+    /// Minor units.
+    pub cap: i64,
+    pub period: Period,
+}
+
+/// Over what time a cap counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Period {
+    /// Since the account was opened.
+    Lifetime,
+    Year,
+    Day,
+}
+
+/// A cap on a counter, found for one payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cap {
+    /// The account of the ledger that counts it.
+    pub account: String,
+    pub cap: i64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitError {
+    #[error("no limits are in force on {0}")]
+    NoVersion(String),
+    #[error("the limits of {version} know no account class {class}; they know: {known}")]
+    Class { version: String, class: String, known: String },
+    #[error("the limits of {version} know no verification {factors}; they know: {known}")]
+    Factors { version: String, factors: String, known: String },
+    #[error("the limits of {version} are in {expected}, not in {given}")]
+    Currency { version: String, expected: Currency, given: Currency },
+}
+
+impl LimitTable {
+    /// The caps that a payment from `account` must stay under at `now`, and the version that says so.
+    pub fn caps(
+        &self,
+        account: &str,
+        class: &str,
+        factors: &str,
+        currency: Currency,
+        now: Timestamp,
+    ) -> Result<(String, Vec<Cap>), LimitError> {
+        let (version, day) = self.in_force(now)?;
+        let from = version.valid_from.clone();
+        if version.currency != currency {
+            return Err(LimitError::Currency { version: from, expected: version.currency, given: currency });
+        }
+        let by_class = version.classes.get(class).ok_or_else(|| LimitError::Class {
+            version: from.clone(),
+            class: class.to_owned(),
+            known: known(&version.classes),
+        })?;
+        let by_factors = version.factors.get(factors).ok_or_else(|| LimitError::Factors {
+            version: from.clone(),
+            factors: factors.to_owned(),
+            known: known(&version.factors),
+        })?;
+        let mut caps = vec![Cap { account: counter(account, by_class.period, &day), cap: by_class.cap }];
+        if let Some(cap) = by_factors {
+            caps.push(Cap { account: counter(account, Period::Day, &day), cap: *cap });
+        }
+        Ok((from, caps))
+    }
+
+    fn in_force(&self, now: Timestamp) -> Result<(&LimitVersion, String), LimitError> {
+        let newest = self.versions.iter().rev().find_map(|version| {
+            let day = day(now, version.utc_offset_hours);
+            (version.valid_from <= day).then_some((version, day))
+        });
+        newest.ok_or_else(|| LimitError::NoVersion(day(now, 0)))
+    }
+}
+
+fn counter(account: &str, period: Period, day: &str) -> String {
+    match period {
+        Period::Lifetime => format!("limit/{account}/lifetime"),
+        Period::Year => format!("limit/{account}/{}", day.get(..4).unwrap_or(day)),
+        Period::Day => format!("limit/{account}/{day}"),
+    }
+}
+
+/// The calendar day of a moment, `2026-11-23`, which sorts as text.
+fn day(now: Timestamp, utc_offset_hours: i8) -> String {
+    let local = now.unix_ms().saturating_add(i64::from(utc_offset_hours) * 3_600_000);
+    let text = Timestamp::from_unix_ms(local).to_string();
+    text.split('T').next().unwrap_or(&text).to_owned()
+}
+
+fn known<T>(map: &BTreeMap<String, T>) -> String {
+    map.keys().cloned().collect::<Vec<_>>().join(", ")
+}

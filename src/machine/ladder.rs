@@ -1,0 +1,206 @@
+//! The ladder of an unknown outcome: ask by our own reference, send again under the same key, undo, call a person.
+
+use super::event::{Command, Outcome, Timer};
+use super::retry;
+use super::run::Run;
+use super::snapshot::{Call, Phase, Role};
+use super::transition::Rejection;
+use crate::definition::{Idempotency, MoneyKind, Replay};
+use crate::types::{Attempt, CallId, Timestamp};
+
+impl Run<'_> {
+    /// The outcome of a try is not known.
+    pub(super) fn unknown(&mut self, id: CallId, reason: &str, after_ms: Option<u64>) {
+        let Some(call) = self.snapshot.calls.get_mut(&id) else { return };
+        reason.clone_into(&mut call.trouble);
+        let Some(declared) = self.snapshot.calls.get(&id).and_then(|call| self.declared(call)) else {
+            return self.park(id, true, format!("{reason}; the workflow no longer declares the call"));
+        };
+        if declared.operation.idempotency.replay == Replay::Safe {
+            if !self.back_off(id, reason, after_ms, false) {
+                let reason = reason.to_owned();
+                self.complete(id, Outcome::NotSent { reason, retry_after_ms: None });
+            }
+            return;
+        }
+        if declared.operation.inquire.is_none() {
+            return self.resend(id, reason);
+        }
+        if let Some(call) = self.snapshot.calls.get_mut(&id) {
+            call.phase = Phase::Unknown { asking: false };
+        }
+        if !self.arm_inquiry(id, after_ms) {
+            self.resend(id, reason);
+        }
+    }
+
+    pub(super) fn inquired(&mut self, id: CallId, inquiry: Attempt, outcome: &Outcome) -> Result<(), Rejection> {
+        let call = self.snapshot.calls.get(&id).ok_or(Rejection::Stale)?;
+        if call.inquiries != inquiry {
+            return Err(Rejection::Stale);
+        }
+        match call.phase {
+            Phase::Unknown { asking: true } => self.inquired_unknown(id, outcome),
+            Phase::Pending { asking: true, .. } => self.inquired_pending(id, outcome),
+            _ => return Err(Rejection::Stale),
+        }
+        self.drain();
+        Ok(())
+    }
+
+    fn inquired_unknown(&mut self, id: CallId, outcome: &Outcome) {
+        let reversed = self.snapshot.calls.get(&id).is_some_and(|call| call.reversed);
+        match outcome {
+            Outcome::Declined { .. } | Outcome::NotFound if reversed => self.confirm_reversed(id),
+            Outcome::Ok { .. } | Outcome::Declined { .. } | Outcome::ActionRequired { .. } => {
+                self.apply(id, outcome.clone());
+            }
+            Outcome::Pending { .. } if !reversed => self.apply(id, outcome.clone()),
+            Outcome::NotFound => self.not_found(id),
+            Outcome::Pending { .. } | Outcome::Unknown { .. } | Outcome::NotSent { .. } => {
+                self.ask_again(id, trouble(outcome));
+            }
+        }
+    }
+
+    fn inquired_pending(&mut self, id: CallId, outcome: &Outcome) {
+        match outcome {
+            Outcome::Ok { .. } | Outcome::Declined { .. } | Outcome::ActionRequired { .. } => {
+                self.apply(id, outcome.clone());
+            }
+            Outcome::Pending { .. } | Outcome::Unknown { .. } | Outcome::NotSent { .. } => {
+                if let Some(Call { phase: Phase::Pending { asking, .. }, .. }) = self.snapshot.calls.get_mut(&id) {
+                    *asking = false;
+                }
+                self.arm_poll(id);
+            }
+            // It was accepted and is gone: nobody can say what became of it.
+            Outcome::NotFound => {
+                if let Some(call) = self.snapshot.calls.get_mut(&id) {
+                    call.inquiries = Attempt(0);
+                }
+                self.unknown(id, "accepted, and now the provider does not know it", None);
+            }
+        }
+    }
+
+    /// "Not found" means "never happened" only after the provider's longest time in flight.
+    fn not_found(&mut self, id: CallId) {
+        let Some(call) = self.snapshot.calls.get(&id) else { return };
+        let Some(declared) = self.declared(call) else { return };
+        let final_at = call.last_sent_at.plus(declared.operation.idempotency.not_found_final_after);
+        let reason = "not found at the provider";
+        if self.now >= final_at {
+            if !self.back_off(id, reason, None, true) {
+                let outcome = Outcome::NotSent { reason: reason.to_owned(), retry_after_ms: None };
+                self.complete(id, outcome);
+            }
+            return;
+        }
+        if let Some(call) = self.snapshot.calls.get_mut(&id) {
+            call.phase = Phase::Unknown { asking: false };
+            reason.clone_into(&mut call.trouble);
+        }
+        // The answer of that moment decides: neither later than it, nor never.
+        let next =
+            if self.arm_inquiry(id, None) { self.snapshot.timers.get(&Timer::Inquire { call: id }) } else { None };
+        let at = next.map_or(final_at, |&next| next.min(final_at));
+        self.snapshot.timers.insert(Timer::Inquire { call: id }, at);
+    }
+
+    fn ask_again(&mut self, id: CallId, reason: String) {
+        if let Some(call) = self.snapshot.calls.get_mut(&id) {
+            call.phase = Phase::Unknown { asking: false };
+            call.trouble.clone_from(&reason);
+        }
+        if !self.arm_inquiry(id, None) {
+            self.resend(id, &reason);
+        }
+    }
+
+    /// The second rung: the same key again, where the provider promises that this does the work at most once.
+    fn resend(&mut self, id: CallId, reason: &str) {
+        let Some(call) = self.snapshot.calls.get(&id) else { return };
+        let Some(declared) = self.declared(call) else { return };
+        let allowed = !call.reversed && may_resend(&declared.operation.idempotency, call.sent_at, self.now);
+        if !(allowed && self.back_off(id, reason, None, false)) {
+            self.reverse(id, reason);
+        }
+    }
+
+    /// The third rung: undo what may have happened.
+    fn reverse(&mut self, id: CallId, reason: &str) {
+        let Some(call) = self.snapshot.calls.get(&id).cloned() else { return };
+        let compensate = self.declared(&call).and_then(|declared| declared.compensate);
+        let moves_money = self.declared(&call).is_some_and(|declared| {
+            matches!(declared.operation.money, Some(MoneyKind::Hold | MoneyKind::Purchase | MoneyKind::Capture))
+        });
+        let undo = compensate.filter(|undo| moves_money && !undo.needs_result && !call.reversed);
+        let (Some(undo), Role::Invoke { branch }) = (undo, &call.role) else {
+            return self.park(id, true, format!("the outcome of {} is not known: {reason}", self.call_name(id)));
+        };
+        match self.begin_undo(Role::Reversal { branch: branch.clone(), of: id }, &call, id, undo) {
+            Ok(by) => {
+                if let Some(call) = self.snapshot.calls.get_mut(&id) {
+                    call.phase = Phase::Reversing { by };
+                }
+            }
+            Err(error) => self.park(id, true, error.to_string()),
+        }
+    }
+
+    /// Arms the next inquiry of the schedule, if there is one left.
+    pub(super) fn arm_inquiry(&mut self, id: CallId, after_ms: Option<u64>) -> bool {
+        let Some(call) = self.snapshot.calls.get(&id) else { return false };
+        let Some(inquire) = self.declared(call).and_then(|declared| declared.operation.inquire.as_ref()) else {
+            return false;
+        };
+        let made = call.inquiries.0;
+        if usize::try_from(made).is_ok_and(|made| made >= inquire.schedule.len()) {
+            return false;
+        }
+        let mut wait = retry::step(&inquire.schedule, made);
+        if let Some(ms) = after_ms {
+            wait = wait.max(std::time::Duration::from_millis(ms));
+        }
+        self.snapshot.timers.insert(Timer::Inquire { call: id }, self.now.plus(wait));
+        true
+    }
+
+    /// Arms the next poll of a pending call. Its last delay repeats: the state's `after` or the deadline ends it.
+    pub(super) fn arm_poll(&mut self, id: CallId) {
+        let Some(call) = self.snapshot.calls.get(&id) else { return };
+        let Some(declared) = self.declared(call) else { return };
+        if declared.operation.inquire.is_some() {
+            let wait = retry::step(&declared.operation.poll, call.inquiries.0);
+            self.snapshot.timers.insert(Timer::Inquire { call: id }, self.now.plus(wait));
+        }
+    }
+
+    /// The time of an inquiry has come.
+    pub(super) fn ask(&mut self, id: CallId) -> Result<(), Rejection> {
+        let call = self.snapshot.calls.get_mut(&id).ok_or(Rejection::Stale)?;
+        match &mut call.phase {
+            Phase::Unknown { asking } | Phase::Pending { asking, .. } if !*asking => *asking = true,
+            _ => return Err(Rejection::Stale),
+        }
+        call.inquiries = call.inquiries.next();
+        let inquiry = call.inquiries;
+        self.commands.push(Command::Inquire { call: id, inquiry });
+        Ok(())
+    }
+}
+
+/// A repeat of this key cannot do the work twice: the provider says so, and still remembers the key. A tenth of the
+/// window is kept in hand for the time that the request itself takes.
+pub(super) fn may_resend(idempotency: &Idempotency, sent_at: Timestamp, now: Timestamp) -> bool {
+    let remembered = idempotency.window.is_none_or(|window| now.since(sent_at) < window.mul_f64(0.9));
+    idempotency.may_resend() && remembered
+}
+
+fn trouble(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Unknown { reason, .. } | Outcome::NotSent { reason, .. } => format!("inquiry: {reason}"),
+        _ => "the provider has not decided yet".to_owned(),
+    }
+}

@@ -1,0 +1,104 @@
+//! What Paystate believes happened to the money, as a position of the order and as postings of double entry.
+
+use super::run::Run;
+use super::snapshot::{Call, MoneyPosition};
+use super::transition::Rejection;
+use crate::definition::{MoneyKind, Scope, Workflow};
+use crate::ledger::Posting;
+use crate::types::{Currency, Money, Value};
+
+/// What the workflow says is at stake, from the input of an order.
+pub(super) fn at_stake(workflow: &Workflow, input: &Value) -> Result<Option<Money>, Rejection> {
+    let Some(template) = &workflow.money else { return Ok(None) };
+    let scope = Scope::new().with("input", input);
+    let bad = |what: &str| Rejection::NotAllowed(format!("money: {what}"));
+    let amount = template.amount.render(&scope).map_err(|error| bad(&error.to_string()))?;
+    let currency = template.currency.render(&scope).map_err(|error| bad(&error.to_string()))?;
+    let amount = amount.as_i64().ok_or_else(|| bad("the amount is not a whole number of minor units"))?;
+    let currency: Currency = currency
+        .as_str()
+        .ok_or_else(|| bad("the currency is not text"))?
+        .parse()
+        .map_err(|error| bad(&format!("{error}")))?;
+    Ok(Some(Money::new(amount, currency)))
+}
+
+impl Run<'_> {
+    /// Books a call that succeeded. The error says why it cannot be true.
+    pub(super) fn book(&mut self, call: &Call, result: &Value) -> Result<(), String> {
+        let Some(declared) = self.declared(call) else { return Ok(()) };
+        if declared.operation.request.is_none() {
+            self.postings.extend(reserved(result)?);
+        }
+        let Some(kind) = declared.operation.money else { return Ok(()) };
+        let money =
+            self.stake(call).ok_or_else(|| format!("{kind:?}: neither the call nor the order has an amount"))?;
+        let before = self.snapshot.money;
+        let after = moved(before, kind, money)?;
+        self.postings.extend(postings(before, kind, money));
+        self.snapshot.money = after;
+        Ok(())
+    }
+
+    /// The money that a call moves: `amount` and `currency` of its arguments, or what the order is about.
+    pub(super) fn stake(&self, call: &Call) -> Option<Money> {
+        let amount = call.with.get("amount").and_then(Value::as_i64);
+        let currency = call.with.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
+        let order = self.snapshot.amount;
+        let currency = currency.or(order.map(|money| money.currency))?;
+        Some(Money::new(amount.or(order.map(|money| money.amount))?, currency))
+    }
+}
+
+/// The position after one more movement.
+fn moved(position: MoneyPosition, kind: MoneyKind, money: Money) -> Result<MoneyPosition, String> {
+    let amount = money.amount;
+    if amount < 0 {
+        return Err(format!("{}: an amount is not negative", kind.name()));
+    }
+    if position.currency.is_some_and(|currency| currency != money.currency) {
+        return Err(format!("{}: an order has one currency", kind.name()));
+    }
+    let mut after = MoneyPosition { currency: Some(money.currency), ..position };
+    match kind {
+        MoneyKind::Hold => after.held += amount,
+        MoneyKind::Purchase => after.captured += amount,
+        MoneyKind::Capture => {
+            after.held -= amount;
+            after.captured += amount;
+        }
+        MoneyKind::Release => {
+            after.released += amount;
+            if releases_hold(position, amount) { after.held -= amount } else { after.captured -= amount }
+        }
+        MoneyKind::Refund => after.refunded += amount,
+    }
+    if after.held < 0 || after.captured < 0 {
+        return Err(format!("{} of {money} is more than the order has", kind.name()));
+    }
+    Ok(after)
+}
+
+fn releases_hold(position: MoneyPosition, amount: i64) -> bool {
+    position.held >= amount
+}
+
+fn postings(before: MoneyPosition, kind: MoneyKind, money: Money) -> [Posting; 2] {
+    let (from, to) = match kind {
+        MoneyKind::Hold => ("customer", "held"),
+        MoneyKind::Capture => ("held", "merchant"),
+        MoneyKind::Purchase => ("customer", "merchant"),
+        MoneyKind::Release if releases_hold(before, money.amount) => ("held", "customer"),
+        MoneyKind::Release | MoneyKind::Refund => ("merchant", "customer"),
+    };
+    let leg = |account: &str, amount| Posting { account: account.to_owned(), amount, currency: money.currency };
+    [leg(from, -money.amount), leg(to, money.amount)]
+}
+
+/// The counters that a built-in operation reserved or gave back, as `result.postings` says.
+fn reserved(result: &Value) -> Result<Vec<Posting>, String> {
+    match result.get("postings") {
+        None => Ok(Vec::new()),
+        Some(list) => serde_json::from_value(list.clone()).map_err(|error| format!("postings: {error}")),
+    }
+}

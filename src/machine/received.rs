@@ -1,0 +1,78 @@
+//! Events from outside, and timers.
+
+use super::event::Timer;
+use super::route::CANCEL;
+use super::run::Run;
+use super::snapshot::Early;
+use super::transition::Rejection;
+use crate::types::{EventId, EventName, Value};
+
+/// Events that may wait in one order's inbox.
+const INBOX_MAX: usize = 1_000;
+
+impl Run<'_> {
+    /// Something was said. It is applied now, waits for the state that handles it, or is late.
+    pub(super) fn received(
+        &mut self,
+        id: &EventId,
+        name: &EventName,
+        payload: &Value,
+        source: &str,
+    ) -> Result<(), Rejection> {
+        let known = self.known_events();
+        if !known.contains(name) {
+            return Err(Rejection::UnknownEvent { name: name.clone(), known });
+        }
+        let event = Early {
+            id: id.clone(),
+            name: name.clone(),
+            payload: payload.clone(),
+            source: source.to_owned(),
+            at: self.now,
+        };
+        self.offer(event)
+    }
+
+    pub(super) fn cancel_requested(&mut self, id: &EventId, by: &str, reason: &str) -> Result<(), Rejection> {
+        if self.is_final() {
+            return Err(Rejection::Finished { state: self.snapshot.state.clone() });
+        }
+        let somewhere = self.workflow.on.contains_key(CANCEL)
+            || self.workflow.states.iter().any(|state| state.on.contains_key(CANCEL));
+        if !somewhere {
+            return Err(Rejection::NotAllowed("this workflow has no `cancel` under `on`".to_owned()));
+        }
+        let event = Early {
+            id: id.clone(),
+            name: EventName::from(CANCEL),
+            payload: serde_json::json!({ "by": by, "reason": reason }),
+            source: "cancel".to_owned(),
+            at: self.now,
+        };
+        self.offer(event)
+    }
+
+    fn offer(&mut self, event: Early) -> Result<(), Rejection> {
+        if self.is_final() {
+            self.late(&event);
+        } else {
+            if self.snapshot.inbox.len() >= INBOX_MAX {
+                return Err(Rejection::InboxFull(INBOX_MAX));
+            }
+            self.snapshot.inbox.push(event);
+        }
+        self.drain();
+        Ok(())
+    }
+
+    pub(super) fn timer_fired(&mut self, timer: Timer) -> Result<(), Rejection> {
+        self.snapshot.timers.remove(&timer).ok_or(Rejection::Stale)?;
+        match timer {
+            Timer::Retry { call } => self.send_again(call)?,
+            Timer::Inquire { call } => self.ask(call)?,
+            Timer::After { .. } | Timer::Deadline => self.snapshot.due.push(timer),
+        }
+        self.drain();
+        Ok(())
+    }
+}

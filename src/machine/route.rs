@@ -1,0 +1,311 @@
+//! Taking transitions: guards, assignments, leaving and entering states.
+
+use std::sync::Arc;
+
+use super::Walked;
+use super::event::Timer;
+use super::run::Run;
+use super::scope::Given;
+use super::snapshot::{Early, Phase, Role};
+use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition};
+use crate::types::{CallId, EventName, StateName, Value};
+
+/// Transitions that one event may cause. More can only be a loop that the checker did not see.
+const HOPS_MAX: u32 = 100;
+
+/// What became of an event that was offered to the present state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    Yes,
+    /// No transition has this name, or no guard holds.
+    No,
+}
+
+impl<'w> Run<'w> {
+    /// Offers a name to the state, and then to the workflow's own `on`.
+    pub(super) fn raise(&mut self, name: &str, given: &Given) -> Result<Taken, EvalError> {
+        let Some(state) = self.state() else { return Ok(Taken::No) };
+        if let Some(transitions) = state.on.get(name) {
+            return self.choose(name, transitions, given);
+        }
+        match self.workflow.on.get(name) {
+            Some(transitions) if !state.is_final() => self.choose_from(ANYWHERE, name, transitions, given),
+            _ => Ok(Taken::No),
+        }
+    }
+
+    /// Takes the first transition of the present state whose guard holds.
+    fn choose(&mut self, trigger: &str, transitions: &'w [Transition], given: &Given) -> Result<Taken, EvalError> {
+        let from = self.snapshot.state.clone();
+        self.choose_from(from.as_str(), trigger, transitions, given)
+    }
+
+    fn choose_from(
+        &mut self,
+        from: &str,
+        trigger: &str,
+        transitions: &'w [Transition],
+        given: &Given,
+    ) -> Result<Taken, EvalError> {
+        for (index, transition) in transitions.iter().enumerate() {
+            let fits = match &transition.when {
+                Some(guard) => guard.eval_bool(&self.scope(given))?,
+                None => true,
+            };
+            if fits {
+                self.walked.push(Walked { state: from.into(), trigger: trigger.to_owned(), index });
+                self.take(transition, given)?;
+                return Ok(Taken::Yes);
+            }
+        }
+        Ok(Taken::No)
+    }
+
+    fn take(&mut self, transition: &'w Transition, given: &Given) -> Result<(), EvalError> {
+        self.assign(transition, given)?;
+        if !given.label.is_empty() {
+            self.snapshot.outcome.clone_from(&given.label);
+        }
+        if let Some(target) = &transition.target {
+            self.leave();
+            self.enter(target.clone());
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, transition: &Transition, given: &Given) -> Result<(), EvalError> {
+        if transition.assign.is_empty() {
+            return Ok(());
+        }
+        let mut values = Vec::with_capacity(transition.assign.len());
+        for (name, template) in &transition.assign {
+            values.push((name, template.render(&self.scope(given))?));
+        }
+        if let Value::Object(data) = Arc::make_mut(&mut self.snapshot.data) {
+            for (name, value) in values {
+                data.insert(name.clone(), value);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops what belongs to the present state. Effects of the outbox go on.
+    pub(super) fn leave(&mut self) {
+        self.snapshot.timers.retain(|timer, _| !matches!(timer, Timer::After { .. }));
+        self.snapshot.due.retain(|timer| !matches!(timer, Timer::After { .. }));
+        let superseded: Vec<CallId> = self
+            .snapshot
+            .calls
+            .iter()
+            .filter(|(_, call)| !matches!(call.role, Role::Effect { .. }))
+            .map(|(&id, _)| id)
+            .collect();
+        for id in superseded {
+            self.drop_call(id);
+        }
+        let about_a_call = self
+            .snapshot
+            .incident
+            .as_ref()
+            .is_some_and(|incident| incident.call.is_none_or(|call| !self.snapshot.calls.contains_key(&call)));
+        if about_a_call {
+            self.snapshot.incident = None;
+        }
+    }
+
+    pub(super) fn enter(&mut self, target: StateName) {
+        self.hops += 1;
+        if self.hops > HOPS_MAX {
+            return self.open_incident(None, format!("more than {HOPS_MAX} transitions without an event"));
+        }
+        let Some(state) = self.workflow.state(&target) else {
+            return self.open_incident(None, format!("the workflow has no state {target}"));
+        };
+        self.snapshot.state = target;
+        self.snapshot.entered_at = self.now;
+        self.forget_order_value();
+        self.pass_stage(state);
+        for (index, after) in (0..).zip(&state.after) {
+            self.snapshot.timers.insert(Timer::After { index }, self.now.plus(after.delay));
+        }
+        if state.is_final() {
+            self.snapshot.timers.remove(&Timer::Deadline);
+            self.snapshot.due.clear();
+        }
+        if let Err(error) = self.activate(state) {
+            self.open_incident(None, error.to_string());
+        }
+    }
+
+    fn activate(&mut self, state: &'w State) -> Result<(), EvalError> {
+        self.begin_effects(state)?;
+        match &state.activity {
+            Activity::None => {}
+            Activity::Invoke(invokes) => {
+                for invoke in invokes {
+                    self.begin_invoke(state, invoke)?;
+                }
+            }
+            Activity::Compensate => return self.undo_next(),
+        }
+        if !state.always.is_empty() {
+            self.choose("always", &state.always, &Given::default())?;
+        }
+        Ok(())
+    }
+
+    fn pass_stage(&mut self, state: &State) {
+        let named = Stage::ALL.into_iter().find(|stage| stage.name() == state.name.as_str());
+        if let Some(stage) = state.stage.or(named)
+            && !self.snapshot.stages.contains(&stage)
+        {
+            self.snapshot.stages.push(stage);
+        }
+    }
+
+    /// Applies what waits in the inbox, and timers that were put off, as far as the present state lets them.
+    pub(super) fn drain(&mut self) {
+        while self.hops <= HOPS_MAX {
+            if self.is_final() {
+                return self.drain_late();
+            }
+            if self.take_early() || self.take_due() {
+                continue;
+            }
+            return;
+        }
+    }
+
+    fn take_early(&mut self) -> bool {
+        for at in 0..self.snapshot.inbox.len() {
+            let Some(early) = self.snapshot.inbox.get(at).cloned() else { break };
+            if !self.may_take(early.name.as_str()) {
+                continue;
+            }
+            match self.raise(early.name.as_str(), &Given::event(early.name.as_str(), &early.payload)) {
+                Ok(Taken::No) => {}
+                Ok(Taken::Yes) => {
+                    self.hops += 1;
+                    self.snapshot.inbox.retain(|waiting| waiting.id != early.id);
+                    return true;
+                }
+                Err(error) => {
+                    // The event stays in the inbox, so nothing is lost; a person sees why it did not apply.
+                    self.open_incident(None, error.to_string());
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    fn take_due(&mut self) -> bool {
+        if self.snapshot.due.is_empty() || self.outcome_is_open() {
+            return false;
+        }
+        let timer = self.snapshot.due.remove(0);
+        self.hops += 1;
+        self.fire(timer);
+        true
+    }
+
+    /// Events that waited for a state that never came.
+    fn drain_late(&mut self) {
+        while !self.snapshot.inbox.is_empty() && self.is_final() && self.hops <= HOPS_MAX {
+            self.hops += 1;
+            let early = self.snapshot.inbox.remove(0);
+            self.late(&early);
+        }
+    }
+
+    /// What a final state does with an event.
+    pub(super) fn late(&mut self, event: &Early) {
+        let Some(State { kind: StateKind::Final { late, .. }, name, .. }) = self.state() else { return };
+        // A cancel that finds the order finished has nothing left to undo.
+        if event.name.as_str() == CANCEL {
+            return;
+        }
+        match late.get(event.name.as_str()) {
+            Some(Late::Ignore) => {}
+            Some(Late::Transition(transitions)) => {
+                let trigger = format!("late {}", event.name);
+                match self.choose(&trigger, transitions, &Given::event(event.name.as_str(), &event.payload)) {
+                    Ok(Taken::Yes) => {}
+                    Ok(Taken::No) => self.open_incident(None, format!("no late rule of {name} fits {}", event.name)),
+                    Err(error) => self.open_incident(None, error.to_string()),
+                }
+            }
+            Some(Late::Incident) | None => {
+                self.open_incident(None, format!("{} came after the order had ended in {name}", event.name));
+            }
+        }
+    }
+
+    /// An `after` or the deadline has come, and the outcome of every call is known.
+    pub(super) fn fire(&mut self, timer: Timer) {
+        let given = Given { label: "timed out".to_owned(), ..Given::default() };
+        let taken = match timer {
+            Timer::After { index } => {
+                let at = usize::try_from(index).unwrap_or(usize::MAX);
+                let Some(after) = self.state().and_then(|state| state.after.get(at)) else { return };
+                self.choose(&format!("after {index}"), std::slice::from_ref(&after.transition), &given)
+            }
+            Timer::Deadline => {
+                let Some(deadline) = &self.workflow.deadline else { return };
+                if deadline.transition.target.is_none() {
+                    return self.open_incident(None, "the order is past its deadline".to_owned());
+                }
+                self.choose_from(ANYWHERE, "deadline", std::slice::from_ref(&deadline.transition), &given)
+            }
+            Timer::Retry { .. } | Timer::Inquire { .. } => return,
+        };
+        if let Err(error) = taken {
+            self.open_incident(None, error.to_string());
+        }
+    }
+
+    pub(super) fn is_final(&self) -> bool {
+        self.state().is_some_and(State::is_final)
+    }
+
+    /// A request is on its way, or its effect is being undone: its answer must come first.
+    fn is_sending(&self) -> bool {
+        self.working_calls().any(|phase| matches!(phase, Phase::Sending | Phase::Reversing { .. }))
+    }
+
+    /// The outcome of some call of this state is not known.
+    pub(super) fn outcome_is_open(&self) -> bool {
+        self.is_sending()
+            || self.working_calls().any(|phase| {
+                matches!(
+                    phase,
+                    Phase::Unknown { .. } | Phase::Parked { unknown: true } | Phase::Pending { asking: true, .. }
+                )
+            })
+    }
+
+    /// A provider's word settles an unknown outcome; a wish to cancel must not override one.
+    fn may_take(&self, name: &str) -> bool {
+        if name == CANCEL { !self.outcome_is_open() && !self.is_undoing() } else { !self.is_sending() }
+    }
+
+    fn is_undoing(&self) -> bool {
+        self.state().is_some_and(|state| matches!(state.activity, Activity::Compensate))
+    }
+
+    fn working_calls(&self) -> impl Iterator<Item = &Phase> {
+        let calls = self.snapshot.calls.values();
+        calls.filter(|call| !matches!(call.role, Role::Effect { .. })).map(|call| &call.phase)
+    }
+
+    /// Every event name that the workflow handles anywhere.
+    pub(super) fn known_events(&self) -> Vec<EventName> {
+        super::next::known_events(self.workflow)
+    }
+}
+
+/// Where a transition of the workflow itself stands, in place of a state.
+pub(super) const ANYWHERE: &str = "*";
+
+/// The event of a cancel request.
+pub(super) const CANCEL: &str = "cancel";

@@ -1,0 +1,42 @@
+use super::*;
+use crate::machine::Status;
+
+#[test]
+fn a_cancel_waits_until_the_outcome_is_known_and_then_undoes_it() {
+    let mut story = Story::new();
+    story.cancel().in_state("authorizing");
+    assert_eq!(story.order.inbox.len(), 1);
+    story.settle(1, unknown()).in_state("authorizing").fire().inquired(1, ok());
+    story.in_state("capturing");
+    assert_eq!(story.order.inbox.len(), 1, "the capture is on its way by now");
+    story.settle(2, declined()).in_state("cancelling");
+    assert_eq!(story.invoked(), [(3, 1)]);
+    story.settle(3, ok()).in_state("cancelled");
+    assert_eq!((story.order.money.held, story.order.money.released), (0, 1000));
+}
+
+#[test]
+fn a_cancel_while_waiting_is_taken_at_once() {
+    let mut story = Story::new();
+    story.settle(1, Outcome::ActionRequired { result: json!({}) }).in_state("waiting").cancel();
+    story.in_state("cancelled");
+    assert_eq!(story.order.status, Status::Failed);
+}
+
+#[test]
+fn an_order_that_has_ended_cannot_be_cancelled() {
+    let mut story = Story::new();
+    story.settle(1, declined());
+    let event = Event::CancelRequested { id: "c".into(), by: "kim".to_owned(), reason: String::new() };
+    assert!(matches!(story.try_apply(&event), Err(Rejection::Finished { .. })));
+}
+
+#[test]
+fn a_compensation_that_fails_is_an_incident_and_is_tried_again() {
+    let mut story = Story::new();
+    story.settle(1, ok()).settle(2, declined()).in_state("cancelling").settle(3, declined());
+    assert_eq!(story.order.status, Status::Incident);
+    assert_eq!(story.order.incident.clone().and_then(|incident| incident.at_stake).map(|m| m.amount), Some(1000));
+    story.apply(&Event::RetryRequested { id: "r".into(), by: "kim".to_owned(), note: String::new() });
+    story.settle(3, ok()).in_state("cancelled");
+}

@@ -1,0 +1,156 @@
+use super::*;
+use crate::machine::{Phase, Resolution, Status};
+
+const INQUIRE: Timer = Timer::Inquire { call: CallId(1) };
+const RETRY: Timer = Timer::Retry { call: CallId(1) };
+
+#[test]
+fn what_was_not_sent_is_sent_again_under_the_same_key() {
+    let mut story = Story::new();
+    let key = story.key(1);
+    story.settle(1, not_sent());
+    assert_eq!(story.due_in(RETRY), Duration::from_secs(1));
+    story.fire();
+    assert_eq!((story.invoked(), story.key(1)), (vec![(1, 2)], key.clone()));
+    story.settle(1, not_sent());
+    assert_eq!(story.due_in(RETRY), Duration::from_secs(2));
+    story.fire().settle(1, not_sent());
+    assert_eq!(story.order.status, Status::Incident, "three attempts, and the state has no way on for `failed`");
+    assert_eq!(story.key(1), key);
+}
+
+#[test]
+fn a_wait_that_the_provider_asks_for_is_kept() {
+    let mut story = Story::new();
+    let busy = Outcome::NotSent { reason: "429".to_owned(), retry_after_ms: Some(30_000) };
+    story.settle(1, busy);
+    assert_eq!(story.due_in(RETRY), Duration::from_secs(30));
+}
+
+#[test]
+fn unknown_is_asked_about_and_never_sent_again_blindly() {
+    let mut story = Story::new();
+    story.settle(1, unknown());
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(1));
+    story.fire();
+    assert_eq!(story.invoked(), []);
+    story.inquired(1, ok()).in_state("capturing");
+    assert_eq!(story.order.money.held, 1000);
+}
+
+#[test]
+fn unknown_and_then_found_declined() {
+    Story::new().settle(1, unknown()).fire().inquired(1, declined()).in_state("declined");
+}
+
+#[test]
+fn not_found_is_final_only_after_the_time_in_flight_and_makes_a_new_key() {
+    let mut story = Story::new();
+    let key = story.key(1);
+    story.settle(1, unknown()).fire().inquired(1, Outcome::NotFound);
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(5));
+    story.fire().inquired(1, Outcome::NotFound).fire().inquired(1, Outcome::NotFound);
+    assert_eq!(story.order.timers[&INQUIRE].since(story.order.created_at), Duration::from_secs(300));
+    story.fire().inquired(1, Outcome::NotFound);
+    assert!(matches!(story.order.calls[&CallId(1)].phase, Phase::Backoff));
+    story.fire();
+    assert_eq!(story.invoked(), [(1, 2)]);
+    assert_ne!(story.key(1), key, "the last key is known to have done nothing");
+}
+
+#[test]
+fn when_inquiries_lead_nowhere_the_same_key_is_sent_again_and_then_it_is_undone() {
+    let mut story = Story::new();
+    let key = story.key(1);
+    for attempt in 1..=3 {
+        assert_eq!(story.order.calls[&CallId(1)].attempt.0, attempt);
+        story.settle(1, unknown());
+        for _ in 0..3 {
+            story.fire().inquired(1, unknown());
+        }
+        assert_eq!(story.key(1), key);
+        if attempt < 3 {
+            story.fire();
+        }
+    }
+    assert_eq!(story.invoked(), [(2, 1)], "the reversal");
+    assert_eq!(story.order.calls[&CallId(2)].with["of"], key, "by our own reference");
+    story.settle(2, unknown()).fire().inquired(2, ok());
+    assert!(story.order.calls[&CallId(1)].reversed, "acknowledged, and not yet confirmed");
+    story.in_state("authorizing").fire().inquired(1, declined()).in_state("reversed");
+    assert_eq!(story.order.money.held, 0);
+}
+
+#[test]
+fn a_reversal_that_did_not_post_is_an_incident() {
+    let mut story = reversed();
+    story.fire().inquired(1, ok());
+    assert_eq!(story.order.status, Status::Incident);
+    let incident = story.order.incident.clone().expect("an incident");
+    assert_eq!(incident.at_stake.map(|money| money.amount), Some(1000));
+}
+
+/// An order whose authorisation has been reversed, and not confirmed.
+fn reversed() -> Story {
+    let mut story = Story::new();
+    for attempt in 1..=3 {
+        story.settle(1, unknown());
+        for _ in 0..3 {
+            story.fire().inquired(1, unknown());
+        }
+        if attempt < 3 {
+            story.fire();
+        }
+    }
+    story.settle(2, ok());
+    story
+}
+
+#[test]
+fn a_key_that_the_provider_may_have_forgotten_is_not_sent_again() {
+    let mut story = Story::new();
+    story.settle(1, unknown());
+    story.now = story.now.plus(Duration::from_secs(23 * 3_600));
+    for _ in 0..3 {
+        story.fire().inquired(1, unknown());
+    }
+    assert_eq!(story.invoked(), [(2, 1)], "it goes to the reversal at once");
+}
+
+#[test]
+fn a_pending_call_is_polled_until_it_is_decided() {
+    let mut story = Story::new();
+    story.settle(1, pending());
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(10));
+    story.fire().inquired(1, pending());
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(60));
+    story.fire().inquired(1, pending());
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(60), "the last delay repeats");
+    story.fire().inquired(1, ok()).in_state("capturing");
+}
+
+#[test]
+fn an_incident_is_resolved_by_a_person() {
+    let stuck = || {
+        let mut story = Story::new();
+        story.settle(1, ok());
+        for _ in 0..3 {
+            story.settle(2, unknown()).fire().inquired(2, unknown());
+            if story.order.incident.is_none() {
+                story.fire();
+            }
+        }
+        assert_eq!(story.order.status, Status::Incident, "a capture has nothing that undoes it here");
+        story
+    };
+    let (id, by, note) = (EventId::from("r1"), "kim".to_owned(), "called the bank".to_owned());
+    let resolve = |resolution| Event::Resolved { id: id.clone(), by: by.clone(), note: note.clone(), resolution };
+    stuck().apply(&resolve(Resolution::Ok { result: json!({}) })).in_state("settled");
+    stuck().apply(&resolve(Resolution::State { state: "cancelled".into() })).in_state("cancelled");
+    let mut story = stuck();
+    story.apply(&Event::RetryRequested { id: id.clone(), by: by.clone(), note: note.clone() });
+    assert_eq!(story.order.incident, None);
+    story.fire().inquired(2, ok()).in_state("settled");
+    let again = Event::RetryRequested { id, by, note };
+    assert_eq!(story.try_apply(&again), Err(Rejection::NoIncident));
+}

@@ -1,0 +1,76 @@
+//! For tests and demonstrations: scripts of faults, the clock, where notifications go.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::Gateway;
+use super::faults::{Fault, OperationKind, table};
+use super::operations::problem;
+use crate::types::parse_duration;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Script {
+    /// Paystate's order, or the merchant's.
+    order: String,
+    operation: OperationKind,
+    /// One for each request that comes: `commit_then_no_answer`, `slow:2s`, `decline:lost_card`, `ok`.
+    fault: Vec<String>,
+}
+
+/// `POST /admin/scripts`
+pub(crate) async fn script(State(gateway): State<Arc<Gateway>>, Json(script): Json<Script>) -> Response {
+    let faults: Result<Vec<Fault>, _> = script.fault.iter().map(|fault| fault.parse()).collect();
+    match faults {
+        Ok(faults) => {
+            gateway.faults.script(&script.order, script.operation, faults);
+            let done = json!({ "order": script.order, "operation": script.operation.name(), "status": "scripted" });
+            (StatusCode::CREATED, Json(done)).into_response()
+        }
+        Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Advance {
+    advance: String,
+}
+
+/// `POST /admin/clock`: moves the sandbox's time forward, and returns it.
+pub(crate) async fn clock(State(gateway): State<Arc<Gateway>>, Json(body): Json<Advance>) -> Response {
+    match parse_duration(&body.advance) {
+        Ok(by) => {
+            gateway.clock.advance(by);
+            (gateway.on_advance)();
+            gateway.notices.wake();
+            Json(json!({ "now": gateway.clock.now(), "clearing_day": gateway.clock.clearing_day().0 })).into_response()
+        }
+        Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Listener {
+    /// Paystate's base address; null switches notifications off.
+    url: Option<String>,
+}
+
+/// `POST /admin/notify`
+pub(crate) async fn notify(State(gateway): State<Arc<Gateway>>, Json(listener): Json<Listener>) -> Response {
+    gateway.notices.send_to(listener.url);
+    Json(json!({ "status": "ok" })).into_response()
+}
+
+/// `GET /admin/faults`: the magic amounts.
+pub(crate) async fn faults() -> Json<BTreeMap<&'static str, &'static str>> {
+    Json(table())
+}

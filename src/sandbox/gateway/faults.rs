@@ -1,0 +1,312 @@
+//! Trouble on demand: by the last three digits of an amount, or by a script for one order and operation.
+
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// What an operation is; also its name in scripts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OperationKind {
+    Forward,
+    Authorization,
+    Purchase,
+    Capture,
+    Void,
+    Refund,
+    Reversal,
+    /// UnionPay's front request.
+    Front,
+    /// A transfer by online banking.
+    Transfer,
+    Activation,
+    /// A hold in a wallet.
+    Hold,
+    /// The customer's payment password for a wallet's hold.
+    Confirmation,
+    /// A wallet's hold is posted to the merchant.
+    Post,
+    /// E-cash is handed in.
+    Deposit,
+    /// An e-cheque is presented for clearing.
+    Presentment,
+    /// A QR code is made for a third-party payment.
+    Precreate,
+    Close,
+    /// A third-party account is topped up.
+    Credit,
+    Call,
+    /// The charge after a confirmed telephone call.
+    Charge,
+}
+
+/// One way to go wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Fine,
+    Decline {
+        code: String,
+        soft: bool,
+    },
+    StepUp,
+    /// Done, and the connection ends without an answer.
+    CommitNoAnswer,
+    /// Not done, and the connection ends without an answer.
+    NoCommitNoAnswer,
+    CommitThen500,
+    CommitThenHtml,
+    CommitThenTruncated,
+    /// Refused before anything was done.
+    Refuse503,
+    Slow(Duration),
+    /// Inquiries do not find it for so long.
+    QueryBlind(Duration),
+    /// So many inquiries fail.
+    QueryFails(u32),
+    /// The answer and the notification say another amount.
+    AnswerOffByOne,
+}
+
+/// How the notification about an operation goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NoticeFault {
+    None,
+    FiveTimes,
+    BeforeAnswer,
+    Never,
+    /// The last one first.
+    Reversed,
+    WrongAmount,
+    BadSignature,
+    /// Signed with a key that is being rotated out as well as the new one.
+    Rotated,
+    OldTimestamp,
+    /// Only after the payment's time is over.
+    AfterExpiry,
+    /// Two at the same moment.
+    Twins,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    scripts: Mutex<HashMap<(String, OperationKind), VecDeque<Fault>>>,
+    /// Amount faults that have struck: each strikes an operation of an order once, so that a second try gets through.
+    struck: Mutex<HashSet<(String, OperationKind)>>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("not a fault: {0}")]
+pub(crate) struct FaultError(String);
+
+/// More scripts than any test needs.
+const SCRIPTS_MAX: usize = 100_000;
+
+impl OperationKind {
+    /// The first operation that asks for the customer's money: amounts that decline strike here.
+    const fn asks_for_money(self) -> bool {
+        matches!(
+            self,
+            Self::Authorization
+                | Self::Purchase
+                | Self::Front
+                | Self::Transfer
+                | Self::Hold
+                | Self::Deposit
+                | Self::Presentment
+                | Self::Precreate
+                | Self::Charge
+        )
+    }
+
+    const fn moves_money(self) -> bool {
+        !matches!(self, Self::Forward | Self::Activation | Self::Call | Self::Close | Self::Confirmation)
+    }
+
+    /// Declined when the customer decides or the cheque is cleared, not when it is asked for.
+    const fn is_deferred(self) -> bool {
+        matches!(self, Self::Front | Self::Transfer | Self::Precreate | Self::Presentment)
+    }
+
+    pub(crate) fn name(self) -> String {
+        serde_json::to_value(self).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+    }
+}
+
+impl Faults {
+    pub(crate) fn script(&self, order: &str, operation: OperationKind, faults: Vec<Fault>) {
+        let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
+        if scripts.len() < SCRIPTS_MAX {
+            scripts.insert((order.to_owned(), operation), faults.into());
+        }
+    }
+
+    /// What goes wrong with this request. A script for the order, or for its merchant's order, comes before the amount.
+    pub(crate) fn strike(&self, names: &[&str], operation: OperationKind, amount: i64) -> Vec<Fault> {
+        let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            if let Some(script) = scripts.get_mut(&((*name).to_owned(), operation)) {
+                return script.pop_front().into_iter().collect();
+            }
+        }
+        drop(scripts);
+        if operation.is_deferred() && decline_of(amount).is_some() {
+            return Vec::new();
+        }
+        let faults = of_amount(operation, amount);
+        if faults.is_empty() || faults.iter().any(|fault| matches!(fault, Fault::Decline { .. } | Fault::StepUp)) {
+            let once = amount.rem_euclid(1000) == 96;
+            return if once && !self.first_strike(names, operation) { Vec::new() } else { faults };
+        }
+        if self.first_strike(names, operation) { faults } else { Vec::new() }
+    }
+
+    fn first_strike(&self, names: &[&str], operation: OperationKind) -> bool {
+        let name = names.first().copied().unwrap_or_default();
+        self.struck.lock().unwrap_or_else(PoisonError::into_inner).insert((name.to_owned(), operation))
+    }
+}
+
+/// How the customer's bank declines an amount.
+pub(crate) fn decline_of(amount: i64) -> Option<(&'static str, bool)> {
+    match amount.rem_euclid(1000) {
+        51 => Some(("insufficient_funds", false)),
+        5 => Some(("do_not_honor", false)),
+        91 | 96 => Some(("issuer_unavailable", true)),
+        _ => None,
+    }
+}
+
+pub(crate) fn notice_fault_of(amount: i64) -> NoticeFault {
+    match amount.rem_euclid(1000) {
+        80 => NoticeFault::FiveTimes,
+        81 => NoticeFault::BeforeAnswer,
+        82 => NoticeFault::Never,
+        83 => NoticeFault::Reversed,
+        84 => NoticeFault::WrongAmount,
+        85 => NoticeFault::BadSignature,
+        86 => NoticeFault::Rotated,
+        87 => NoticeFault::OldTimestamp,
+        88 => NoticeFault::AfterExpiry,
+        89 => NoticeFault::Twins,
+        _ => NoticeFault::None,
+    }
+}
+
+/// The table of magic amounts, as docs have it.
+fn of_amount(operation: OperationKind, amount: i64) -> Vec<Fault> {
+    if operation.asks_for_money()
+        && let Some((code, soft)) = decline_of(amount)
+    {
+        return vec![Fault::Decline { code: code.to_owned(), soft }];
+    }
+    if !operation.moves_money() {
+        return Vec::new();
+    }
+    let card = matches!(operation, OperationKind::Authorization | OperationKind::Purchase | OperationKind::Hold);
+    match amount.rem_euclid(1000) {
+        65 if card => vec![Fault::StepUp],
+        68 => vec![Fault::CommitNoAnswer],
+        69 => vec![Fault::NoCommitNoAnswer],
+        70 => vec![Fault::CommitThen500],
+        71 => vec![Fault::CommitThenHtml],
+        72 => vec![Fault::CommitThenTruncated],
+        73 => vec![Fault::Slow(Duration::from_secs(3))],
+        74 => vec![Fault::CommitNoAnswer, Fault::QueryBlind(Duration::from_secs(5))],
+        75 => vec![Fault::CommitNoAnswer, Fault::QueryFails(3)],
+        97 => vec![Fault::AnswerOffByOne],
+        _ => Vec::new(),
+    }
+}
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, argument) = text.split_once(':').map_or((text, ""), |(name, argument)| (name, argument));
+        let duration = || crate::types::parse_duration(argument).map_err(|_| FaultError(text.to_owned()));
+        let fault = match name {
+            "ok" => Self::Fine,
+            "decline" | "soft_decline" => {
+                let code = if argument.is_empty() { "do_not_honor" } else { argument };
+                Self::Decline { code: code.to_owned(), soft: name == "soft_decline" }
+            }
+            "step_up" => Self::StepUp,
+            "commit_then_no_answer" => Self::CommitNoAnswer,
+            "no_commit_no_answer" => Self::NoCommitNoAnswer,
+            "commit_then_500" => Self::CommitThen500,
+            "commit_then_502_html" => Self::CommitThenHtml,
+            "commit_then_truncated" => Self::CommitThenTruncated,
+            "refuse_503" => Self::Refuse503,
+            "slow" => Self::Slow(duration()?),
+            "query_blind" => Self::QueryBlind(duration()?),
+            "query_fails" => Self::QueryFails(argument.parse().map_err(|_| FaultError(text.to_owned()))?),
+            "answer_off_by_one" => Self::AnswerOffByOne,
+            _ => return Err(FaultError(text.to_owned())),
+        };
+        Ok(fault)
+    }
+}
+
+/// The magic amounts and what they do, for the sandbox's own help page.
+pub(crate) fn table() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([
+        ("000", "approved"),
+        ("005", "declined: do_not_honor"),
+        ("051", "declined: insufficient_funds"),
+        ("065", "the customer must confirm first (cards and wallets)"),
+        ("068", "done, then no answer; inquiry finds it"),
+        ("069", "not done, no answer; inquiry does not find it"),
+        ("070", "done, then 500"),
+        ("071", "done, then 502 with an HTML page"),
+        ("072", "done, then half an answer"),
+        ("073", "three seconds slow"),
+        ("074", "done, no answer, and inquiries do not find it for five seconds"),
+        ("075", "done, no answer, and three inquiries fail"),
+        ("080", "the notification comes five times"),
+        ("081", "the notification comes before the answer"),
+        ("082", "the notification never comes"),
+        ("083", "notifications come in reverse order"),
+        ("084", "the notification has another amount"),
+        ("085", "the notification has a bad signature first"),
+        ("086", "the notification is signed with two keys"),
+        ("087", "the notification's timestamp is ten minutes old first"),
+        ("088", "the notification comes after the payment's time is over"),
+        ("089", "two notifications at the same moment"),
+        ("091", "declined softly: issuer_unavailable"),
+        ("096", "declined softly once: issuer_unavailable"),
+        ("097", "the answer's amount is off by one"),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_amount_strikes_each_operation_of_an_order_once() {
+        let faults = Faults::default();
+        assert_eq!(faults.strike(&["o"], OperationKind::Purchase, 10_068), vec![Fault::CommitNoAnswer]);
+        assert_eq!(faults.strike(&["o"], OperationKind::Purchase, 10_068), vec![]);
+        assert_eq!(faults.strike(&["p"], OperationKind::Purchase, 10_068), vec![Fault::CommitNoAnswer]);
+    }
+
+    #[test]
+    fn declines_strike_only_what_asks_for_money() {
+        let faults = Faults::default();
+        assert!(matches!(faults.strike(&["o"], OperationKind::Authorization, 51)[..], [Fault::Decline { .. }]));
+        assert_eq!(faults.strike(&["o"], OperationKind::Refund, 51), vec![]);
+        assert_eq!(faults.strike(&["o"], OperationKind::Front, 51), vec![]);
+    }
+
+    #[test]
+    fn a_script_comes_before_the_amount_and_is_used_up() {
+        let faults = Faults::default();
+        faults.script("o", OperationKind::Capture, vec!["commit_then_500".parse().unwrap()]);
+        assert_eq!(faults.strike(&["o"], OperationKind::Capture, 68), vec![Fault::CommitThen500]);
+        assert_eq!(faults.strike(&["o"], OperationKind::Capture, 68), vec![]);
+    }
+}

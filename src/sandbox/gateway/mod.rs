@@ -1,0 +1,136 @@
+//! The payment gateway: the only one who can open a sealed payment, and the only one who may talk to the bank.
+//!
+//! **Invariant.** A card number or password never leaves `forward`: what is kept, answered or logged is a session id,
+//! the last four digits and the account. Every operation is applied once for its reference.
+
+mod admin;
+mod cards;
+mod ecash;
+mod echeque;
+mod faults;
+mod forward;
+mod http;
+mod notices;
+mod online_banking;
+mod operations;
+mod phone;
+mod tables;
+mod third_party;
+mod to_bank;
+mod unionpay;
+mod visits;
+mod wallet;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::signature::Ed25519KeyPair;
+
+pub(crate) use http::router;
+pub(crate) use to_bank::ToBank;
+
+use super::clock::Clock;
+use super::jwe::PrivateKey;
+use crate::types::Secret;
+use faults::Faults;
+use notices::Notices;
+use tables::Tables;
+
+/// The connectors to which notifications are sent: `POST {base}/hooks/{connector}`.
+pub(crate) const NOTIFIED: [&str; 6] = ["gateway", "unionpay", "ebank", "thirdparty", "phone", "echeque"];
+
+/// How the gateway behaves.
+#[derive(Clone, Debug)]
+pub struct GatewayOptions {
+    /// A repeated reference gets the stored answer. Switched off, everything is done again, and the oracle shows it.
+    pub idempotent: bool,
+    /// How long a caller waits before the connection breaks, where the fault is that no answer comes.
+    pub no_answer: Duration,
+    /// How long the clearing of an e-cheque takes.
+    pub clearing: Duration,
+    /// How long a customer may take over a page, by the sandbox's clock.
+    pub visit: Duration,
+    /// The customer confirms every page by himself after so long: for demonstrations and benchmarks.
+    pub auto_customer: Option<Duration>,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            idempotent: true,
+            no_answer: Duration::from_millis(300),
+            clearing: Duration::from_millis(300),
+            visit: Duration::from_secs(15 * 60),
+            auto_customer: None,
+        }
+    }
+}
+
+pub(crate) struct Gateway {
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) options: GatewayOptions,
+    pub(crate) tables: Tables,
+    pub(crate) faults: Faults,
+    pub(crate) bank: ToBank,
+    pub(crate) notices: Arc<Notices>,
+    /// What connectors show.
+    pub(crate) key: Secret,
+    /// Opens sealed payments.
+    pub(crate) opener: PrivateKey,
+    /// Signs e-cash.
+    pub(crate) issuer: Ed25519KeyPair,
+    /// `https://127.0.0.1:port`
+    pub(crate) base: String,
+    /// To move the bank's clock along.
+    pub(crate) on_advance: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What a gateway is built from.
+pub(crate) struct Parts {
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) options: GatewayOptions,
+    pub(crate) bank: ToBank,
+    pub(crate) key: Secret,
+    pub(crate) base: String,
+    pub(crate) hooks: BTreeMap<&'static str, Secret>,
+    pub(crate) client: reqwest::Client,
+    pub(crate) on_advance: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    #[error("the gateway's key could not be made: {0}")]
+    Key(#[from] super::jwe::JweError),
+    #[error("the issuer's key could not be made")]
+    Issuer,
+    #[error("the gateway's file cannot be used: {0}")]
+    Io(#[from] io::Error),
+}
+
+impl Gateway {
+    pub(crate) fn open(dir: Option<&Path>, parts: Parts) -> Result<Arc<Self>, GatewayError> {
+        let notices = Notices::start(parts.client, parts.hooks, Arc::clone(&parts.clock));
+        Ok(Arc::new(Self {
+            clock: parts.clock,
+            options: parts.options,
+            tables: Tables::open(dir)?,
+            faults: Faults::default(),
+            bank: parts.bank,
+            notices,
+            key: parts.key,
+            opener: PrivateKey::generate()?,
+            issuer: Ed25519KeyPair::generate().map_err(|_| GatewayError::Issuer)?,
+            base: parts.base,
+            on_advance: parts.on_advance,
+        }))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.notices.stop();
+    }
+}

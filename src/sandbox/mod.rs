@@ -1,0 +1,19 @@
+//! The sandbox: a bank, a payment gateway and a shop as real servers on the loopback interface, to try things on.
+//!
+//! **Invariant.** It stands for the world outside: it uses `types` and nothing else of Paystate, so that it can be the
+//! judge of what Paystate did with the money.
+
+mod bank;
+mod clock;
+mod gateway;
+pub mod jwe;
+mod lines;
+mod samples;
+pub mod shop;
+mod start;
+pub mod tls;
+
+pub use clock::{ClearingDay, Clock};
+pub use gateway::{GatewayError, GatewayOptions};
+pub use samples::{METHODS, SampleError};
+pub use start::{Options, Sandbox, SandboxError};

@@ -1,0 +1,65 @@
+//! What a customer is told of a payment: how far it is on the spine of states, and what there is to do.
+
+use serde_json::{Map, Value, json};
+
+/// The words of every method, in order. A state of a method's own lies between two of them.
+const SPINE: [&str; 6] = ["submitted", "verified", "forwarded", "authorized", "settled", "notified"];
+
+/// Members of an order's data that a customer may see: why it was not paid.
+const SHOWN: [&str; 3] = ["code", "decline_code", "reason"];
+
+/// Picks from Paystate's order what the page shows. The order's other data stay on the server.
+pub(super) fn told(order: &Value, gateway_url: &str) -> Value {
+    let data = order["data"].as_object();
+    let waiting = order["status"] == "waiting";
+    let shown: Map<String, Value> = data
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| SHOWN.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    json!({
+        "id": order["id"],
+        "workflow": order["workflow"],
+        "state": order["state"],
+        "stage": stage(order),
+        "status": order["status"],
+        "action": if waiting { action(data, gateway_url) } else { None },
+        "data": shown,
+    })
+}
+
+/// The step of the spine that the order has reached, if its state says so.
+fn stage(order: &Value) -> Option<&str> {
+    let named = order["stage"].as_str().or(order["state"].as_str())?;
+    SPINE.contains(&named).then_some(named)
+}
+
+/// Where the customer must go: an address of the gateway and of nobody else, whatever the data say.
+fn action<'a>(data: Option<&'a Map<String, Value>>, gateway_url: &str) -> Option<&'a str> {
+    data?
+        .values()
+        .rev()
+        .filter_map(Value::as_str)
+        .find(|url| url.strip_prefix(gateway_url).is_some_and(|path| path.starts_with('/')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_customer_is_sent_to_the_gateway_only() {
+        let order = |url: &str, status: &str| {
+            json!({ "id": "1", "state": "awaiting_customer", "stage": "forwarded", "status": status,
+                "data": { "card": "x", "challenge": url } })
+        };
+        let told = |url, status| told(&order(url, status), "https://127.0.0.1:7");
+        assert_eq!(told("https://127.0.0.1:7/c/1", "waiting")["action"], "https://127.0.0.1:7/c/1");
+        assert_eq!(told("https://127.0.0.1:77/c/1", "waiting")["action"], Value::Null);
+        assert_eq!(told("https://127.0.0.1:7.evil.example/", "waiting")["action"], Value::Null);
+        assert_eq!(told("https://127.0.0.1:7/c/1", "running")["action"], Value::Null);
+        assert_eq!(told("", "waiting")["stage"], "forwarded");
+        assert_eq!(told("", "waiting")["data"], json!({}));
+    }
+}

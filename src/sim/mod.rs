@@ -1,0 +1,14 @@
+//! A deterministic world: virtual time, faults, and the scenarios that users write for their own methods.
+//!
+//! **Invariant.** Nothing here reads the clock or draws a random number: a run can always be repeated.
+
+mod run;
+mod scenario;
+mod stage;
+pub mod suite;
+mod world;
+
+pub use run::{Report, run, run_crashes};
+pub use scenario::{Common, EventStep, Expect, Person, ResolveStep, Scenario, Step};
+pub use stage::Stage;
+pub use world::{Crash, World, WorldError};

@@ -1,0 +1,216 @@
+//! Runs a scenario, once as it is told and once for every place where the process could die.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::scenario::{Expect, Scenario, Step};
+use super::stage::Stage;
+use super::world::{Crash, World, WorldError};
+use crate::definition::Workflow;
+use crate::journal::Entry;
+use crate::machine::{Event, Snapshot, Walked};
+use crate::types::{EventId, StateName, Value};
+
+/// How long a crashed run may take to come to rest: longer than any retry, inquiry or wait of a sane method.
+const REST: Duration = Duration::from_secs(90 * 24 * 3_600);
+
+/// What a run leaves behind.
+#[derive(Debug)]
+pub struct Report {
+    pub entries: Vec<Entry>,
+    pub walked: BTreeSet<Walked>,
+    pub states: BTreeSet<StateName>,
+    /// What was not as the scenario says, each with the number of its step; empty is success.
+    pub failures: Vec<String>,
+}
+
+/// Runs a scenario as it is told.
+pub fn run(scenario: &Scenario, workflow: &Arc<Workflow>) -> Report {
+    let provider = match provider(scenario) {
+        Ok(provider) => Arc::new(provider),
+        Err(error) => return Report::failed(error),
+    };
+    let mut world = World::new(Arc::clone(workflow), Arc::<Stage>::clone(&provider), None);
+    let mut failures = Vec::new();
+    if let Err(errors) = workflow.input.validate(&scenario.input) {
+        failures.extend(errors.iter().map(|error| format!("input{}: {}", error.pointer, error.message)));
+    } else if let Err(error) = world.submit(scenario.input.clone()) {
+        failures.push(format!("submit: {error}"));
+    } else {
+        for (number, step) in (1..).zip(&scenario.steps) {
+            let before = failures.len();
+            take(&mut world, &provider, number, step, true, &mut failures);
+            if failures.len() > before {
+                break;
+            }
+        }
+    }
+    Report::of(&world, failures)
+}
+
+/// Runs a scenario again with a crash after every commit, before and after what it asks for was sent. The order must end
+/// where it ended without the crash, and no key may have taken effect twice. Returns how many runs there were.
+pub fn run_crashes(scenario: &Scenario, workflow: &Arc<Workflow>, expected: &Report) -> (usize, Vec<String>) {
+    let Some(ending) = expected.entries.last().map(|entry| entry.to.clone()) else { return (0, Vec::new()) };
+    let mut failures = Vec::new();
+    let mut runs = 0;
+    for after_commit in 1..=expected.entries.len() {
+        for sent in [false, true] {
+            runs += 1;
+            let crash = Crash { after_commit, sent };
+            if let Err(error) = run_crash(scenario, workflow, crash, &ending) {
+                let when = if sent { "after sending" } else { "before sending" };
+                failures.push(format!("crash after entry {after_commit}, {when}: {error}"));
+            }
+        }
+    }
+    (runs, failures)
+}
+
+fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, ending: &StateName) -> Result<(), String> {
+    let provider = Arc::new(provider(scenario)?);
+    let shared = Arc::<Stage>::clone(&provider);
+    let mut world = World::new(Arc::clone(workflow), shared, Some(crash));
+    world.submit(scenario.input.clone()).map_err(|error| error.to_string())?;
+    let mut failures = Vec::new();
+    for (number, step) in (1..).zip(&scenario.steps) {
+        take(&mut world, &provider, number, step, false, &mut failures);
+    }
+    let mut order = world.order().map_err(|error| error.to_string())?;
+    if order.state != *ending && order.incident.is_none() {
+        world.advance(REST).map_err(|error| error.to_string())?;
+        order = world.order().map_err(|error| error.to_string())?;
+    }
+    if let Some((key, times)) = provider.doubled() {
+        return Err(format!("{key} took effect {times} times"));
+    }
+    if order.state != *ending {
+        let incident = order.incident.map_or_else(String::new, |incident| format!(" ({})", incident.reason));
+        return Err(format!("ended in {} instead of {ending}{incident}", order.state));
+    }
+    Ok(())
+}
+
+fn provider(scenario: &Scenario) -> Result<Stage, String> {
+    Stage::new(&scenario.answers)
+}
+
+fn take(world: &mut World, provider: &Stage, number: usize, step: &Step, strict: bool, failures: &mut Vec<String>) {
+    let id = || EventId::new(format!("step-{number}"));
+    let by = |by: &str| if by.is_empty() { "operator".to_owned() } else { by.to_owned() };
+    let (result, refused) = match step {
+        Step::Advance(by) => (world.advance(*by), false),
+        Step::Event(event) => {
+            let id = event.id.as_deref().map_or_else(id, EventId::from);
+            let (name, payload) = (event.name.clone(), event.payload.clone());
+            let received = Event::Received { id, name, payload, source: "scenario".to_owned() };
+            (world.event(received).map(drop), event.refused)
+        }
+        Step::Cancel(person) => {
+            let event = Event::CancelRequested { id: id(), by: by(&person.by), reason: person.note.clone() };
+            (world.event(event).map(drop), person.refused)
+        }
+        Step::Retry(person) => {
+            let event = Event::RetryRequested { id: id(), by: by(&person.by), note: person.note.clone() };
+            (world.event(event).map(drop), person.refused)
+        }
+        Step::Resolve(step) => {
+            let resolution = step.resolution.clone();
+            let event = Event::Resolved { id: id(), by: by(&step.by), note: step.note.clone(), resolution };
+            (world.event(event).map(drop), false)
+        }
+        Step::Crash => (world.crash(), false),
+        Step::Expect(expect) => {
+            if strict {
+                let wrong = expectations(world, provider, expect);
+                failures.extend(wrong.into_iter().map(|wrong| format!("step {number}: {wrong}")));
+            }
+            return;
+        }
+    };
+    match (result, refused) {
+        (Ok(()), true) if strict => failures.push(format!("step {number}: was not refused")),
+        (Err(WorldError::Refused(_)), true) | (Ok(()), _) => {}
+        (Err(WorldError::Refused(_)), false) if !strict => {}
+        (Err(error), _) => failures.push(format!("step {number}: {error}")),
+    }
+}
+
+fn expectations(world: &World, provider: &Stage, expect: &Expect) -> Vec<String> {
+    let order = match world.order() {
+        Ok(order) => order,
+        Err(error) => return vec![error.to_string()],
+    };
+    let mut wrong = Vec::new();
+    let mut differ = |what: &str, expected: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
+        wrong.push(format!("{what} is {found:?}, expected {expected:?}"));
+    };
+    if let Some(state) = expect.state.as_ref().filter(|state| **state != order.state) {
+        differ("state", state, &order.state);
+    }
+    if let Some(status) = expect.status.filter(|status| *status != order.status) {
+        differ("status", &status, &order.status);
+    }
+    for (name, value) in &expect.data {
+        let found = order.data.get(name).unwrap_or(&Value::Null);
+        if found != value {
+            differ(&format!("data.{name}"), value, found);
+        }
+    }
+    for (name, amount) in &expect.money {
+        let found = money(&order, name);
+        if found != Some(*amount) {
+            differ(&format!("money.{name}"), amount, &found);
+        }
+    }
+    for (operation, times) in &expect.effects {
+        let found = provider.effects(operation);
+        if found != *times {
+            differ(&format!("effects of {operation}"), times, &found);
+        }
+    }
+    for (operation, times) in &expect.calls {
+        let found = provider.calls(operation);
+        if found != *times {
+            differ(&format!("calls of {operation}"), times, &found);
+        }
+    }
+    if let Some(inbox) = expect.inbox.filter(|inbox| *inbox != order.inbox.len()) {
+        differ("inbox", &inbox, &order.inbox.len());
+    }
+    let reason = order.incident.as_ref().map(|incident| incident.reason.as_str());
+    match (&expect.incident, reason) {
+        (Some(expected), None) if expected != "none" => differ("incident", expected, &"none"),
+        (Some(expected), Some(reason)) if !reason.contains(expected.as_str()) => differ("incident", expected, &reason),
+        // An incident that nobody expects is a failure, even where the story does not speak of incidents.
+        (None, Some(reason)) => differ("incident", &"none", &reason),
+        _ => {}
+    }
+    wrong
+}
+
+fn money(order: &Snapshot, name: &str) -> Option<i64> {
+    match name {
+        "held" => Some(order.money.held),
+        "captured" => Some(order.money.captured),
+        "released" => Some(order.money.released),
+        "refunded" => Some(order.money.refunded),
+        _ => None,
+    }
+}
+
+impl Report {
+    fn of(world: &World, failures: Vec<String>) -> Self {
+        let entries = world.entries().to_vec();
+        let walked = world.walked().clone();
+        let mut states: BTreeSet<StateName> = entries.iter().map(|entry| entry.to.clone()).collect();
+        // A state that is passed through within one event is seen only in the transition out of it.
+        states.extend(walked.iter().map(|walked| walked.state.clone()));
+        Self { entries, walked, states, failures }
+    }
+
+    fn failed(error: String) -> Self {
+        Self { entries: Vec::new(), walked: BTreeSet::new(), states: BTreeSet::new(), failures: vec![error] }
+    }
+}

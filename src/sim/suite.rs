@@ -1,0 +1,244 @@
+//! Many scenarios: found on disk, run, and told as a table, as coverage and as JUnit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::run::{Report, run, run_crashes};
+use super::scenario::{Common, Scenario};
+use crate::definition::{Workflow, read_data};
+use crate::journal::{self, Entry};
+use crate::machine::{Walked, all_transitions};
+use crate::types::{CallId, StateName, Value, WorkflowName};
+
+/// Folders below a path that is searched for scenarios.
+const DEPTH_MAX: usize = 8;
+
+/// What came of one scenario.
+#[derive(Debug)]
+pub struct Outcome {
+    pub path: PathBuf,
+    pub title: String,
+    pub workflow: Option<WorkflowName>,
+    pub failures: Vec<String>,
+    /// How many runs with a crash there were.
+    pub crashes: usize,
+    /// The journal, a line an entry.
+    pub journal: Vec<String>,
+}
+
+/// What came of all of them.
+#[derive(Debug, Default)]
+pub struct Results {
+    pub outcomes: Vec<Outcome>,
+    walked: BTreeMap<WorkflowName, BTreeSet<Walked>>,
+    states: BTreeMap<WorkflowName, BTreeSet<StateName>>,
+}
+
+/// How much of a workflow the scenarios walk.
+#[derive(Debug)]
+pub struct Coverage {
+    pub workflow: WorkflowName,
+    pub states: (usize, usize),
+    pub transitions: (usize, usize),
+    /// `state -- trigger --> target` of every transition that no scenario walks.
+    pub missing: Vec<String>,
+    pub missing_states: Vec<StateName>,
+}
+
+/// The scenario files below each path, sorted. Files whose name begins with `_` are parts of others.
+pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.exists() {
+            return Err(format!("{}: no such file or folder", path.display()));
+        }
+        collect(path, DEPTH_MAX, &mut found).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Runs one scenario, with its crashes if they are wanted.
+pub fn run_file(path: &Path, workflows: &BTreeMap<WorkflowName, Arc<Workflow>>, crashes: bool, results: &mut Results) {
+    let mut outcome = Outcome {
+        path: path.to_owned(),
+        title: path.display().to_string(),
+        workflow: None,
+        failures: Vec::new(),
+        crashes: 0,
+        journal: Vec::new(),
+    };
+    match read(path) {
+        Err(error) => outcome.failures.push(error),
+        Ok(scenario) => {
+            outcome.title.clone_from(&scenario.scenario);
+            outcome.workflow = Some(scenario.workflow.clone());
+            match workflows.get(&scenario.workflow) {
+                None => outcome.failures.push(format!(
+                    "{}: there is no workflow {}; there are: {}",
+                    path.display(),
+                    scenario.workflow,
+                    workflows.keys().map(WorkflowName::as_str).collect::<Vec<_>>().join(", ")
+                )),
+                Some(workflow) => run_one(&scenario, workflow, crashes, &mut outcome, results),
+            }
+        }
+    }
+    results.outcomes.push(outcome);
+}
+
+fn run_one(scenario: &Scenario, workflow: &Arc<Workflow>, crashes: bool, outcome: &mut Outcome, results: &mut Results) {
+    let report = run(scenario, workflow);
+    outcome.journal = story(&report, workflow);
+    outcome.failures.extend(report.failures.iter().cloned());
+    if crashes && report.failures.is_empty() {
+        let (runs, failures) = run_crashes(scenario, workflow, &report);
+        outcome.crashes = runs;
+        outcome.failures.extend(failures);
+    }
+    results.walked.entry(workflow.name.clone()).or_default().extend(report.walked);
+    results.states.entry(workflow.name.clone()).or_default().extend(report.states);
+}
+
+/// Reads a scenario, with what its folder has in common.
+pub fn read(path: &Path) -> Result<Scenario, String> {
+    let name = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
+    let mut scenario: Scenario = read_data(&name, &text)?;
+    let beside = path.with_file_name("_common.yaml");
+    if beside.exists() {
+        let shown = beside.display().to_string();
+        let text = fs::read_to_string(&beside).map_err(|error| format!("{shown}: {error}"))?;
+        let common: Common = read_data(&shown, &text)?;
+        scenario.input = merged(common.input, scenario.input);
+        for (operation, answers) in common.answers {
+            scenario.answers.entry(operation).or_insert(answers);
+        }
+    }
+    Ok(scenario)
+}
+
+fn merged(common: Value, own: Value) -> Value {
+    match (common, own) {
+        (Value::Object(mut common), Value::Object(own)) => {
+            common.extend(own);
+            Value::Object(common)
+        }
+        (common, Value::Null) => common,
+        (_, own) => own,
+    }
+}
+
+impl Results {
+    pub fn passed(&self) -> usize {
+        self.outcomes.iter().filter(|outcome| outcome.failures.is_empty()).count()
+    }
+
+    pub fn failed(&self) -> usize {
+        self.outcomes.len() - self.passed()
+    }
+
+    /// How much of each workflow that has scenarios was walked.
+    pub fn coverage(&self, workflows: &BTreeMap<WorkflowName, Arc<Workflow>>) -> Vec<Coverage> {
+        let empty = BTreeSet::new();
+        let none = BTreeSet::new();
+        let covered = |(name, walked): (&WorkflowName, &BTreeSet<Walked>)| {
+            let workflow = workflows.get(name)?;
+            let all = all_transitions(workflow);
+            let missing: Vec<String> = all
+                .iter()
+                .filter(|(transition, _)| !walked.contains(transition))
+                .map(|(transition, target)| {
+                    let target = target.as_ref().map_or("(stays)", StateName::as_str);
+                    format!("{} -- {} --> {target}", transition.state, transition.trigger)
+                })
+                .collect();
+            let seen = self.states.get(name).unwrap_or(&empty);
+            let missing_states: Vec<StateName> =
+                workflow.states.iter().map(|state| state.name.clone()).filter(|state| !seen.contains(state)).collect();
+            Some(Coverage {
+                workflow: name.clone(),
+                states: (workflow.states.len() - missing_states.len(), workflow.states.len()),
+                transitions: (all.len() - missing.len(), all.len()),
+                missing,
+                missing_states,
+            })
+        };
+        let unseen = workflows.keys().filter(|name| !self.walked.contains_key(*name)).map(|name| (name, &none));
+        self.walked.iter().chain(unseen).filter_map(covered).collect()
+    }
+
+    /// The results as JUnit XML, which CI servers read.
+    pub fn junit(&self) -> String {
+        let mut out = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"paystate\" tests=\"{}\" failures=\"{}\">\n",
+            self.outcomes.len(),
+            self.failed()
+        );
+        for outcome in &self.outcomes {
+            let class = outcome.workflow.as_ref().map_or("-", WorkflowName::as_str);
+            out.push_str(&format!(
+                "    <testcase classname=\"{}\" name=\"{}\" file=\"{}\"",
+                escaped(class),
+                escaped(&outcome.title),
+                escaped(&outcome.path.display().to_string())
+            ));
+            if outcome.failures.is_empty() {
+                out.push_str("/>\n");
+            } else {
+                let text = escaped(&outcome.failures.join("\n"));
+                out.push_str(&format!(">\n      <failure>{text}</failure>\n    </testcase>\n"));
+            }
+        }
+        out.push_str("  </testsuite>\n</testsuites>\n");
+        out
+    }
+}
+
+fn story(report: &Report, workflow: &Workflow) -> Vec<String> {
+    let names = call_names(&report.entries, workflow);
+    journal::lines(&report.entries, &|_, call| names.get(&call).cloned())
+}
+
+/// The operation of each call: folded again, since a journal names calls by number.
+pub fn call_names(entries: &[Entry], workflow: &Workflow) -> BTreeMap<CallId, String> {
+    let mut names = BTreeMap::new();
+    let mut learn = |snapshot: &crate::machine::Snapshot| {
+        for (&id, call) in &snapshot.calls {
+            names.entry(id).or_insert_with(|| format!("{}.{}", call.connector, call.operation));
+        }
+    };
+    // A journal that diverges still has names for what came before.
+    let _ = journal::replay_with(workflow, entries, &mut learn);
+    names
+}
+
+fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if path.is_file() {
+        found.push(path.to_owned());
+        return Ok(());
+    }
+    if depth == 0 {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let path = entry?.path();
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let scenario = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        if path.is_dir() {
+            collect(&path, depth - 1, found)?;
+        } else if scenario && !name.starts_with('_') {
+            found.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn escaped(text: &str) -> String {
+    let keep = |character: char| character == '\n' || character == '\t' || !character.is_control();
+    let text: String = text.chars().filter(|&character| keep(character)).collect();
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}

@@ -1,0 +1,300 @@
+//! The sandbox's cards over real TLS sockets: what is told, what is done, and what the oracle says of it.
+
+use paystate::sandbox::{Options, Sandbox};
+use serde_json::{Value, json};
+
+/// A sandbox and the way a connector talks to it.
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+}
+
+/// Status and body of an answer; a broken answer is status 0.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self { sandbox: Sandbox::start(Options::default()).await.unwrap() }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        let url = format!("{}{path}", self.sandbox.gateway_url());
+        let key = self.sandbox.secrets()["gateway_key"].reveal();
+        told(self.sandbox.client().post(url).bearer_auth(key).json(body)).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        let url = format!("{}{path}", self.sandbox.gateway_url());
+        let key = self.sandbox.secrets()["gateway_key"].reveal();
+        told(self.sandbox.client().get(url).bearer_auth(key)).await
+    }
+
+    pub(crate) async fn inquire(&self, reference: &str) -> Answer {
+        self.get(&format!("/v1/operations?reference={reference}")).await
+    }
+
+    /// Forwards a sealed payment and returns the answer.
+    pub(crate) async fn forward(&self, order: &str, amount: i64, method: &str, details: &Value) -> Answer {
+        let payment = self.sandbox.seal("m-1", amount, "CNY", method, details).unwrap();
+        let body = json!({
+            "reference": format!("{order}-forward"), "order": order, "merchant_order": "m-1", "amount": amount,
+            "currency": "CNY", "method": method, "payment": payment,
+        });
+        self.post("/v1/forward", &body).await
+    }
+
+    /// A card's session for an order.
+    pub(crate) async fn card(&self, order: &str, amount: i64, number: &str) -> String {
+        let details = json!({ "type": "card", "number": number, "expiry": "12/49", "cvc": "123" });
+        let answer = self.forward(order, amount, "credit_card", &details).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer.body["session"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn purchase(&self, order: &str, amount: i64, number: &str) -> Answer {
+        let session = self.card(order, amount, number).await;
+        self.post("/v1/purchases", &ask(order, "p", amount, json!({ "session": session }))).await
+    }
+
+    pub(crate) fn oracle(&self, order: &str) -> Value {
+        self.sandbox.oracle(order)
+    }
+}
+
+async fn told(request: reqwest::RequestBuilder) -> Answer {
+    let Ok(response) = request.send().await else { return Answer { status: 0, body: Value::Null } };
+    let status = response.status().as_u16();
+    match response.text().await {
+        Ok(text) => Answer { status, body: serde_json::from_str(&text).unwrap_or(Value::Null) },
+        Err(_) => Answer { status: 0, body: Value::Null },
+    }
+}
+
+/// A request about `order` with the reference `{order}-{name}`, and whatever else.
+pub(crate) fn ask(order: &str, name: &str, amount: i64, more: Value) -> Value {
+    let mut body = json!({
+        "reference": format!("{order}-{name}"), "order": order, "amount": amount, "currency": "CNY",
+    });
+    body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    body
+}
+
+pub(crate) const GOOD: &str = "4242424242424242";
+
+#[tokio::test]
+async fn a_card_is_authorised_captured_and_refunded() {
+    let world = World::start().await;
+    let session = world.card("o", 6000, GOOD).await;
+    let held = world.post("/v1/authorizations", &ask("o", "a", 6000, json!({ "session": session }))).await;
+    assert_eq!((held.status, &held.body["status"]), (201, &json!("approved")));
+    assert_eq!(world.oracle("o")["held"], 6000);
+
+    let part = world.post("/v1/captures", &ask("o", "c1", 4000, json!({ "original": "o-a" }))).await;
+    let last = world.post("/v1/captures", &ask("o", "c2", 1000, json!({ "original": "o-a", "final": true }))).await;
+    assert_eq!((part.status, last.status), (201, 201));
+    let refund = world.post("/v1/refunds", &ask("r", "r", 2000, json!({ "payment_order": "o" }))).await;
+    assert_eq!(refund.status, 201, "{refund:?}");
+    let too_much = world.post("/v1/refunds", &ask("r2", "r", 3001, json!({ "payment_order": "o" }))).await;
+    assert_eq!((too_much.status, &too_much.body["code"]), (402, &json!("too_much")));
+
+    let truth = world.oracle("o");
+    assert_eq!(truth["captured"], 5000);
+    assert_eq!(truth["released"], 1000);
+    assert_eq!(truth["refunded"], 2000);
+    assert_eq!(truth["held"], 0);
+    assert_eq!(world.oracle("r")["refunded"], 2000);
+    assert!(truth["effects"].as_array().unwrap().iter().all(|effect| effect["applied"] == 1));
+}
+
+#[tokio::test]
+async fn declines_move_no_money() {
+    let world = World::start().await;
+    let cases = [
+        ("4000000000000002", 1000, "do_not_honor", false),
+        ("4000000000009995", 1000, "insufficient_funds", false),
+        ("4000000000009987", 1000, "lost_card", false),
+        (GOOD, 1051, "insufficient_funds", false),
+        (GOOD, 1005, "do_not_honor", false),
+        (GOOD, 1091, "issuer_unavailable", true),
+    ];
+    for (at, (card, amount, code, soft)) in cases.into_iter().enumerate() {
+        let order = format!("o{at}");
+        let answer = world.purchase(&order, amount, card).await;
+        assert_eq!(answer.status, 402, "{answer:?}");
+        assert_eq!((&answer.body["code"], &answer.body["soft"]), (&json!(code), &json!(soft)));
+        assert_eq!(world.oracle(&order)["effects"], json!([]));
+    }
+}
+
+#[tokio::test]
+async fn one_reference_is_done_once() {
+    let world = World::start().await;
+    let session = world.card("o", 500, GOOD).await;
+    let body = ask("o", "p", 500, json!({ "session": session }));
+    let first = world.post("/v1/purchases", &body).await;
+    let second = world.post("/v1/purchases", &body).await;
+    assert_eq!((first.status, &first.body), (second.status, &second.body));
+    let other = world.post("/v1/purchases", &ask("o", "p", 400, json!({ "session": session }))).await;
+    assert_eq!((other.status, &other.body["code"]), (422, &json!("reference_reused")));
+    assert_eq!(world.oracle("o")["purchased"], 500);
+}
+
+#[tokio::test]
+async fn without_an_answer_the_inquiry_says_what_was_done() {
+    let world = World::start().await;
+    for (amount, status) in [(1068, 0), (1070, 500), (1071, 502), (1074, 0)] {
+        let order = format!("o{amount}");
+        let answer = world.purchase(&order, amount, GOOD).await;
+        assert_eq!(answer.status, status, "{answer:?}");
+        assert_eq!(world.oracle(&order)["purchased"], amount);
+        let found = world.inquire(&format!("{order}-p")).await;
+        if amount == 1074 {
+            assert_eq!(found.status, 404);
+        } else {
+            assert_eq!((found.status, &found.body["status"]), (200, &json!("approved")));
+            assert_eq!(found.body["amount"], amount);
+        }
+    }
+    let truncated = world.purchase("t", 1072, GOOD).await;
+    assert_eq!((truncated.status, truncated.body), (201, Value::Null));
+}
+
+#[tokio::test]
+async fn what_was_not_done_is_not_found_and_can_be_done_later() {
+    let world = World::start().await;
+    let session = world.card("o", 1069, GOOD).await;
+    let body = ask("o", "p", 1069, json!({ "session": session }));
+    assert_eq!(world.post("/v1/purchases", &body).await.status, 0);
+    assert_eq!(world.inquire("o-p").await.status, 404);
+    assert_eq!(world.oracle("o")["purchased"], 0);
+    assert_eq!(world.post("/v1/purchases", &body).await.status, 201);
+    assert_eq!(world.oracle("o")["purchased"], 1069);
+}
+
+#[tokio::test]
+async fn inquiries_can_fail_too() {
+    let world = World::start().await;
+    world.purchase("o", 1075, GOOD).await;
+    for _ in 0..3 {
+        assert_eq!(world.inquire("o-p").await.status, 500);
+    }
+    assert_eq!(world.inquire("o-p").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_reversal_undoes_what_came_and_forbids_what_comes_later() {
+    let world = World::start().await;
+    world.purchase("o", 1068, GOOD).await;
+    let reversal = ask("o", "x", 1068, json!({ "original": "o-p" }));
+    // The amount strikes the reversal too; sent again under its reference it is told what it did.
+    assert_eq!(world.post("/v1/reversals", &reversal).await.status, 0);
+    assert_eq!(world.post("/v1/reversals", &reversal).await.status, 201);
+    assert_eq!(world.oracle("o")["released"], 1068);
+    assert_eq!(world.inquire("o-p").await.body["code"], "reversed");
+
+    let early = world.post("/v1/reversals", &ask("l", "x", 700, json!({ "original": "l-p" }))).await;
+    assert_eq!(early.status, 201);
+    let late = world.purchase("l", 700, GOOD).await;
+    assert_eq!((late.status, &late.body["code"]), (402, &json!("reversed")));
+    assert_eq!(world.oracle("l")["purchased"], 0);
+}
+
+#[tokio::test]
+async fn a_challenge_is_confirmed_or_refused_by_the_customer() {
+    let world = World::start().await;
+    for (order, card, amount) in [("o1", "4000002760003184", 800), ("o2", GOOD, 1065)] {
+        let session = world.card(order, amount, card).await;
+        let asked = world.post("/v1/authorizations", &ask(order, "a", amount, json!({ "session": session }))).await;
+        assert_eq!((asked.status, &asked.body["status"]), (202, &json!("action_required")));
+        let challenge = asked.body["challenge"].as_str().unwrap().to_owned();
+        let again = ask(order, "b", amount, json!({ "session": session, "challenge": challenge }));
+        assert_eq!(world.post("/v1/authorizations", &again).await.status, 402);
+
+        let url = asked.body["challenge_url"].as_str().unwrap();
+        let page = world.sandbox.client().get(url).send().await.unwrap().text().await.unwrap();
+        assert!(page.contains("Confirm"));
+        let form = world.sandbox.client().post(url).header("content-type", "application/x-www-form-urlencoded");
+        assert!(form.body("decision=confirm").send().await.unwrap().status().is_success());
+        let passed = ask(order, "c", amount, json!({ "session": session, "challenge": challenge }));
+        assert_eq!(world.post("/v1/authorizations", &passed).await.status, 201);
+        assert_eq!(world.oracle(order)["held"], amount);
+    }
+}
+
+#[tokio::test]
+async fn a_payment_is_only_for_its_own_order() {
+    let world = World::start().await;
+    let details = json!({ "type": "card", "number": GOOD, "expiry": "12/49" });
+    let payment = world.sandbox.seal("m-1", 500, "CNY", "credit_card", &details).unwrap();
+    let body = json!({
+        "reference": "x", "order": "o", "merchant_order": "m-1", "amount": 900, "currency": "CNY",
+        "method": "credit_card", "payment": payment,
+    });
+    let moved = world.post("/v1/forward", &body).await;
+    assert_eq!((moved.status, &moved.body["code"]), (402, &json!("payment_of_another_order")));
+    let session = world.card("o1", 500, GOOD).await;
+    let stolen = world.post("/v1/purchases", &ask("o2", "p", 500, json!({ "session": session }))).await;
+    assert_eq!((stolen.status, &stolen.body["code"]), (402, &json!("session_of_another_order")));
+}
+
+#[tokio::test]
+async fn the_clearing_day_decides_between_void_and_refund() {
+    let world = World::start().await;
+    assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
+    let whole = json!({ "payment_order": "o" });
+    let part = world.post("/v1/voids", &ask("v", "1", 100, whole.clone())).await;
+    assert_eq!(part.body["code"], "not_whole");
+    assert_eq!(world.post("/admin/clock", &json!({ "advance": "24h" })).await.status, 200);
+    let late = world.post("/v1/voids", &ask("v", "2", 500, whole.clone())).await;
+    assert_eq!(late.body["code"], "clearing_day_over");
+    assert_eq!(world.post("/v1/refunds", &ask("v", "3", 500, whole)).await.status, 201);
+}
+
+#[tokio::test]
+async fn scripts_strike_one_order_and_strangers_are_refused() {
+    let world = World::start().await;
+    let script = json!({ "order": "o", "operation": "purchase", "fault": ["decline:lost_card"] });
+    assert_eq!(world.post("/admin/scripts", &script).await.status, 201);
+    assert_eq!(world.purchase("o", 500, GOOD).await.body["code"], "lost_card");
+    assert_eq!(world.purchase("other", 500, GOOD).await.status, 201);
+    let unknown = json!({ "order": "o", "operation": "purchase", "fault": ["explode"] });
+    assert_eq!(world.post("/admin/scripts", &unknown).await.status, 422);
+
+    let url = format!("{}/v1/purchases", world.sandbox.gateway_url());
+    let stranger = world.sandbox.client().post(url).bearer_auth("wrong").json(&json!({})).send().await.unwrap();
+    assert_eq!(stranger.status(), 401);
+    let bank = format!("{}/v1/instructions", world.sandbox.bank_url());
+    let past_the_gateway = world.sandbox.client().post(bank).json(&json!({})).send().await.unwrap();
+    assert_eq!(past_the_gateway.status(), 401);
+}
+
+#[tokio::test]
+async fn the_books_outlive_the_sandbox() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
+    let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
+    assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
+    world.sandbox.shutdown().await;
+
+    let world = World { sandbox: Sandbox::start(options).await.unwrap() };
+    assert_eq!(world.oracle("o")["purchased"], 500);
+    let found = world.inquire("o-p").await;
+    assert_eq!((found.status, &found.body["status"]), (200, &json!("approved")));
+}
+
+#[tokio::test]
+async fn balances_are_open_to_those_who_ask() {
+    let world = World::start().await;
+    let balance = async |account: &str| -> i64 {
+        let url = format!("{}/accounts/{account}/balance", world.sandbox.bank_url());
+        let body: Value = world.sandbox.client().get(url).send().await.unwrap().json().await.unwrap();
+        body["balances"]["CNY"]["available"].as_i64().unwrap_or(0)
+    };
+    let before = balance("customer-1").await;
+    assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
+    assert_eq!(balance("customer-1").await, before - 500);
+    assert_eq!(balance("merchant-1").await, 500);
+}

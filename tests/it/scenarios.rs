@@ -1,0 +1,85 @@
+//! Every scenario of the shipped methods: as it is told, with a crash after every commit, and against its golden journal.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use paystate::definition::{Library, Workflow, load};
+use paystate::sim::suite::{self, Results};
+use paystate::types::WorkflowName;
+
+use crate::support::root;
+
+#[test]
+fn the_shipped_methods_do_what_their_scenarios_say() {
+    let results = run("tests/scenarios", "workflows", Some("tests/golden"));
+    let workflows = workflows("workflows");
+    let mut missing = Vec::new();
+    for coverage in results.coverage(&workflows) {
+        missing.extend(coverage.missing.iter().map(|transition| format!("{}: {transition}", coverage.workflow)));
+        missing.extend(coverage.missing_states.iter().map(|state| format!("{}: state {state}", coverage.workflow)));
+    }
+    assert!(missing.is_empty(), "no scenario walks:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn the_example_does_what_its_scenario_says() {
+    run("examples/acme/scenarios", "examples/acme", None);
+}
+
+fn run(scenarios: &str, folder: &str, golden: Option<&str>) -> Results {
+    let workflows = workflows(folder);
+    let mut results = Results::default();
+    let files = suite::find(&[root().join(scenarios)]).expect("the scenarios are there");
+    assert!(!files.is_empty());
+    for file in &files {
+        suite::run_file(file, &workflows, true, &mut results);
+    }
+    let mut wrong = Vec::new();
+    for outcome in &results.outcomes {
+        wrong.extend(outcome.failures.iter().map(|failure| format!("{}: {failure}", shown(&outcome.path))));
+        if let (Some(golden), true) = (golden, outcome.failures.is_empty()) {
+            wrong.extend(differs(outcome, scenarios, golden));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} scenarios:\n{}", results.failed(), files.len(), wrong.join("\n"));
+    results
+}
+
+/// Compares the journal with the one that was looked at by a person. `UPDATE_GOLDEN=1` writes it anew, to be read in a diff.
+fn differs(outcome: &suite::Outcome, scenarios: &str, golden: &str) -> Option<String> {
+    let relative = outcome.path.strip_prefix(root().join(scenarios)).expect("below the scenarios");
+    let path = root().join(golden).join(relative).with_extension("journal");
+    let text = outcome.journal.join("\n") + "\n";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(&path, &text).expect("the golden journal is written");
+        return None;
+    }
+    let recorded = fs::read_to_string(&path).unwrap_or_default();
+    (recorded != text).then(|| {
+        let line = recorded.lines().zip(text.lines()).take_while(|(then, now)| then == now).count();
+        format!(
+            "{}: the journal differs from line {}:\n  then {}\n  now  {}",
+            shown(&path),
+            line + 1,
+            recorded.lines().nth(line).unwrap_or("(nothing)"),
+            text.lines().nth(line).unwrap_or("(nothing)")
+        )
+    })
+}
+
+pub fn workflows(folder: &str) -> BTreeMap<WorkflowName, Arc<Workflow>> {
+    let library = Library::read_dir(&root().join(folder)).expect("the workflows are readable");
+    let load = |sources: paystate::definition::Sources| {
+        let path = sources.path.clone();
+        let workflow = load(sources).unwrap_or_else(|problems| panic!("{path}: {problems:#?}"));
+        (workflow.name.clone(), Arc::new(workflow))
+    };
+    library.workflows.into_iter().map(load).collect()
+}
+
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).map(PathBuf::from).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,64 @@
+//! What the tests share: where things are, and a daemon with its sandbox.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+pub fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+pub fn paystate() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_paystate"))
+}
+
+/// `paystate serve --sandbox` on a folder of its own; it ends with the test.
+pub struct Daemon {
+    child: Child,
+    pub url: String,
+    _data: tempfile::TempDir,
+}
+
+impl Daemon {
+    pub fn start() -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let mut child = Command::new(paystate())
+            .args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--json", "--workflows"])
+            .arg(root().join("workflows"))
+            .arg("--data")
+            .arg(data.path().join("data"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the daemon starts");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
+        let ready: serde_json::Value = serde_json::from_str(&line).expect("the daemon says in JSON where it listens");
+        let url = ready["api"].as_str().expect("the address of the API").to_owned();
+        Self { child, url, _data: data }
+    }
+
+    pub fn environment(&self) -> BTreeMap<String, String> {
+        BTreeMap::from([("PAYSTATE_SERVER".to_owned(), self.url.clone())])
+    }
+
+    /// The input of an order that ends well, sealed for this daemon's own gateway.
+    pub fn sample(&self, workflow: &str) -> String {
+        let output = Command::new(paystate())
+            .args(["sandbox", "sample", workflow])
+            .envs(self.environment())
+            .output()
+            .expect("the sample command");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("JSON is UTF-8")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended by itself, which its test has seen.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
