@@ -89,7 +89,9 @@ impl Check<'_> {
         if entry.key.contains('.') || known().any(|outcome| outcome == entry.key) {
             return;
         }
-        if let Some(near) = suggest::nearest(&entry.key, known()) {
+        // Two slips at most: `refused` is three away from `reversed`, and a good name for an event.
+        let near = suggest::nearest(&entry.key, known());
+        if let Some(near) = near.filter(|near| suggest::distance(&entry.key, near) <= 2) {
             let message = format!("`{}` is no outcome, and too like one to be an event", entry.key);
             let problem = self.ctx.problem(rules::UNKNOWN_OUTCOME, &entry.key_span, message);
             self.ctx.add(if others.iter().any(|other| other.key == near) {
