@@ -1,6 +1,7 @@
 #![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../browser/mod.rs"]
 mod browser;
 mod connector_faults;
 mod connector_http;
@@ -10,7 +11,9 @@ mod connector_support;
 mod connector_tls;
 mod connector_webhook;
 mod invalid;
+mod methods;
 mod sandbox;
+mod sandbox_instruments;
 mod scenarios;
 mod shop;
 mod store;
