@@ -3,6 +3,7 @@
 //! A payment method is a YAML file of states and transitions; a durable executor drives every order through it. The
 //! rooms below use one another in one direction only; docs/architecture.md has the map.
 
+pub mod api;
 pub mod connector;
 pub mod definition;
 pub mod executor;

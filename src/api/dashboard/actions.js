@@ -1,0 +1,66 @@
+// What a person asks of an order: always with a name, and for an incident with a reason.
+import { h, fill } from "./dom.js";
+import { get, post } from "./net.js";
+
+const path = (id, what) => `/v1/orders/${id}/${what}`;
+
+export const retryDialog = (id) => dialog("Retry", "The call is taken up again where it stopped.", [by(), note(false)],
+  "Retry", (form) => post(path(id, "retry"), { by: form.by, note: form.note, id: form.once }));
+
+export const cancelDialog = (id) => dialog("Cancel the order", "What was done is undone, as far as the workflow says. It waits until every outcome is known.",
+  [by(), note(false)], "Cancel the order", (form) => post(path(id, "cancel"), { by: form.by, note: form.note, id: form.once }));
+
+export const sendDialog = (id, event) => dialog(event, "The order is told that this has happened.", [
+  h("label", null, "Payload (JSON)", h("textarea", { name: "payload", class: "mono", spellcheck: "false" }, "{}")),
+], "Send", (form) => post(path(id, "events"), { event, payload: JSON.parse(form.payload || "null"), id: form.once }));
+
+export async function resolveDialog(id, workflow) {
+  const { states } = await get(`/v1/workflows/${encodeURIComponent(workflow)}`).catch(() => ({ states: [] }));
+  const choice = (value, text) => h("label", null, h("input", { type: "radio", name: "as", value, required: true }), h("span", null, text));
+  const detail = h("div");
+  const details = {
+    ok: () => h("label", null, "What the call answered (JSON)", h("textarea", { name: "result", class: "mono", spellcheck: "false" }, "{}")),
+    declined: () => h("label", null, "Code of the decline", h("input", { name: "code", value: "resolved", required: true, maxlength: 200 })),
+    state: () => h("label", null, "Go on in", h("select", { name: "state", required: true }, states.map((state) => h("option", { value: state.name }, state.title ? `${state.name}: ${state.title}` : state.name)))),
+  };
+  const ways = h("fieldset", { onchange: (event) => fill(detail, details[event.target.value]()) },
+    choice("ok", "The call did succeed"), choice("declined", "The call did not happen"), choice("state", "Go on in another state"));
+  dialog("Resolve the incident", "Ask the provider first: money moves by what you say here.", [ways, detail, by(), note(true)], "Resolve", (form) => {
+    const body = { as: form.as, by: form.by, note: form.note, id: form.once };
+    if (form.as === "ok") body.result = JSON.parse(form.result || "null");
+    if (form.as === "declined") body.code = form.code;
+    if (form.as === "state") body.state = form.state;
+    return post(path(id, "resolve"), body);
+  });
+}
+
+const by = () => h("label", null, "Your name", h("input", { name: "by", required: true, maxlength: 200, autocomplete: "name", value: localStorage.getItem("by") || "" }));
+
+const note = (required) => h("label", null, required ? "How you know" : "Note", h("textarea", { name: "note", required, maxlength: 2000 }));
+
+function dialog(title, text, fields, verb, act) {
+  const warning = h("p", { class: "warn", hidden: true, role: "alert" });
+  const submit = h("button", { class: "primary" }, verb);
+  const close = () => { box.close(); box.remove(); };
+  // One id for one dialog: pressing twice, or again after a broken connection, asks once.
+  const once = `dashboard-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
+  const form = h("form", { method: "dialog" }, h("h3", null, title), h("p", null, text), warning, fields,
+    h("div", { class: "buttons" }, h("button", { type: "button", onclick: close }, "Back"), submit));
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    try {
+      const values = { ...Object.fromEntries(new FormData(form)), once };
+      if (values.by) localStorage.setItem("by", values.by);
+      await act(values);
+      close();
+    } catch (error) {
+      warning.hidden = false;
+      warning.textContent = error instanceof SyntaxError ? "This is not JSON." : error.message;
+      submit.disabled = false;
+    }
+  });
+  const box = h("dialog", { "aria-label": title, onclose: () => box.remove() }, form);
+  document.body.append(box);
+  box.showModal();
+}

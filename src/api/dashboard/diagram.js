@@ -1,0 +1,53 @@
+// A workflow's diagram with the way of one order in it.
+import { h } from "./dom.js";
+import { getText } from "./net.js";
+
+const drawings = new Map();
+
+/** @returns {Promise<{element: HTMLElement, mark: Function, center: Function}>} */
+export async function diagram(workflow, version) {
+  const address = `/v1/workflows/${encodeURIComponent(workflow)}/graph.svg${version ? `?version=${encodeURIComponent(version)}` : ""}`;
+  const place = h("div", { class: "graph", tabindex: "0", role: "group", "aria-label": `States of ${workflow}` });
+  try {
+    if (!drawings.has(address)) drawings.set(address, await getText(address));
+    place.append(clean(drawings.get(address)));
+  } catch {
+    place.append(h("p", { class: "empty" }, "There is no diagram of this version."));
+  }
+  return { element: place, mark: (order, entries) => mark(place, order, entries), center: () => center(place) };
+}
+
+/** The drawing as elements, without anything that could act. */
+function clean(text) {
+  const svg = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+  for (const element of [svg, ...svg.querySelectorAll("*")]) {
+    if (["script", "style", "foreignObject", "a", "image", "use"].includes(element.localName)) { element.remove(); continue; }
+    for (const { name, value } of [...element.attributes]) {
+      const elsewhere = /href$/i.test(name) || (/url\(/i.test(value) && !/^url\(#[\w-]+\)$/.test(value));
+      if (/^on/i.test(name) || name === "style" || elsewhere) element.removeAttribute(name);
+    }
+  }
+  return svg;
+}
+
+function mark(place, order, entries) {
+  const states = new Set(entries.map((entry) => entry.to));
+  const steps = new Set(entries.filter((entry) => entry.from).map((entry) => JSON.stringify([entry.from, entry.to])));
+  place.classList.add("walked");
+  for (const node of place.querySelectorAll("[data-state]")) {
+    node.classList.toggle("passed", states.has(node.dataset.state) && node.dataset.state !== order.state);
+    const now = node.dataset.state === order.state;
+    node.classList.toggle("now", now);
+    for (const status of ["incident", "succeeded", "failed"]) node.classList.toggle(status, now && order.status === status);
+  }
+  for (const edge of place.querySelectorAll("[data-from]")) {
+    edge.classList.toggle("passed", steps.has(JSON.stringify([edge.dataset.from, edge.dataset.to])));
+  }
+}
+
+function center(place) {
+  const now = place.querySelector(".now");
+  if (!now) return;
+  const [inner, outer] = [now.getBoundingClientRect(), place.getBoundingClientRect()];
+  place.scrollBy(inner.left - outer.left - (outer.width - inner.width) / 2, inner.top - outer.top - (outer.height - inner.height) / 2);
+}

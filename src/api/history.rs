@@ -1,0 +1,118 @@
+//! `GET /v1/orders/{id}/journal`: everything that ever happened to an order.
+
+use std::collections::HashMap;
+
+use axum::Json as Reply;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+
+use super::params::{Params, order_id};
+use super::problem::{Failure, NO_ORDER};
+use super::redact::redact;
+use super::state::Api;
+use super::wire::{Entry, JournalPage, Problem};
+use crate::journal::{self, event_text};
+use crate::machine::{Event, Timer};
+use crate::types::{CallId, OrderId, Seq, Value};
+
+/// Entries that are folded to find the names of calls. A longer journal is shown with the numbers of its calls.
+const FOLD_MAX: usize = 10_000;
+
+/// An order's journal, oldest first.
+#[utoipa::path(get, path = "/v1/orders/{id}/journal", tag = "orders",
+    params(
+        ("id" = String, Path, description = "The order"),
+        ("after" = Option<u64>, Query, description = "Only entries after this one: `next` of the page before"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 50 unless told"),
+    ),
+    responses(
+        (status = 200, description = "A page of entries", body = JournalPage),
+        (status = 404, description = "There is no such order", body = Problem),
+    ))]
+pub(super) async fn journal(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Reply<JournalPage>, Failure> {
+    let params = Params::read(&uri, &["after", "limit"])?;
+    let limit = params.limit()?;
+    let after = params.parse("after", |text| text.parse::<u64>().map_err(|_| "must be a number".to_owned()))?;
+    let id = order_id(&id)?;
+    let history = History::read(&api, id, Seq(after.unwrap_or(0)), limit).await?;
+    Ok(Reply(history.page(id, limit)))
+}
+
+struct History {
+    entries: Vec<journal::Entry>,
+    /// The state before the first of the entries.
+    before: Option<String>,
+    names: HashMap<CallId, String>,
+}
+
+impl History {
+    /// Reads from the beginning, because a call is named only where it began.
+    async fn read(api: &Api, id: OrderId, after: Seq, limit: usize) -> Result<Self, Failure> {
+        let skipped = usize::try_from(after.0).unwrap_or(usize::MAX);
+        let whole = skipped.saturating_add(limit).saturating_add(1) <= FOLD_MAX;
+        let (from, count) = if whole { (Seq(0), skipped + limit + 1) } else { (after, limit + 1) };
+        let found = api.engine.journal(id, from, count).await?;
+        let mut entries = found.ok_or_else(|| NO_ORDER.because("there is no order of this id"))?;
+        let names = if whole { names(api, &entries) } else { HashMap::new() };
+        let start = entries.partition_point(|entry| entry.seq <= after);
+        let before = start.checked_sub(1).and_then(|last| entries.get(last)).map(|entry| entry.to.to_string());
+        entries.drain(..start);
+        Ok(Self { entries, before, names })
+    }
+
+    fn page(mut self, order: OrderId, limit: usize) -> JournalPage {
+        let more = self.entries.len() > limit;
+        self.entries.truncate(limit);
+        let next = self.entries.last().filter(|_| more).map(|entry| entry.seq.0);
+        let mut from = self.before;
+        let mut entries = Vec::with_capacity(self.entries.len());
+        for entry in &self.entries {
+            let to = entry.to.to_string();
+            entries.push(show(entry, from.replace(to), &self.names));
+        }
+        JournalPage { order, entries, next }
+    }
+}
+
+/// What each call of the order is, as far as the fold goes.
+fn names(api: &Api, entries: &[journal::Entry]) -> HashMap<CallId, String> {
+    let mut names = HashMap::new();
+    let version = entries.first().and_then(|entry| entry.opening.as_ref()).map(|opening| &opening.version);
+    let Some(workflow) = version.and_then(|version| api.engine.version(version)) else { return names };
+    let mut see = |snapshot: &crate::machine::Snapshot| {
+        for (&id, call) in &snapshot.calls {
+            names.entry(id).or_insert_with(|| format!("{}.{}", call.connector, call.operation));
+        }
+    };
+    // A journal that does not replay is for `paystate replay` to explain; here it only costs names.
+    let _ = journal::replay_with(&workflow, entries, &mut see);
+    names
+}
+
+fn show(entry: &journal::Entry, from: Option<String>, names: &HashMap<CallId, String>) -> Entry {
+    let name = |call: CallId| names.get(&call).cloned().unwrap_or_else(|| format!("call {call}"));
+    let call = match &entry.event {
+        Event::Settled { call, .. } | Event::Inquired { call, .. } => names.get(call).cloned(),
+        Event::TimerFired { timer: Timer::Retry { call } | Timer::Inquire { call } } => names.get(call).cloned(),
+        _ => None,
+    };
+    Entry {
+        seq: entry.seq.0,
+        at: entry.at,
+        summary: event_text(&entry.event, &name),
+        from,
+        to: entry.to.to_string(),
+        call,
+        event: json(&entry.event),
+        commands: entry.commands.iter().map(json).collect(),
+        postings: entry.postings.iter().map(json).collect(),
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Value {
+    serde_json::to_value(value).map(|value| redact(&value)).unwrap_or_default()
+}

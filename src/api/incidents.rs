@@ -1,0 +1,73 @@
+//! Orders that need a person, with what is at stake.
+
+use axum::Json as Reply;
+use axum::extract::State;
+use axum::http::Uri;
+
+use super::params::Params;
+use super::problem::Failure;
+use super::state::Api;
+use super::wire::{Incident, IncidentItem, IncidentPage, Money, Problem};
+use crate::machine::{Snapshot, Status};
+use crate::store::OrderQuery;
+use crate::types;
+
+/// Orders that need a person, newest first.
+#[utoipa::path(get, path = "/v1/incidents", tag = "incidents",
+    params(
+        ("workflow" = Option<String>, Query, description = "Only orders of this workflow"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 50 unless told"),
+        ("after" = Option<String>, Query, description = "Only orders older than this one"),
+    ),
+    responses(
+        (status = 200, description = "A page of incidents", body = IncidentPage),
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+    ))]
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<IncidentPage>, Failure> {
+    let params = Params::read(&uri, &["workflow", "limit", "after"])?;
+    let limit = params.limit()?;
+    let query = OrderQuery {
+        workflow: params.get("workflow").map(Into::into),
+        status: Some(Status::Incident),
+        after: params.order("after")?,
+        limit: limit + 1,
+        ..OrderQuery::default()
+    };
+    let mut found = api.engine.list(query).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|snapshot| snapshot.id);
+    let at_stake = at_stake(found.iter().filter_map(|snapshot| snapshot.incident.as_ref()?.at_stake));
+    let incidents = found.iter().filter_map(|snapshot| item(&api, snapshot)).collect();
+    Ok(Reply(IncidentPage { incidents, at_stake, next }))
+}
+
+fn item(api: &Api, snapshot: &Snapshot) -> Option<IncidentItem> {
+    let Incident { reason, opened_at, at_stake, call } = Incident::of(snapshot)?;
+    let workflow = api.engine.version(&snapshot.version);
+    Some(IncidentItem {
+        order: snapshot.id,
+        workflow: snapshot.workflow.to_string(),
+        title: workflow.map_or_else(|| snapshot.workflow.to_string(), |workflow| workflow.title.clone()),
+        state: snapshot.state.to_string(),
+        reason,
+        opened_at,
+        at_stake,
+        call,
+        amount: snapshot.amount.map(Into::into),
+        attempts: snapshot.attempts,
+    })
+}
+
+/// Sums by currency. A sum that does not fit is left at the largest that does.
+fn at_stake(amounts: impl Iterator<Item = types::Money>) -> Vec<Money> {
+    let mut sums: Vec<types::Money> = Vec::new();
+    for amount in amounts {
+        match sums.iter_mut().find(|sum| sum.currency == amount.currency) {
+            Some(sum) => sum.amount = sum.amount.saturating_add(amount.amount),
+            None => sums.push(amount),
+        }
+    }
+    sums.sort_by_key(|sum| sum.currency);
+    sums.into_iter().map(Into::into).collect()
+}

@@ -1,0 +1,40 @@
+//! HTTP: routes, wire types, problems, the dashboard.
+//!
+//! **Invariant.** Knows HTTP; nothing below it does. Everything that comes in is bounded, everything that goes out and
+//! may be somebody's text is data, and no sealed payment leaves whole.
+
+mod act;
+mod body;
+mod dashboard;
+mod diagram;
+mod engine;
+mod executor_engine;
+mod health;
+mod history;
+mod hooks;
+mod incidents;
+mod json;
+mod metrics;
+mod middleware;
+mod openapi;
+mod orders;
+mod params;
+mod problem;
+mod redact;
+mod routes;
+mod server;
+mod state;
+mod stream;
+mod submit;
+pub mod wire;
+mod workflows;
+
+pub use engine::{
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, SendError, Sent, Submission, SubmitError,
+    Submitted,
+};
+pub use openapi::document as openapi_document;
+pub use problem::{PROBLEMS, ProblemKind};
+pub use routes::{paths, router};
+pub use server::{Server, ServerOptions};
+pub use state::Limits;

@@ -1,0 +1,68 @@
+//! Orders: one, and pages of them.
+
+use axum::Json as Reply;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+
+use super::params::{Params, order_id};
+use super::problem::{Failure, NO_ORDER};
+use super::state::Api;
+use super::wire::{Order, OrderPage, Problem, Status};
+use crate::definition::suggest::one_of;
+use crate::machine::Snapshot;
+use crate::store::OrderQuery;
+
+/// One order.
+#[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
+    params(("id" = String, Path, description = "The order")),
+    responses(
+        (status = 200, description = "The order as it stands", body = Order),
+        (status = 404, description = "There is no such order", body = Problem),
+    ))]
+pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Reply<Order>, Failure> {
+    let found = api.engine.order(order_id(&id)?).await?;
+    let snapshot = found.ok_or_else(|| NO_ORDER.because("there is no order of this id"))?;
+    Ok(Reply(view(&api, &snapshot)))
+}
+
+/// Orders, newest first.
+#[utoipa::path(get, path = "/v1/orders", tag = "orders",
+    params(
+        ("workflow" = Option<String>, Query, description = "Only orders of this workflow"),
+        ("state" = Option<String>, Query, description = "Only orders in this state"),
+        ("status" = Option<Status>, Query, description = "Only orders of this status"),
+        ("limit" = Option<u32>, Query, description = "1 to 500; 50 unless told"),
+        ("after" = Option<String>, Query, description = "Only orders older than this one: `next` of the page before"),
+    ),
+    responses(
+        (status = 200, description = "A page of orders", body = OrderPage),
+        (status = 400, description = "A parameter cannot be read", body = Problem),
+    ))]
+pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<OrderPage>, Failure> {
+    let params = Params::read(&uri, &["workflow", "state", "status", "limit", "after"])?;
+    let limit = params.limit()?;
+    let query = OrderQuery {
+        workflow: params.get("workflow").map(Into::into),
+        state: params.get("state").map(Into::into),
+        status: params.parse("status", status)?.map(Into::into),
+        after: params.order("after")?,
+        // One more than is shown tells whether there is a next page.
+        limit: limit + 1,
+    };
+    let mut found = api.engine.list(query).await?;
+    let more = found.len() > limit;
+    found.truncate(limit);
+    let next = found.last().filter(|_| more).map(|snapshot| snapshot.id);
+    Ok(Reply(OrderPage { orders: found.iter().map(|snapshot| view(&api, snapshot)).collect(), next }))
+}
+
+/// An order with the titles and next events of the version that it is on.
+pub(super) fn view(api: &Api, snapshot: &Snapshot) -> Order {
+    let workflow = api.engine.version(&snapshot.version);
+    Order::of(snapshot, workflow.as_deref())
+}
+
+fn status(text: &str) -> Result<Status, String> {
+    let all = [Status::Running, Status::Waiting, Status::Succeeded, Status::Failed, Status::Incident];
+    all.into_iter().find(|status| status.name() == text).ok_or_else(|| format!("must be {}", one_of(Status::NAMES)))
+}

@@ -1,0 +1,70 @@
+//! All routes in one table.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, get, post};
+use tokio::sync::{Semaphore, watch};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::engine::Engine;
+use super::state::{Api, Limits};
+use super::{
+    act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows,
+};
+
+type Route = (&'static str, &'static str, MethodRouter<Api>);
+
+fn table() -> Vec<Route> {
+    vec![
+        ("post", "/v1/orders", post(submit::submit)),
+        ("get", "/v1/orders", get(orders::list)),
+        ("get", "/v1/orders/{id}", get(orders::one)),
+        ("get", "/v1/orders/{id}/journal", get(history::journal)),
+        ("post", "/v1/orders/{id}/events", post(act::events)),
+        ("post", "/v1/orders/{id}/cancel", post(act::cancel)),
+        ("post", "/v1/orders/{id}/retry", post(act::retry)),
+        ("post", "/v1/orders/{id}/resolve", post(act::resolve)),
+        ("get", "/v1/stream", get(stream::stream)),
+        ("get", "/v1/incidents", get(incidents::list)),
+        ("get", "/v1/workflows", get(workflows::list)),
+        ("get", "/v1/workflows/{name}", get(workflows::one)),
+        ("get", "/v1/workflows/{name}/graph.svg", get(workflows::graph)),
+        ("post", "/hooks/{connector}", post(hooks::hook)),
+        ("get", "/healthz", get(health::live)),
+        ("get", "/readyz", get(health::ready)),
+        ("get", "/metrics", get(health::metrics)),
+        ("get", "/openapi.json", get(openapi::openapi)),
+        ("get", "/schemas/workflow.schema.json", get(openapi::workflow_schema)),
+        ("get", "/schemas/connector.schema.json", get(openapi::connector_schema)),
+        ("get", "/", get(dashboard::index)),
+        ("get", "/assets/{file}", get(dashboard::asset)),
+    ]
+}
+
+/// Every route with its method in lower case, for the test that holds the description against it.
+pub fn paths() -> Vec<(&'static str, &'static str)> {
+    table().into_iter().map(|(method, path, _)| (method, path)).collect()
+}
+
+/// The whole API on an engine. `closing` turns true when streams have to end.
+pub fn router(engine: Arc<dyn Engine>, limits: Limits, closing: watch::Receiver<bool>) -> Router {
+    let api = Api {
+        engine,
+        requests: Arc::new(Semaphore::new(limits.requests_max)),
+        streams: Arc::new(Semaphore::new(limits.streams_max)),
+        limits: Arc::new(limits),
+        closing,
+    };
+    let mut router = Router::new();
+    for (_, path, route) in table() {
+        router = router.route(path, route);
+    }
+    router
+        .fallback(middleware::no_route)
+        .method_not_allowed_fallback(middleware::wrong_method)
+        .layer(CatchPanicLayer::custom(middleware::panicked))
+        .layer(from_fn_with_state(api.clone(), middleware::guard))
+        .with_state(api)
+}

@@ -1,0 +1,49 @@
+//! What every handler has at hand.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+
+use super::engine::Engine;
+
+/// Bounds of the API.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a request's body.
+    pub body_max: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+    /// How long a request may take in all; longer than the longest `wait`.
+    pub request_timeout: Duration,
+    /// The longest `?wait=`.
+    pub wait_max: Duration,
+    /// Requests under way at once.
+    pub requests_max: usize,
+    /// Open streams of changes.
+    pub streams_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body_max: 1 << 20,
+            body_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(75),
+            wait_max: Duration::from_secs(60),
+            requests_max: 4_096,
+            streams_max: 64,
+        }
+    }
+}
+
+#[derive(Clone)]
+pub(super) struct Api {
+    pub(super) engine: Arc<dyn Engine>,
+    pub(super) limits: Arc<Limits>,
+    pub(super) requests: Arc<Semaphore>,
+    pub(super) streams: Arc<Semaphore>,
+    /// True once the server is stopping: streams end then, which would hold it up for ever.
+    pub(super) closing: watch::Receiver<bool>,
+}

@@ -1,0 +1,120 @@
+//! `POST /v1/orders`: the same key and body are the same order, however often they come.
+
+use std::time::Duration;
+
+use aws_lc_rs::digest::{Context, SHA256};
+use axum::Json as Reply;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+
+use super::body::{IdempotencyKey, Json};
+use super::engine::Submission;
+use super::orders::view;
+use super::params::Params;
+use super::problem::Failure;
+use super::state::Api;
+use super::wire::{Order, Problem, SubmitBody};
+use crate::types::{Value, WorkflowName, parse_duration};
+
+/// Opens an order.
+#[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = SubmitBody,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body are the same order"),
+        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`"),
+    ),
+    responses(
+        (status = 201, description = "The order is on disk", body = Order, headers(("Location" = String))),
+        (status = 200, description = "The key stands for this order already", body = Order),
+        (status = 400, description = "The body or the key cannot be read", body = Problem),
+        (status = 409, description = "A request with this key is being worked on", body = Problem),
+        (status = 413, description = "The body is too large", body = Problem),
+        (status = 415, description = "The body is not JSON", body = Problem),
+        (status = 422, description = "No such workflow, an input that does not fit, or a key that was used", body = Problem),
+        (status = 429, description = "Too much is under way", body = Problem),
+        (status = 503, description = "Not now", body = Problem),
+    ))]
+pub(super) async fn submit(
+    State(api): State<Api>,
+    uri: Uri,
+    IdempotencyKey(key): IdempotencyKey,
+    Json(body): Json<SubmitBody>,
+) -> Result<Response, Failure> {
+    let wait = wait(&api, &uri)?;
+    let body_hash = body_hash(&body.workflow, &body.input);
+    let submission = Submission { workflow: WorkflowName::new(body.workflow), input: body.input, key, body_hash };
+    let submitted = api.engine.submit(submission).await?;
+    let mut snapshot = submitted.snapshot;
+    if let Some(wait) = wait {
+        let id = snapshot.id;
+        match api.engine.wait(id, wait).await {
+            Some(ended) => snapshot = ended,
+            None => snapshot = api.engine.order(id).await?.unwrap_or(snapshot),
+        }
+    }
+    let status = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
+    let location = format!("/v1/orders/{}", snapshot.id);
+    Ok((status, [(header::LOCATION, location)], Reply(view(&api, &snapshot))).into_response())
+}
+
+fn wait(api: &Api, uri: &Uri) -> Result<Option<Duration>, Failure> {
+    let longest = api.limits.wait_max;
+    Params::read(uri, &["wait"])?.parse("wait", |text| match parse_duration(text) {
+        Ok(wait) if wait <= longest => Ok(wait),
+        Ok(_) => Err(format!("at most {}", crate::types::format_duration(longest))),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// The hash of what the request means: the order of keys and the spacing do not matter.
+fn body_hash(workflow: &str, input: &Value) -> String {
+    let mut text = String::new();
+    canonical(&Value::String(workflow.to_owned()), &mut text);
+    canonical(input, &mut text);
+    let mut hash = Context::new(&SHA256);
+    hash.update(text.as_bytes());
+    hex::encode(hash.finish())
+}
+
+/// JSON with sorted keys and no spaces. The depth was bounded when it was read.
+fn canonical(value: &Value, out: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut sorted: Vec<(&String, &Value)> = fields.iter().collect();
+            sorted.sort_by_key(|(key, _)| key.as_str());
+            out.push('{');
+            for (key, field) in sorted {
+                canonical(&Value::String(key.clone()), out);
+                out.push(':');
+                canonical(field, out);
+                out.push(',');
+            }
+            out.push('}');
+        }
+        Value::Array(items) => {
+            out.push('[');
+            for item in items {
+                canonical(item, out);
+                out.push(',');
+            }
+            out.push(']');
+        }
+        scalar => out.push_str(&scalar.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_hash_is_that_of_the_meaning() {
+        let one = body_hash("w", &json!({"a": 1, "b": [{"x": 1, "y": 2}]}));
+        assert_eq!(one, body_hash("w", &json!({"b": [{"y": 2, "x": 1}], "a": 1})));
+        assert_ne!(one, body_hash("v", &json!({"a": 1, "b": [{"x": 1, "y": 2}]})));
+        assert_ne!(one, body_hash("w", &json!({"a": 1, "b": [{"x": 1, "y": "2"}]})));
+        assert_eq!(one.len(), 64);
+    }
+}

@@ -1,0 +1,15 @@
+//! What goes over the wire, as JSON. The CLI reads the same types.
+//!
+//! **Invariant.** Fields are added here and never change their meaning: clients outside depend on them.
+
+mod order;
+mod requests;
+mod responses;
+
+pub(crate) use order::spine;
+pub use order::{Call, Inbox, Incident, MoneyPosition, Order, Parent, Status, Timer};
+pub use requests::{CancelBody, EventBody, ResolveBody, RetryBody, SubmitBody};
+pub use responses::{
+    Delivery, Entry, FieldError, Health, HookResult, IncidentItem, IncidentPage, JournalPage, Money, OrderPage,
+    Problem, StateView, TransitionView, WorkflowDetail, WorkflowItem, WorkflowList,
+};
