@@ -1,1 +1,5 @@
-fn main() {}
+//! The `paystate` command.
+
+fn main() -> std::process::ExitCode {
+    paystate::cli::main()
+}
