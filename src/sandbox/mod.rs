@@ -15,5 +15,5 @@ pub mod tls;
 
 pub use clock::{ClearingDay, Clock};
 pub use gateway::{GatewayError, GatewayOptions};
-pub use samples::{METHODS, SampleError};
+pub use samples::{Customer, METHODS, SampleError};
 pub use start::{Options, Sandbox, SandboxError};

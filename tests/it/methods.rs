@@ -230,7 +230,7 @@ async fn the_limits_of_an_account_class_hold() {
     let world = World::start(None).await;
     let details = json!({ "type": "wallet", "account": "wallet-1", "password": "111101" });
     let input = |number: &str, amount: i64| {
-        let payment = world.sandbox.seal(number, amount, "CNY", "e_wallet", &details).unwrap();
+        let payment = world.sandbox.customer().seal(number, amount, "CNY", "e_wallet", &details).unwrap();
         json!({ "merchant_order": number, "amount": amount, "currency": "CNY", "payment": payment })
     };
     let first = world.pay("e_wallet", input("demo-1", 60_000)).await;

@@ -96,7 +96,7 @@ async fn a_wallet_is_held_confirmed_and_posted() {
 #[tokio::test]
 async fn a_coin_is_taken_once() {
     let world = World::start().await;
-    let coins = world.sandbox.coins(500, "CNY").await.unwrap();
+    let coins = world.sandbox.customer().coins(500, "CNY").await.unwrap();
     let details = json!({ "type": "ecash", "coins": coins });
     let session = world.session("o", 500, "e_cash", &details).await;
     for name in ["d1", "d1"] {
@@ -113,7 +113,7 @@ async fn a_coin_is_taken_once() {
     assert_eq!((stolen.status, &stolen.body["code"]), (402, &json!("double_spend")));
     assert_eq!(world.oracle("thief")["purchased"], 0);
 
-    let mut forged = world.sandbox.coins(500, "CNY").await.unwrap();
+    let mut forged = world.sandbox.customer().coins(500, "CNY").await.unwrap();
     forged[0]["value"] = json!(499);
     let forged = json!({ "type": "ecash", "coins": forged });
     assert_eq!(world.forward("f", 500, "e_cash", &forged).await.body["code"], "coin_not_genuine");
@@ -128,7 +128,7 @@ async fn a_cheque_clears_bounces_or_is_stopped() {
         ("nsf", 1051, false, json!(["declined", "R01"])),
         ("stop", 500, true, json!(["declined", "R08"])),
     ] {
-        let cheque = world.sandbox.cheque(amount, "CNY").await.unwrap();
+        let cheque = world.sandbox.customer().cheque(amount, "CNY").await.unwrap();
         let serial = cheque["cheque"]["serial"].clone();
         let details = json!({ "type": "echeque", "cheque": cheque });
         let session = world.session(order, amount, "e_cheque", &details).await;
@@ -146,7 +146,7 @@ async fn a_cheque_clears_bounces_or_is_stopped() {
         let other = world.forward(&format!("other-{order}"), amount, "e_cheque", &details).await;
         assert_eq!(other.body["code"], "serial_already_used");
     }
-    let mut forged = world.sandbox.cheque(500, "CNY").await.unwrap();
+    let mut forged = world.sandbox.customer().cheque(500, "CNY").await.unwrap();
     forged["cheque"]["amount"] = json!(600);
     let forged = json!({ "type": "echeque", "cheque": forged });
     assert_eq!(world.forward("forged", 600, "e_cheque", &forged).await.body["code"], "bad_signature");
@@ -198,4 +198,19 @@ async fn a_call_is_confirmed_before_it_is_charged() {
     assert_eq!(world.oracle("o")["purchased"], 500);
     let nobody = world.post("/phone/calls", &ask("n", "r", 500, json!({ "phone": "02155550000" }))).await;
     assert_eq!(nobody.body["code"], "no_answer");
+}
+
+#[tokio::test]
+async fn a_customer_in_another_process_pays_too() {
+    let world = World::start().await;
+    let customer = paystate::sandbox::Customer::connect(world.sandbox.gateway_url(), world.sandbox.ca_pem()).await;
+    let customer = customer.unwrap();
+    for method in paystate::sandbox::METHODS {
+        let input = customer.sample(method, 1_000, "CNY").await.unwrap();
+        let body = json!({
+            "reference": format!("{method}-f"), "order": method, "merchant_order": input["merchant_order"],
+            "amount": 1_000, "currency": "CNY", "method": method, "payment": input["payment"],
+        });
+        assert_eq!(world.post("/v1/forward", &body).await.status, 201, "{method}");
+    }
 }
