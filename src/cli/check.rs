@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::Verdict;
-use crate::definition::{Library, Problem, Sources, Style, load, load_connector, render, render_github};
+use crate::definition::{Library, Problem, Style, render, render_github};
 
 /// Checks workflows and connectors: all problems, each with its line, what to do, and the id of its rule.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate check workflows\n\nExit codes: 0 clean, 1 problems, 2 could not run.")]
-pub struct Args {
+pub(super) struct Args {
     /// Files or folders. A folder's `connectors/` are checked too.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     }
     let count = found.problems.len();
     if count > 0 && format == "text" {
-        eprintln!("{count} {} in {} files", if count == 1 { "problem" } else { "problems" }, found.files);
+        eprintln!("{count} {}", if count == 1 { "problem" } else { "problems" });
     }
     Ok(if count == 0 { Verdict::Yes } else { Verdict::No })
 }
@@ -49,65 +49,27 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
 #[derive(Default)]
 struct Found {
     problems: BTreeMap<(String, usize, &'static str, String), (Problem, String)>,
-    files: usize,
 }
 
 impl Found {
     fn path(&mut self, path: &Path) -> anyhow::Result<()> {
+        let read = || format!("cannot read {}", path.display());
+        let mut library = Library::default();
         if path.is_dir() {
-            let library = Library::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-            for sources in library.workflows {
-                self.workflow(sources);
-            }
-            for (path, text) in &library.connectors {
-                self.connector(path, text);
-            }
-            return Ok(());
+            library = Library::read_dir(path).with_context(read)?;
+        } else if is_connector(path) {
+            let text = std::fs::read_to_string(path).with_context(read)?;
+            library.connectors.push((path.display().to_string(), text));
+        } else {
+            library.workflows.push(Library::read_file(path).with_context(read)?);
         }
-        if is_connector(path) {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            self.connector(&path.display().to_string(), &text);
-            return Ok(());
+        for problem in library.load().1 {
+            let text = library.text(&problem.file).unwrap_or_default().to_owned();
+            let place = (problem.file.clone(), problem.span.start, problem.rule, problem.message.clone());
+            self.problems.entry(place).or_insert((problem, text));
         }
-        let sources = Library::read_file(path).with_context(|| format!("cannot read {}", path.display()))?;
-        self.workflow(sources);
         Ok(())
     }
-
-    fn workflow(&mut self, sources: Sources) {
-        self.files += 1;
-        let texts = texts(&sources);
-        if let Err(problems) = load(sources) {
-            for problem in problems {
-                let text = texts.get(&problem.file).cloned().unwrap_or_default();
-                self.add(problem, text);
-            }
-        }
-    }
-
-    fn connector(&mut self, path: &str, text: &str) {
-        self.files += 1;
-        if let Err(problems) = load_connector(path, text) {
-            problems.into_iter().for_each(|problem| self.add(problem, text.to_owned()));
-        }
-    }
-
-    fn add(&mut self, problem: Problem, text: String) {
-        let place = (problem.file.clone(), problem.span.start, problem.rule, problem.message.clone());
-        self.problems.entry(place).or_insert((problem, text));
-    }
-}
-
-/// The text of each file that a problem can be in.
-fn texts(sources: &Sources) -> BTreeMap<String, String> {
-    let mut texts = BTreeMap::from([(sources.path.clone(), sources.workflow.clone())]);
-    for (name, text) in &sources.connectors {
-        texts.insert(sources.connector_path(name), text.clone());
-    }
-    for (name, text) in &sources.schemas {
-        texts.insert(sources.schema_path(name), text.clone());
-    }
-    texts
 }
 
 /// A connector's file begins with its name under `connector:`, wherever it lies.

@@ -39,7 +39,9 @@ enum Command {
     Bench(bench::Args),
     /// Prints the completion script of a shell.
     #[command(after_help = "Example:\n  paystate completions bash > /etc/bash_completion.d/paystate")]
-    Completions { shell: clap_complete::Shell },
+    Completions {
+        shell: clap_complete::Shell,
+    },
 }
 
 /// How a command ended.

@@ -17,7 +17,7 @@ const LISTEN: &str = "127.0.0.1:7878";
 /// Runs the daemon: executor, HTTP API and dashboard.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate serve --data data --workflows workflows --config paystate.yaml")]
-pub struct Args {
+pub(super) struct Args {
     /// Where orders are kept. One daemon at a time uses a folder.
     #[arg(long)]
     data: Option<PathBuf>,

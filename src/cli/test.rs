@@ -11,7 +11,7 @@ use crate::sim::suite::{self, Coverage, Results};
 /// Runs scenarios: virtual time, scripted providers, no network. Prints how much of each workflow they walk.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate test scenarios --workflows workflows --crashes --junit report.xml")]
-pub struct Args {
+pub(super) struct Args {
     /// Scenario files, or folders of them.
     #[arg(default_value = "scenarios")]
     paths: Vec<PathBuf>,

@@ -5,6 +5,7 @@
 
 mod bank;
 mod clock;
+mod customer;
 mod gateway;
 pub mod jwe;
 mod lines;
@@ -14,6 +15,7 @@ mod start;
 pub mod tls;
 
 pub use clock::{ClearingDay, Clock};
+pub use customer::Customer;
 pub use gateway::{GatewayError, GatewayOptions};
 pub use samples::{Customer, METHODS, SampleError};
 pub use start::{Options, Sandbox, SandboxError};

@@ -1,0 +1,48 @@
+//! `paystate graph`: a workflow as a picture.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+
+use super::Verdict;
+use crate::definition::{GraphFormat, Library, graph, load};
+
+/// Draws a workflow's states and transitions.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  paystate graph workflows/bank_card.yaml --format svg > bank_card.svg")]
+pub(super) struct Args {
+    file: PathBuf,
+    #[arg(long, default_value = "mermaid", value_parser = ["mermaid", "dot", "svg"])]
+    format: String,
+    /// Print the picture's text as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
+    let sources = Library::read_file(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    let workflow = match load(sources) {
+        Ok(workflow) => workflow,
+        Err(problems) => {
+            let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
+            let file = args.file.display();
+            anstream::eprintln!(
+                "{file} has {} problems, the first: {first}\nrun `paystate check {file}`",
+                problems.len()
+            );
+            return Ok(Verdict::No);
+        }
+    };
+    let format = match args.format.as_str() {
+        "dot" => GraphFormat::Dot,
+        "svg" => GraphFormat::Svg,
+        _ => GraphFormat::Mermaid,
+    };
+    let picture = graph(&workflow, format);
+    if args.json {
+        println!("{}", serde_json::json!({ "workflow": workflow.name, "format": args.format, "graph": picture }));
+    } else {
+        print!("{picture}");
+    }
+    Ok(Verdict::Yes)
+}
