@@ -17,5 +17,5 @@ pub mod tls;
 pub use clock::{ClearingDay, Clock};
 pub use customer::Customer;
 pub use gateway::{GatewayError, GatewayOptions};
-pub use samples::{METHODS, SampleError};
+pub use samples::{Customer, METHODS, SampleError};
 pub use start::{Options, Sandbox, SandboxError};
