@@ -2,24 +2,12 @@
 
 use serde_json::json;
 
-use super::Sandbox;
-
-#[derive(Clone, Debug)]
-pub struct Customer {
-    client: reqwest::Client,
-    gateway: String,
-}
-
-impl Sandbox {
-    pub fn customer(&self) -> Customer {
-        Customer { client: self.client().clone(), gateway: self.gateway_url().to_owned() }
-    }
-}
+use super::samples::Customer;
 
 impl Customer {
     /// Whether a page is one of the gateway's, on which the customer is asked.
     pub fn is_asked_on(&self, page: &str) -> bool {
-        page.starts_with(&self.gateway)
+        page.starts_with(&self.gateway_url)
     }
 
     /// Answers on the page; false when the gateway did not take it.

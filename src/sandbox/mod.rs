@@ -15,7 +15,6 @@ mod start;
 pub mod tls;
 
 pub use clock::{ClearingDay, Clock};
-pub use customer::Customer;
 pub use gateway::{GatewayError, GatewayOptions};
 pub use samples::{Customer, METHODS, SampleError};
 pub use start::{Options, Sandbox, SandboxError};

@@ -23,8 +23,8 @@ pub const METHODS: [&str; 10] = [
 /// Somebody who pays at a sandbox, in this process or another.
 #[derive(Clone, Debug)]
 pub struct Customer {
-    client: reqwest::Client,
-    gateway_url: String,
+    pub(super) client: reqwest::Client,
+    pub(super) gateway_url: String,
     key: PublicJwk,
 }
 

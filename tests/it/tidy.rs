@@ -52,7 +52,14 @@ const DOORS: &[(&str, &[&str])] = &[
 const CLOCK: &[&str] = &["SystemTime::now", "Instant::now", "tokio::time::sleep(", "thread::sleep("];
 const CLOCK_DOORS: &[&str] =
     // Deadlines of requests, waits for a disk, and figures of the bench are no part of what is decided.
-    &["src/executor/clock.rs", "src/sandbox/clock.rs", "src/connector/", "src/journal/", "src/store/", "src/cli/bench/"];
+    &[
+        "src/executor/clock.rs",
+        "src/sandbox/clock.rs",
+        "src/connector/",
+        "src/journal/",
+        "src/store/",
+        "src/cli/bench/",
+    ];
 
 #[test]
 fn arrows_point_one_way() {
