@@ -1,2 +1,5 @@
+mod journal;
+mod journal_codec;
+mod journal_disk;
 mod store;
 mod tidy;
