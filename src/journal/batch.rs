@@ -56,6 +56,11 @@ impl Batch {
         }
     }
 
+    /// Whether some entry of it opens an order, which a full disk does not allow.
+    pub fn is_opening(&self) -> bool {
+        self.opening
+    }
+
     pub fn len(&self) -> usize {
         self.records.len()
     }

@@ -159,6 +159,12 @@ impl Journal {
         Ok(Read { mark, record: decode(mark, header.prev, json)? })
     }
 
+    /// Where the entry before the one at `position` is, without reading what it says.
+    pub fn prev(&self, position: Position) -> Result<Option<Position>, JournalError> {
+        let prev = self.files.read(position.0, &mut Vec::new())?.prev;
+        Ok((prev != 0).then_some(Position(prev)))
+    }
+
     /// Whether this very record is in this journal.
     pub fn holds(&self, mark: &Mark) -> bool {
         *mark == Mark::START || self.header(mark.position).is_some_and(|header| same(&header, mark))

@@ -2,16 +2,18 @@
 
 pub mod conformance;
 mod memory;
+mod sled;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::definition::Sources;
-use crate::journal::Entry;
+use crate::journal::{Entry, JournalError};
 use crate::machine::{Snapshot, Status};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
 
+pub use self::sled::{Fold, SledOptions, SledStore};
 pub use memory::MemoryStore;
 
 /// One event of one order: everything that becomes durable together.
@@ -63,8 +65,8 @@ pub enum StoreError {
     #[error("{0}")]
     Damaged(String),
     /// Nothing of the batch was written, and trying it again does not help.
-    #[error("{what} has {bytes} bytes, and at most {limit} can be kept")]
-    TooLarge { what: String, bytes: usize, limit: usize },
+    #[error("{0}")]
+    TooLarge(String),
     #[error("could not read {what}: {why}")]
     Read { what: String, why: String },
 }
@@ -135,5 +137,19 @@ impl OrderQuery {
 impl StoreError {
     pub(crate) fn out_of_order(order: OrderId, seq: Seq, before: Seq) -> Self {
         Self::Damaged(format!("entry {seq} of {order} does not follow entry {before}"))
+    }
+}
+
+impl From<JournalError> for StoreError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Fatal(why) => Self::Fatal(why),
+            JournalError::Full => Self::Full,
+            JournalError::Damaged(_) | JournalError::Newer { .. } => Self::Damaged(error.to_string()),
+            JournalError::TooLarge { .. } | JournalError::TooDeep { .. } => Self::TooLarge(error.to_string()),
+            JournalError::Io { .. } | JournalError::Record { .. } => {
+                Self::Read { what: "the journal".to_owned(), why: error.to_string() }
+            }
+        }
     }
 }

@@ -339,7 +339,7 @@ async fn a_full_disk_refuses_new_orders_first_and_recovers() {
         assert!(matches!(Source::new(order).append(&journal, 1, "new").await, Err(JournalError::Full)));
     };
     assert!(matches!(full, JournalError::Full), "{full}");
-    assert!(went_on > 8, "the reserve served {went_on} entries");
+    assert!(went_on > 3, "the reserve served {went_on} entries");
     disk.set_room(None);
     let mut tries = 0;
     while Source::new(order).append(&journal, 1, "at last").await.is_err() {

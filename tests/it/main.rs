@@ -2,4 +2,5 @@ mod journal;
 mod journal_codec;
 mod journal_disk;
 mod store;
+mod store_sled;
 mod tidy;
