@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 }
 
 async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
-    let store = Arc::new(SledStore::open(&folder.join("data"), SledOptions::default(), Arc::new(Refold::default()))?);
+    let store = Arc::new(SledStore::open(&folder.join("data"), SledOptions::default(), &Refold::default())?);
     let executor = start(Arc::<SledStore>::clone(&store)).await?;
     let before = store.stats();
     let begun = Instant::now();
