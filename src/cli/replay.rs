@@ -1,7 +1,6 @@
 //! `paystate replay`: folds recorded journals again, on their own version or on a candidate.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 

@@ -11,6 +11,7 @@ mod connector_support;
 mod connector_tls;
 mod connector_webhook;
 mod docs;
+mod fuzz;
 mod invalid;
 mod journal;
 mod journal_codec;

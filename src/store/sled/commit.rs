@@ -230,7 +230,7 @@ fn weight(snapshot: &Snapshot) -> usize {
     let calls = snapshot.calls.values().map(|call| 400 + value_weight(&call.with) + call.trouble.len());
     let undo = snapshot.undo.iter().map(|undo| 200 + value_weight(&undo.with));
     let inbox = snapshot.inbox.iter().map(|early| 200 + value_weight(&early.payload) + early.source.len());
-    let data = snapshot.data.iter().map(|(name, value)| name.len() + value_weight(value));
+    let data = snapshot.data.as_object().into_iter().flatten().map(|(name, value)| name.len() + value_weight(value));
     let parts = calls.chain(undo).chain(inbox).chain(data).sum::<usize>();
     let incident = snapshot.incident.as_ref().map_or(0, |incident| incident.reason.len());
     parts + value_weight(&snapshot.input) + snapshot.timers.len() * 100 + incident + snapshot.outcome.len()
