@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use paystate::definition::{
-    GraphFormat, Problem, Sources, Style, graph, load, load_connector, render, render_github,
-};
+use paystate::definition::{GraphFormat, Problem, Sources, Style, graph, load, load_connector, render, render_github};
 use serde_json::json;
 
 const NAME: &str = "any.yaml";
