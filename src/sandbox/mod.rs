@@ -9,11 +9,12 @@ mod customer;
 mod gateway;
 pub mod jwe;
 mod lines;
+mod samples;
 pub mod shop;
 mod start;
 pub mod tls;
 
 pub use clock::{ClearingDay, Clock};
-pub use customer::{Customer, METHODS, SampleError};
 pub use gateway::{GatewayError, GatewayOptions};
+pub use samples::{Customer, METHODS, SampleError};
 pub use start::{Options, Sandbox, SandboxError};

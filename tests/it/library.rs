@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use paystate::definition::{Library, ReadError, load};
+use paystate::definition::{GraphFormat, Library, ReadError, graph, load};
 use serde_json::json;
 
 const WORKFLOW: &str = "
@@ -99,4 +99,19 @@ fn what_cannot_be_read_is_an_error_of_its_own() {
     assert!(matches!(Library::read_file(&path), Err(ReadError::NotText(_))));
     fs::write(&path, "x".repeat((1 << 20) + 1)).unwrap();
     assert!(matches!(Library::read_file(&path), Err(ReadError::TooLarge(_))));
+}
+
+#[test]
+fn every_shipped_workflow_can_be_drawn() {
+    let (workflows, problems) = Library::read_dir(Path::new("workflows")).unwrap().load();
+    assert_eq!(problems, []);
+    for workflow in &workflows {
+        let svg = graph(workflow, GraphFormat::Svg);
+        for state in &workflow.states {
+            assert!(svg.contains(&format!("id=\"state-{}\"", state.name)), "{} {}", workflow.name, state.name);
+        }
+        assert!(!svg.contains("NaN"));
+        assert!(graph(workflow, GraphFormat::Mermaid).starts_with("---\ntitle: "));
+        assert!(graph(workflow, GraphFormat::Dot).starts_with("digraph workflow {"));
+    }
 }

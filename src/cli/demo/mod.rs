@@ -142,12 +142,13 @@ async fn report(
     table: &Table,
 ) -> anyhow::Result<bool> {
     let mut good = true;
-    for order in all(executor, orders).await? {
+    let orders = all(executor, orders).await?;
+    for order in &orders {
         let oracle = sandbox.oracle(&order.id.to_string());
-        let wrong = books::disagreement(&order, &oracle);
+        let wrong = books::disagreement(order, &oracle, books::refunds_of(order, &orders));
         if json {
             let workflow = executor.catalog().version(&order.version).context("an order's version is gone")?;
-            let mut line = serde_json::to_value(Order::of(&order, Some(&workflow)))?;
+            let mut line = serde_json::to_value(Order::of(order, Some(&workflow)))?;
             if let Value::Object(fields) = &mut line {
                 fields.insert("bank".to_owned(), oracle);
                 fields.insert("agrees".to_owned(), json!(wrong.is_none()));
