@@ -320,9 +320,11 @@ impl<'w> Run<'w> {
         }
     }
 
-    /// A provider has accepted something and will decide on it: a cancel must hear the decision first.
+    /// A provider has accepted something and will decide on it: a cancel must hear the decision first, unless the state
+    /// itself says what a cancel means while it waits.
     fn is_pending(&self) -> bool {
-        self.working_calls().any(|phase| matches!(phase, Phase::Pending { .. }))
+        let handled = self.state().is_some_and(|state| state.on.contains_key(CANCEL));
+        !handled && self.working_calls().any(|phase| matches!(phase, Phase::Pending { .. }))
     }
 
     fn is_undoing(&self) -> bool {
