@@ -70,6 +70,11 @@ impl Marker {
         self.write(CLEAN)
     }
 
+    /// It was found to be wrong: the next start does not believe it.
+    pub(super) fn damaged(&self) -> io::Result<()> {
+        self.write("damaged")
+    }
+
     fn write(&self, text: &str) -> io::Result<()> {
         let next = self.path.with_extension("next");
         let mut file = open_private(&next)?;

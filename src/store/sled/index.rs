@@ -14,6 +14,7 @@ use std::{fs, io, thread};
 
 use sled::{Db, IVec};
 
+use super::dir::Marker;
 use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
@@ -41,6 +42,9 @@ pub(super) struct Index {
     db: Db,
     /// For tests: every write fails while this is set.
     broken: Arc<AtomicBool>,
+    marker: Marker,
+    /// Something in it could not be read.
+    suspect: AtomicBool,
 }
 
 /// Rows of one kind in the order of their ids.
@@ -54,7 +58,10 @@ impl Index {
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
             match open_watched(path.to_owned(), cache, within) {
-                Ok(db) => return Ok(Self { db, broken }),
+                Ok(db) => {
+                    let marker = Marker::new(path.parent().unwrap_or(path));
+                    return Ok(Self { db, broken, marker, suspect: AtomicBool::new(false) });
+                }
                 Err(Some(sled::Error::Io(error))) if is_locked(&error) && Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(20));
                 }
@@ -166,12 +173,14 @@ impl Index {
         if backwards { Box::new(rows.rev().map(parse)) } else { Box::new(rows.map(parse)) }
     }
 
-    /// Writes all buffers out, and makes the files durable.
+    /// Writes all buffers out, makes the files durable, and notes that they can be believed.
     pub(super) fn close(self, path: &Path) -> Result<(), Trouble> {
         self.db.flush().map_err(|error| trouble(&error))?;
         drop(self.db);
         // What sled calls a flush leaves the data in the device's cache.
-        sync_tree(path).map_err(|error| trouble(&sled::Error::Io(error)))
+        let synced =
+            sync_tree(path).and_then(|()| if self.suspect.into_inner() { Ok(()) } else { self.marker.clean() });
+        synced.map_err(|error| trouble(&sled::Error::Io(error)))
     }
 
     /// The number and the position of an order's last entry.
@@ -193,7 +202,20 @@ impl Index {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        self.db.get(key).map_err(|error| unreadable("the working store", &error.to_string()))
+        // Damage that opening does not meet is met here, as an error or as a panic.
+        let read = catch_unwind(AssertUnwindSafe(|| self.db.get(key)));
+        let why = match read {
+            Ok(Ok(found)) => return Ok(found),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "sled has panicked".to_owned(),
+        };
+        if !self.suspect.swap(true, Ordering::Relaxed) {
+            tracing::error!(%why, "the working store is damaged; it is rebuilt at the next start");
+            if let Err(error) = self.marker.damaged() {
+                tracing::error!(%error, "this could not be noted: delete the directory `sled` before the next start");
+            }
+        }
+        Err(unreadable("the working store", &why))
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Trouble> {
