@@ -264,6 +264,7 @@ async fn nobody_else_can_read_the_files() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("journal")), 0o700);
+    assert_eq!(mode(&dir.join("sled")), 0o700);
     for file in ["lock", "tip", "working", "journal/00000000000000000000.journal"] {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }

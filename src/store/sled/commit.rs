@@ -152,7 +152,7 @@ fn apply(shared: &Shared, claim: Claim, batch: Vec<Commit>, written: Written) ->
         claim.release(&mut overlay);
         overlay.waiting()
     };
-    if waiting > shared.lag / 4 {
+    if waiting > shared.lag / 2 {
         // It is awake already when the channel is full.
         let _ = shared.wake.try_send(Wake::Now);
     }

@@ -21,7 +21,7 @@ use super::value::{
     definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_order, event_key,
     open_key, order_key, take_u64,
 };
-use crate::journal::Mark;
+use crate::journal::{Disk, Mark, RealDisk};
 use crate::store::{KeyRecord, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
@@ -54,7 +54,9 @@ pub(super) type Bytes = IVec;
 impl Index {
     /// Opens it on a thread of its own: damaged files can make sled panic, or never return.
     pub(super) fn open(path: &Path, cache: u64, within: Duration, broken: Arc<AtomicBool>) -> Result<Self, Trouble> {
-        remove_half_made_snapshots(path).map_err(|error| trouble(&sled::Error::Io(error)))?;
+        // sled would make the directory readable to everybody.
+        let prepared = RealDisk.create_dir(path).and_then(|()| remove_half_made_snapshots(path));
+        prepared.map_err(|error| trouble(&sled::Error::Io(error)))?;
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
             match open_watched(path.to_owned(), cache, within) {
@@ -253,12 +255,7 @@ fn open_watched(path: PathBuf, cache: u64, within: Duration) -> Result<Db, Optio
 
 /// A snapshot that was being written when the process died would be taken for a whole one.
 fn remove_half_made_snapshots(path: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
+    for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().ends_with(".generating") {
             fs::remove_file(entry.path())?;
