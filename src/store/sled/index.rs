@@ -117,7 +117,9 @@ impl Index {
                 self.db.remove(open_key(*id)).map_err(|error| trouble(&error))?;
             }
         }
-        self.put(value::APPLIED, encode_mark(&layer.mark))
+        self.put(value::APPLIED, encode_mark(&layer.mark))?;
+        // Into the system's memory, so that a store that has to be opened again after a failed write has this layer.
+        self.db.flush().map(drop).map_err(|error| trouble(&error))
     }
 
     pub(super) fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
@@ -208,6 +210,8 @@ impl Index {
         let read = catch_unwind(AssertUnwindSafe(|| self.db.get(key)));
         let why = match read {
             Ok(Ok(found)) => return Ok(found),
+            // After a failed write sled refuses reads too, with the error of the write.
+            Ok(Err(error @ sled::Error::Io(_))) => return Err(unreadable("the working store", &error.to_string())),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "sled has panicked".to_owned(),
         };

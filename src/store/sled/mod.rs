@@ -94,7 +94,7 @@ impl Default for SledOptions {
             cache: 256 * 1024 * 1024,
             open_within: Duration::from_secs(60),
             lag: 64 * 1024,
-            every: Duration::from_millis(250),
+            every: Duration::from_secs(1),
             break_index: Arc::default(),
         }
     }
