@@ -152,7 +152,8 @@ fn apply(shared: &Shared, claim: Claim, batch: Vec<Commit>, written: Written) ->
         claim.release(&mut overlay);
         overlay.waiting()
     };
-    if waiting > shared.lag / 2 {
+    // Small passes: those who wait for room wait for the end of one.
+    if waiting > shared.lag / 8 {
         // It is awake already when the channel is full.
         let _ = shared.wake.try_send(Wake::Now);
     }
