@@ -25,7 +25,7 @@ pub(crate) fn options() -> SledOptions {
     }
 }
 
-pub(crate) fn open(dir: &Path) -> SledStore {
+fn open(dir: &Path) -> SledStore {
     SledStore::open(dir, options(), &SampleFold).unwrap()
 }
 
