@@ -22,6 +22,7 @@ mod sandbox_instruments;
 mod scenarios;
 mod shop;
 mod store;
+mod store_kill;
 mod store_sled;
 mod support;
 mod tidy;

@@ -24,7 +24,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::behind::{Behind, Wake};
-use self::dir::{Lock, Marker};
+use self::dir::Lock;
 use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;
 use super::StoreError;
@@ -94,7 +94,7 @@ impl Default for SledOptions {
             cache: 256 * 1024 * 1024,
             open_within: Duration::from_secs(60),
             lag: 64 * 1024,
-            every: Duration::from_millis(250),
+            every: Duration::from_secs(1),
             break_index: Arc::default(),
         }
     }
@@ -162,8 +162,6 @@ impl SledStore {
         if let Some(index) = index.filter(|_| clean).and_then(Arc::into_inner) {
             let closed = index.close(&self.shared.dir.join("sled"));
             closed.map_err(|trouble| unreadable("the working store", &trouble.why))?;
-            let marked = Marker::new(&self.shared.dir).clean();
-            marked.map_err(|error| unreadable("the data directory", &error.to_string()))?;
         }
         drop(lock);
         Ok(journal?)
