@@ -4,6 +4,7 @@
 //! rooms below use one another in one direction only; docs/architecture.md has the map.
 
 pub mod api;
+pub mod cli;
 pub mod connector;
 pub mod definition;
 pub mod executor;

@@ -7,7 +7,8 @@ use axum::response::{IntoResponse, Response};
 use super::problem::{Failure, NO_ROUTE, clip};
 
 /// Nothing from elsewhere, nothing inline, in no frame.
-const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
 
 const JS: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";

@@ -28,7 +28,9 @@ pub(super) async fn ready(State(api): State<Api>) -> Result<Reply<Health>, Failu
     if api.engine.ready().await && !*api.closing.borrow() {
         return Ok(Reply(healthy()));
     }
-    Err(NOT_READY.because("recovery is not through, the store failed, or the daemon stops").retry_after(Duration::from_secs(1)))
+    Err(NOT_READY
+        .because("recovery is not through, the store failed, or the daemon stops")
+        .retry_after(Duration::from_secs(1)))
 }
 
 /// Figures for a monitoring system.

@@ -191,10 +191,15 @@ mod tests {
 
     #[test]
     fn errors_say_where() {
-        assert_eq!(refused("{\n \"workflow\": 5, \"input\": {}}"), "2:14 /workflow invalid type: integer `5`, expected a string");
+        assert_eq!(
+            refused("{\n \"workflow\": 5, \"input\": {}}"),
+            "2:14 /workflow invalid type: integer `5`, expected a string"
+        );
         assert_eq!(refused("{\"workflow\": \"w\"}"), "1:17  missing field `input`");
         assert_eq!(refused("{\n\"workflo\": 1}"), "2:9 /workflo there is no field `workflo`: did you mean `workflow`?");
-        assert!(refused("{\"workflow\": \"w\", \"input\": {\"a\": 1,\n \"a\": 2}}").contains("the key `a` stands twice"));
+        assert!(
+            refused("{\"workflow\": \"w\", \"input\": {\"a\": 1,\n \"a\": 2}}").contains("the key `a` stands twice")
+        );
         assert!(refused("{\"workflow\"").starts_with("1:11  EOF while parsing"));
         assert!(refused("{} {}").contains("trailing characters"));
         let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));

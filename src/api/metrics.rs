@@ -15,7 +15,12 @@ pub(super) fn text(executor: &Executor) -> String {
     let tally = executor.tally();
     counters(&mut registry, &tally);
     gauge(&mut registry, "calls_in_flight", "Requests on their way to a provider", executor.in_flight());
-    gauge(&mut registry, "orders_resident", "Orders held in memory because something is still to be done", tally.resident);
+    gauge(
+        &mut registry,
+        "orders_resident",
+        "Orders held in memory because something is still to be done",
+        tally.resident,
+    );
     providers(&mut registry, executor);
     let mut text = String::new();
     match encode(&mut text, &registry) {

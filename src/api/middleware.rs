@@ -53,7 +53,8 @@ async fn bounded(api: &Api, request: Request, next: Next) -> Response {
 /// The client's id if it is fit for a log, or one of ours.
 fn request_id(headers: &HeaderMap) -> String {
     let fits = |text: &&str| {
-        (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
     };
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(fits);
     given.map_or_else(random_id, str::to_owned)

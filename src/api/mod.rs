@@ -6,13 +6,14 @@
 mod act;
 mod body;
 mod dashboard;
-mod diagram;
 mod engine;
+mod executor_engine;
 mod health;
 mod history;
 mod hooks;
 mod incidents;
 mod json;
+mod metrics;
 mod middleware;
 mod openapi;
 mod orders;

@@ -42,7 +42,6 @@ problems! {
     IN_FLIGHT = "request-in-flight" 409 "A request with this Idempotency-Key is being worked on";
     NO_ORDER = "order-not-found" 404 "There is no such order";
     NO_WORKFLOW = "workflow-not-found" 404 "There is no such workflow";
-    NO_DIAGRAM = "no-diagram" 500 "The workflow cannot be drawn";
     UNKNOWN_EVENT = "unknown-event" 422 "The workflow has no such event";
     UNKNOWN_STATE = "unknown-state" 422 "The workflow has no such state";
     NO_INCIDENT = "no-incident" 409 "The order has no incident";
@@ -151,7 +150,8 @@ impl From<EngineError> for Failure {
                 .retry_after(Duration::from_secs(5)),
             EngineError::Store(reason) => {
                 tracing::error!(%reason, "the store failed");
-                INTERNAL.because("the store failed; whether the request took effect is not known: ask again by key or id")
+                INTERNAL
+                    .because("the store failed; whether the request took effect is not known: ask again by key or id")
             }
         }
     }
@@ -209,8 +209,9 @@ impl From<SendError> for Failure {
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::UnknownConnector { name } => UNKNOWN_CONNECTOR
-                .because(format!("there is no connector `{}` that takes notifications", clip(&name))),
+            HookError::UnknownConnector { name } => {
+                UNKNOWN_CONNECTOR.because(format!("there is no connector `{}` that takes notifications", clip(&name)))
+            }
             HookError::BadSignature(reason) => {
                 tracing::warn!(%reason, "a notification was not authentic");
                 SIGNATURE.because("the signature does not fit, or the notification is too old")

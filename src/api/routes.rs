@@ -10,7 +10,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::engine::Engine;
 use super::state::{Api, Limits};
-use super::{act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows};
+use super::{
+    act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows,
+};
 
 type Route = (&'static str, &'static str, MethodRouter<Api>);
 

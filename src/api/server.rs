@@ -52,11 +52,7 @@ pub struct Server {
 
 impl Server {
     /// Serves the API on a socket that is listening already.
-    pub fn start(
-        engine: Arc<dyn Engine>,
-        listener: std::net::TcpListener,
-        options: ServerOptions,
-    ) -> io::Result<Self> {
+    pub fn start(engine: Arc<dyn Engine>, listener: std::net::TcpListener, options: ServerOptions) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (closing, closed) = watch::channel(false);
         let app = router(engine, options.limits, closed);

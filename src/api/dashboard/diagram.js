@@ -32,16 +32,23 @@ function clean(text) {
 
 function mark(place, order, entries) {
   const states = new Set(entries.map((entry) => entry.to));
-  const steps = new Set(entries.filter((entry) => entry.from).map((entry) => JSON.stringify([entry.from, entry.to])));
+  const key = (from, to) => JSON.stringify([from, to]);
+  const steps = new Set(entries.filter((entry) => entry.from && entry.from !== entry.to).map((entry) => key(entry.from, entry.to)));
   place.classList.add("walked");
-  for (const node of place.querySelectorAll("[data-state]")) {
-    node.classList.toggle("passed", states.has(node.dataset.state) && node.dataset.state !== order.state);
-    const now = node.dataset.state === order.state;
+  for (const node of place.querySelectorAll(".state[id^=state-]")) {
+    const name = node.id.slice("state-".length);
+    const now = name === order.state;
+    node.classList.toggle("passed", states.has(name) && !now);
     node.classList.toggle("now", now);
     for (const status of ["incident", "succeeded", "failed"]) node.classList.toggle(status, now && order.status === status);
   }
-  for (const edge of place.querySelectorAll("[data-from]")) {
-    edge.classList.toggle("passed", steps.has(JSON.stringify([edge.dataset.from, edge.dataset.to])));
+  const edges = [...place.querySelectorAll("[data-from]")];
+  const drawn = new Set(edges.map((edge) => key(edge.dataset.from, edge.dataset.to)));
+  // A step that no state has for itself is one that every state has: it is drawn from "any".
+  const general = new Set([...steps].filter((step) => !drawn.has(step)).map((step) => JSON.parse(step)[1]));
+  for (const edge of edges) {
+    const { from, to } = edge.dataset;
+    edge.classList.toggle("passed", steps.has(key(from, to)) || (from === "any" && general.has(to)));
   }
 }
 

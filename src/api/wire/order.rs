@@ -193,10 +193,7 @@ impl Order {
             timers: timers(snapshot, workflow),
             inbox: inbox(snapshot),
             next_events: next_events.iter().map(ToString::to_string).collect(),
-            parent: snapshot
-                .parent
-                .as_ref()
-                .map(|parent| Parent { order: parent.order, call: parent.call.0 }),
+            parent: snapshot.parent.as_ref().map(|parent| Parent { order: parent.order, call: parent.call.0 }),
         }
     }
 }
