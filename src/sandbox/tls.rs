@@ -156,6 +156,7 @@ mod tests {
     use axum::routing::get;
 
     use super::*;
+    use crate::sandbox::Clock;
 
     fn client(ca: &str) -> reqwest::Client {
         let ca = reqwest::Certificate::from_pem(ca.as_bytes()).unwrap();
@@ -164,8 +165,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_trusts_the_authority_is_served_and_another_is_not() {
-        let authority = Authority::new(SystemTime::now()).unwrap();
-        let stranger = Authority::new(SystemTime::now()).unwrap();
+        let now = Clock::default().now().unix_ms().unsigned_abs();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_millis(now);
+        let authority = Authority::new(now).unwrap();
+        let stranger = Authority::new(now).unwrap();
         let router = Router::new().route("/", get(|| async { "hello" }));
         let config = authority.server_config("shop").unwrap();
         let server = serve_tls(bind_loopback().unwrap(), config, router).await.unwrap();

@@ -1,6 +1,7 @@
 #![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "../browser/mod.rs"]
 mod browser;
 mod connector_faults;
 mod connector_http;

@@ -20,12 +20,16 @@ async fn checkout(world: &World) -> Result<Value, Failure> {
 }
 
 async fn sealed(world: &World, order: &Value) -> Result<Value, Failure> {
+    sealed_for(world, order, "credit_card").await
+}
+
+async fn sealed_for(world: &World, order: &Value, method: &str) -> Result<Value, Failure> {
     let (status, key) = world.call("GET", "/api/payment-key", Value::Null).await?;
     assert_eq!(status, 200);
     let key: PublicJwk = serde_json::from_value(key)?;
     let number = order["merchant_order"].as_str().ok_or("no number")?;
-    let payment = encrypt(&key, &order_digest(number, 50_000, "CNY", "credit_card"), CARD.as_bytes())?;
-    Ok(json!({ "merchant_order": number, "method": "credit_card", "payment": payment }))
+    let payment = encrypt(&key, &order_digest(number, 50_000, "CNY", method), CARD.as_bytes())?;
+    Ok(json!({ "merchant_order": number, "method": method, "payment": payment }))
 }
 
 #[tokio::test]
@@ -128,6 +132,28 @@ async fn notifications_are_verified_taken_once_and_told() -> Result<(), Failure>
 }
 
 #[tokio::test]
+async fn a_child_order_sends_the_customer_to_its_page_and_ships_nothing() -> Result<(), Failure> {
+    let world = World::start().await?;
+    let order = checkout(&world).await?;
+    let number = order["merchant_order"].as_str().ok_or("no number")?;
+    // The made-up Paystate leaves this method under way.
+    world.call("POST", "/api/orders", sealed_for(&world, &order, "bank_card").await?).await?;
+
+    let url = format!("{}/challenge/ch_1", world.sandbox.gateway_url());
+    world.open_child("child-1", &url);
+    let ask = json!({ "order": "child-1", "merchant_order": number, "amount": 50_000, "currency": "CNY" });
+    assert_eq!(world.call("POST", "/merchant/confirm", ask).await?.1["status"], "confirmed");
+    let (_, told) = world.call("GET", &format!("/api/orders/{number}"), Value::Null).await?;
+    assert_eq!((&told["payment"]["action"], &told["payment"]["status"]), (&json!(url), &json!("running")));
+
+    let paid = json!({ "type": "payment.succeeded", "order": "child-1", "merchant_order": number });
+    assert_eq!(world.notify("merchant", "m1", &paid).await?, 204);
+    let (_, notices) = world.call("GET", &format!("/api/orders/{number}/notices"), Value::Null).await?;
+    assert_eq!(notices.as_array().map(Vec::len), Some(1), "{notices}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_page_allows_nothing_from_elsewhere() -> Result<(), Failure> {
     let world = World::start().await?;
     let page = world.sandbox.client().get(world.shop_url()).send().await?;
@@ -136,7 +162,9 @@ async fn the_page_allows_nothing_from_elsewhere() -> Result<(), Failure> {
     assert!(!policy.contains("unsafe"));
     let text = page.text().await?;
     assert!(!text.contains("http://") && !text.contains("https://") && !text.contains("style="));
-    let (status, _) = world.call("GET", "/api/balances?customer=merchant-1", Value::Null).await?;
-    assert_eq!(status, 422);
+    for whose in ["customer=merchant-1", "customer=customer-1&receiver=fees", "customer=customer-1&receiver=merchant-1"]
+    {
+        assert_eq!(world.call("GET", &format!("/api/balances?{whose}"), Value::Null).await?.0, 422, "{whose}");
+    }
     Ok(())
 }

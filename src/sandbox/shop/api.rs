@@ -18,6 +18,8 @@ use super::{State, progress};
 type Shop = Shared<Arc<State>>;
 type Reply = Result<Json<Value>, Problem>;
 
+/// The merchant's account at the bank.
+const MERCHANT: &str = "merchant-1";
 const TEXT_MAX: usize = 200;
 /// A sealed payment is about 700 bytes; with coins or a cheque some kilobytes.
 const PAYMENT_MAX: usize = 16 * 1024;
@@ -139,14 +141,26 @@ fn paystate_request(mut input: Map<String, Value>, asked: &Submission) -> Value 
 /// The order and how far its payment is.
 pub(super) async fn order(Shared(shop): Shop, Path(id): Path<String>) -> Reply {
     let order = shop.orders.get(&id).ok_or(Problem::NoOrder)?;
-    let payment = match &order.payment {
+    let mut payment = match &order.payment {
         None => Value::Null,
-        Some(payment) => match shop.upstream.order(payment).await? {
-            (200, body) => progress::told(&body, &shop.gateway_url),
-            (status, _) => return Err(Problem::Silent { service: "Paystate", detail: format!("status {status}") }),
-        },
+        Some(payment) => told(&shop, payment).await?,
     };
+    // A child order may wait for the customer while the payment waits for the child.
+    let open = payment["status"] == "running" || payment["status"] == "waiting";
+    for child in order.confirmed.iter().filter(|child| open && order.payment.as_ref() != Some(*child)) {
+        if payment["action"].is_null() {
+            let child = told(&shop, child).await?;
+            (payment["action"], payment["title"]) = (child["action"].clone(), child["title"].clone());
+        }
+    }
     Ok(Json(json!({ "order": order, "payment": payment, "notices": order.notices })))
+}
+
+async fn told(shop: &State, payment: &str) -> Result<Value, Problem> {
+    match shop.upstream.order(payment).await? {
+        (200, body) => Ok(progress::told(&body, &shop.gateway_url)),
+        (status, _) => Err(Problem::Silent { service: "Paystate", detail: format!("status {status}") }),
+    }
 }
 
 pub(super) async fn notices(Shared(shop): Shop, Path(id): Path<String>) -> Result<Json<Vec<Notice>>, Problem> {
@@ -169,17 +183,22 @@ pub(super) async fn cancel(Shared(shop): Shop, Path(id): Path<String>) -> Reply 
 #[derive(Deserialize)]
 pub(super) struct Whose {
     customer: String,
+    /// Who gets the money, where that is not the merchant: an account that is topped up.
+    receiver: Option<String>,
 }
 
 /// What customer and merchant have at the bank: both can check that the money moved.
 pub(super) async fn balances(Shared(shop): Shop, Query(whose): Query<Whose>) -> Reply {
-    let known = ["customer-", "wallet-", "thirdparty-"].iter().any(|prefix| whose.customer.starts_with(prefix));
-    if !known || whose.customer.len() > 64 {
-        return Err(Problem::Invalid("not a customer's account".to_owned()));
+    let receiver = whose.receiver.as_deref().unwrap_or(MERCHANT);
+    for account in [whose.customer.as_str(), receiver] {
+        let known = ["customer-", "wallet-", "thirdparty-"].iter().any(|prefix| account.starts_with(prefix));
+        let merchant = whose.receiver.is_none() && account == MERCHANT && account != whose.customer;
+        if account.len() > 64 || !(known || merchant) {
+            return Err(Problem::Invalid("not a customer's account".to_owned()));
+        }
     }
-    let customer = balance(&shop, &whose.customer).await?;
-    let merchant = balance(&shop, "merchant-1").await?;
-    Ok(Json(json!({ "currency": CURRENCY, "customer": customer, "merchant": merchant })))
+    let (customer, receiver) = (balance(&shop, &whose.customer).await?, balance(&shop, receiver).await?);
+    Ok(Json(json!({ "currency": CURRENCY, "customer": customer, "receiver": receiver })))
 }
 
 async fn balance(shop: &State, account: &str) -> Result<Value, Problem> {

@@ -16,6 +16,9 @@ use crate::types::Secret;
 /// How the numbers of orders begin that were not made in this shop.
 const ELSEWHERE: [&str; 3] = ["demo-", "test-", "bench-"];
 
+/// No payment has more child orders that confirm.
+const CHILDREN_MAX: usize = 4;
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Confirmation {
     /// Paystate's id.
@@ -43,6 +46,13 @@ pub(super) async fn confirm(
         None if ELSEWHERE.iter().any(|prefix| asked.merchant_order.starts_with(prefix)) => None,
         None => Some("unknown_order"),
     };
+    if reason.is_none() {
+        shop.orders.change(&asked.merchant_order, |order| {
+            if order.confirmed.len() < CHILDREN_MAX && !order.confirmed.contains(&asked.order) {
+                order.confirmed.push(asked.order.clone());
+            }
+        });
+    }
     Ok(Json(match reason {
         None => json!({
             "status": "confirmed",

@@ -17,6 +17,8 @@ use crate::types::{Money, Secret, Timestamp};
 
 /// How far a notification's time may be from ours, in both directions.
 const TOLERANCE_S: i64 = 300;
+/// Nothing is shipped for it.
+const TOP_UP: &str = "third_party_topup";
 const SIGNATURES_MAX: usize = 10;
 
 /// Knows the keys that notifications may be signed with.
@@ -62,8 +64,14 @@ pub(super) async fn merchant(
     let Some((order, event)) = receive(&shop, Audience::Merchant, &headers, &body)? else {
         return Ok(StatusCode::NO_CONTENT);
     };
-    // The merchant's server tells the customer itself that the goods are on their way, and only once.
-    if event.paid && !order.notices.iter().any(|notice| notice.kind == "shipping") {
+    // The merchant's server tells the customer itself that the goods are on their way, and only once. A child order of
+    // the payment does not pay for them.
+    let whole = event.order.is_none() || event.order == order.payment || order.payment.is_none();
+    if event.paid
+        && whole
+        && order.method.as_deref() != Some(TOP_UP)
+        && !order.notices.iter().any(|notice| notice.kind == "shipping")
+    {
         let text = format!(
             "Thank you, {}. Your order {} is paid and leaves our warehouse today for {}.",
             order.customer.name, order.merchant_order, order.customer.address
@@ -84,6 +92,8 @@ pub(super) async fn customer(
 
 struct Event {
     paid: bool,
+    /// Which order of Paystate it is about.
+    order: Option<String>,
 }
 
 /// Verifies and stores a notification. None when it was seen before or is about an order of another shop.
@@ -113,7 +123,8 @@ fn receive(
         (_, false) => format!("Payment of {amount} for order {}: {kind}.", order.merchant_order),
     };
     tell(shop, &order, audience, "payment", words);
-    Ok(Some((order, Event { paid })))
+    let about = text("order").map(str::to_owned);
+    Ok(Some((order, Event { paid, order: about })))
 }
 
 /// Only what says so clearly is taken for a payment that was made.

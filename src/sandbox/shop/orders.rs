@@ -34,6 +34,9 @@ pub(super) struct ShopOrder {
     pub(super) method: Option<String>,
     /// Paystate's id of the order.
     pub(super) payment: Option<String>,
+    /// Every order of Paystate that the merchant has confirmed for this one: the payment, and the child orders of it.
+    #[serde(skip)]
+    pub(super) confirmed: Vec<String>,
     /// What is sent to Paystate. It stays the same when it is sent again, so that the key finds the same order.
     #[serde(skip)]
     pub(super) request: Option<Value>,
@@ -82,6 +85,7 @@ impl Orders {
             created_at: at,
             method: None,
             payment: None,
+            confirmed: Vec::new(),
             request: None,
             notices: Vec::new(),
         };

@@ -22,6 +22,7 @@ pub(super) fn told(order: &Value, gateway_url: &str) -> Value {
         "id": order["id"],
         "workflow": order["workflow"],
         "state": order["state"],
+        "title": order["state_title"],
         "stage": stage(order),
         "status": order["status"],
         "action": if waiting { action(data, gateway_url) } else { None },
@@ -29,10 +30,10 @@ pub(super) fn told(order: &Value, gateway_url: &str) -> Value {
     })
 }
 
-/// The step of the spine that the order has reached, if its state says so.
+/// The last step of the spine that the order has reached.
 fn stage(order: &Value) -> Option<&str> {
-    let named = order["stage"].as_str().or(order["state"].as_str())?;
-    SPINE.contains(&named).then_some(named)
+    let passed = order["stages"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    SPINE.into_iter().rev().find(|step| passed.clone().any(|stage| stage == *step))
 }
 
 /// Where the customer must go: an address of the gateway and of nobody else, whatever the data say.
@@ -51,7 +52,7 @@ mod tests {
     #[test]
     fn a_customer_is_sent_to_the_gateway_only() {
         let order = |url: &str, status: &str| {
-            json!({ "id": "1", "state": "awaiting_customer", "stage": "forwarded", "status": status,
+            json!({ "id": "1", "state": "awaiting_customer", "stages": ["submitted", "forwarded"], "status": status,
                 "data": { "card": "x", "challenge": url } })
         };
         let told = |url, status| told(&order(url, status), "https://127.0.0.1:7");

@@ -56,6 +56,12 @@ impl World {
         self.sandbox.shop_url()
     }
 
+    /// A child order of the last one waits for its customer at this address.
+    pub(crate) fn open_child(&self, id: &str, customer_url: &str) {
+        let data = json!({ "customer_url": customer_url });
+        self.paystate.show(id, "verified", "awaiting_customer", "waiting", data);
+    }
+
     /// The next submission is taken, but its answer gets lost.
     pub(crate) fn lose_an_answer(&self) {
         self.paystate.inside().forgetful += 1;
@@ -93,9 +99,12 @@ impl Paystate {
 
     fn show(&self, id: &str, stage: &str, state: &str, status: &str, data: Value) {
         let mut inside = self.inside();
+        let spine = ["submitted", "verified", "forwarded", "authorized", "settled", "notified"];
+        let reached = spine.iter().position(|step| *step == stage).unwrap_or_default();
+        let stages = &spine[..=reached];
         let workflow = inside.orders.get(id).map(|order| order["workflow"].clone()).unwrap_or_default();
         let order = json!({
-            "id": id, "workflow": workflow, "state": state, "stage": stage, "status": status, "data": data,
+            "id": id, "workflow": workflow, "state": state, "stages": stages, "status": status, "data": data,
         });
         inside.orders.insert(id.to_owned(), order);
     }

@@ -38,7 +38,8 @@ export const api = {
   submit: (submission) => call('POST', '/api/orders', submission),
   order: (id) => call('GET', `/api/orders/${one(id)}`),
   cancel: (id) => call('POST', `/api/orders/${one(id)}/cancel`),
-  balances: (account) => call('GET', `/api/balances?customer=${one(account)}`),
+  balances: ({ customer, receiver }) =>
+    call('GET', `/api/balances?customer=${one(customer)}${receiver ? `&receiver=${one(receiver)}` : ''}`),
   coins: (account, currency, values) => call('POST', '/api/device/coins', { account, currency, values }),
   cheque: (cheque) => call('POST', '/api/device/cheques', cheque),
   say: (id, event, payload = {}) => call('POST', `/events/${one(id)}`, { event, payload }),

@@ -78,8 +78,8 @@ async function prepare() {
   const order = await api.checkout({ items: basket.items, customer, test_fen: basket.fen });
   if (order.amount !== basket.total) throw new Error('The shop’s total is not the one you saw. Please start again.');
 
-  const account = chosen.account(details);
-  const before = await api.balances(account).catch(() => null);
+  const accounts = { customer: chosen.account(details), receiver: chosen.receiver?.(details) };
+  const before = await api.balances(accounts).catch(() => null);
   const digest = await orderDigest(order, chosen.id);
   const payment = await seal(await api.paymentKey(), digest, await chosen.seal(details, order));
   const facts = chosen.facts?.(details) ?? {};
@@ -88,8 +88,8 @@ async function prepare() {
   return {
     submission: { merchant_order: order.merchant_order, method: chosen.id, payment, facts },
     memory: {
-      account, sealed: payment,
-      before: before && { customer: worth(before.customer), merchant: worth(before.merchant) },
+      accounts, sealed: payment,
+      before: before && { customer: worth(before.customer), receiver: worth(before.receiver) },
     },
   };
 }

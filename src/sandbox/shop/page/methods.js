@@ -113,6 +113,7 @@ export const METHODS = [
     ],
     seal: ({ account }) => ({ type: 'online_banking', account }),
     facts: ({ target }) => ({ account: target }),
+    receiver: ({ target }) => target,
     account: ({ account }) => account,
   },
   {

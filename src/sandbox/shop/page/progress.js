@@ -22,7 +22,7 @@ const words = (name) => {
   return text.charAt(0).toUpperCase() + text.slice(1);
 };
 
-/** Follows an order until nothing more happens. `memory` holds the customer's account and the balances before. */
+/** Follows an order until nothing more happens. `memory` holds the accounts and the balances before. */
 export async function follow(id, memory, restart) {
   let reached = 0;
   let left = AFTERWARDS;
@@ -40,7 +40,7 @@ export async function follow(id, memory, restart) {
     const { payment, notices } = told;
     reached = Math.max(reached, STEPS.findIndex(([name]) => name === payment?.stage));
     if (payment?.status === 'succeeded') reached = STEPS.length - 1;
-    const balances = memory.account ? await api.balances(memory.account).catch(() => null) : null;
+    const balances = memory.accounts ? await api.balances(memory.accounts).catch(() => null) : null;
     const view = JSON.stringify([payment, notices, balances, reached]);
     if (view !== shown) {
       shown = view;
@@ -76,8 +76,7 @@ function headline(payment, amount, order) {
     succeeded: [`Paid ${amount}`, 'Thank you. The goods are yours.'],
     failed: [`Not paid: ${words(payment?.state).toLowerCase()}`, reason(payment)],
     incident: ['Somebody is looking into it', 'The payment’s outcome is not known. It will not be taken twice.'],
-    waiting: [payment?.action ? 'Your turn' : `Paying ${amount}`, payment?.action ? 'The payment waits for you.' : 'Waiting for an answer.'],
-  }[payment?.status] ?? [`Paying ${amount}`, 'This takes a moment. You may close the page and come back.'];
+  }[payment?.status] ?? (payment?.action ? ['Your turn', 'The payment waits for you.'] : [`Paying ${amount}`, payment?.title ? `${payment.title}.` : 'This takes a moment. You may close the page and come back.']);
   return h('header', {},
     h('p', { class: 'eyebrow' }, order.merchant_order),
     h('h1', { id: 'headline', role: 'status' }, title),
@@ -129,7 +128,7 @@ function letters(notices) {
   return h('section', { class: 'card' }, h('h2', {}, 'Messages'), h('ul', { class: 'letters' }, notices.map(letter)));
 }
 
-function accounts({ currency, customer, merchant }, memory) {
+function accounts({ currency, customer, receiver }, memory) {
   const one = (title, now, before) => {
     const change = before === undefined ? 0 : now.available + now.held - before;
     const sign = change > 0 ? '+' : change < 0 ? '−' : '';
@@ -142,7 +141,7 @@ function accounts({ currency, customer, merchant }, memory) {
   return h('section', { class: 'card' }, h('h2', {}, 'Balances at the bank'),
     h('div', { class: 'accounts' },
       one(`You (${customer.account})`, customer, memory.before?.customer),
-      one(`The shop (${merchant.account})`, merchant, memory.before?.merchant)));
+      one(`${memory.accounts.receiver ? 'Topped up' : 'The shop'} (${receiver.account})`, receiver, memory.before?.receiver)));
 }
 
 function receipt(order, memory) {
