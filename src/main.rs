@@ -1,5 +1,5 @@
-use std::process::ExitCode;
+//! The `paystate` command.
 
-fn main() -> ExitCode {
-    paystate::cli::run()
+fn main() -> std::process::ExitCode {
+    paystate::cli::main()
 }

@@ -1,5 +1,5 @@
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::retry::name;
 use super::{output, show};
 use crate::api::wire::CancelBody;
@@ -20,7 +20,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let body = CancelBody { by: name(args.by)?, note: args.note, id: None };
     let value = client.post(&format!("v1/orders/{}/cancel", args.order), &[], None, &body).await?;
@@ -29,5 +29,5 @@ pub(super) async fn run(args: Args) -> Outcome {
     } else {
         show::print(&client.read(value)?);
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::exit::{Answer, Outcome};
+use super::Verdict;
 use super::output;
 use crate::definition::{Library, Problem, Style, render, render_github};
 
@@ -23,7 +23,7 @@ pub(super) struct Args {
     github: bool,
 }
 
-pub(super) fn run(args: &Args) -> Outcome {
+pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let library = read(&args.paths)?;
     let (workflows, problems) = library.load();
     if args.json {
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Outcome {
         output::out(&show_problems(&library, &problems));
         output::err(&summary(&library, workflows.len(), problems.len()));
     }
-    Ok(if problems.is_empty() { Answer::Done } else { Answer::No })
+    Ok(if problems.is_empty() { Verdict::Yes } else { Verdict::No })
 }
 
 fn read(paths: &[PathBuf]) -> anyhow::Result<Library> {

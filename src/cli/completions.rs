@@ -1,7 +1,7 @@
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::exit::Answer;
+use super::Verdict;
 use super::{Cli, output};
 
 /// Print the completions of a shell.
@@ -11,9 +11,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args) -> Answer {
+pub(super) fn run(args: &Args) -> Verdict {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "paystate", &mut text);
     output::out(&String::from_utf8_lossy(&text));
-    Answer::Done
+    Verdict::Yes
 }

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
+use super::Verdict;
 use super::check::show_problems;
-use super::exit::{Answer, Outcome};
 use super::output;
 use crate::definition::{GraphFormat, Library, graph, load};
 
@@ -25,14 +25,14 @@ enum Format {
     Svg,
 }
 
-pub(super) fn run(args: &Args) -> Outcome {
+pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let sources = Library::read_file(&args.file)?;
     let library = Library { workflows: vec![sources.clone()], connectors: Vec::new() };
     let workflow = match load(sources) {
         Ok(workflow) => workflow,
         Err(problems) => {
             output::err(&show_problems(&library, &problems));
-            return Ok(Answer::No);
+            return Ok(Verdict::No);
         }
     };
     let (format, name) = match args.format {
@@ -46,5 +46,5 @@ pub(super) fn run(args: &Args) -> Outcome {
     } else {
         output::out(&text);
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }

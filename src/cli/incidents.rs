@@ -1,5 +1,5 @@
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::output;
 use crate::api::wire::{IncidentItem, IncidentPage};
 use crate::types::Value;
@@ -23,7 +23,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.workflow.map(|workflow| ("workflow", workflow)));
@@ -31,12 +31,12 @@ pub(super) async fn run(args: Args) -> Outcome {
     let value = client.get("v1/incidents", &query).await?;
     if args.connection.json {
         value["incidents"].as_array().into_iter().flatten().for_each(output::json);
-        return Ok(Answer::Done);
+        return Ok(Verdict::Yes);
     }
     let page: IncidentPage = client.read::<IncidentPage>(Value::clone(&value))?;
     if page.incidents.is_empty() {
         output::out("no order needs a person\n");
-        return Ok(Answer::Done);
+        return Ok(Verdict::Yes);
     }
     let rows = page.incidents.iter().map(row).collect();
     output::out(&output::table(&["order", "at stake", "since"], &[1], rows));
@@ -47,7 +47,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     if let Some(next) = page.next {
         output::err(&format!("there are more: --after {next}\n"));
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }
 
 fn row(incident: &IncidentItem) -> Vec<String> {

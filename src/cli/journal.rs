@@ -1,5 +1,5 @@
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::output;
 use crate::api::wire::{Entry, JournalPage};
 use crate::types::{Timestamp, Value, format_duration};
@@ -14,7 +14,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let path = format!("v1/orders/{}/journal", args.order);
     let mut rows = Vec::new();
@@ -35,13 +35,13 @@ pub(super) async fn run(args: Args) -> Outcome {
         }
     }
     if args.connection.json {
-        return Ok(Answer::Done);
+        return Ok(Verdict::Yes);
     }
     if let Some(begin) = begin {
         output::out(&format!("submitted {}\n\n", output::time(begin)));
     }
     output::out(&output::table(&["seq", "after", "event", "state"], &[0], rows));
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }
 
 fn row(entry: &Entry, begin: Timestamp) -> Vec<String> {

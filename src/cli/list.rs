@@ -1,5 +1,5 @@
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::output;
 use crate::api::wire::{Order, OrderPage, Status};
 use crate::types::Value;
@@ -31,7 +31,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let mut query: Vec<(&str, String)> = Vec::new();
     for (name, value) in [("workflow", &args.workflow), ("state", &args.state), ("status", &args.status)] {
@@ -57,7 +57,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     if !args.connection.json {
         print(rows, after);
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }
 
 fn print(rows: Vec<Vec<String>>, after: Option<String>) {

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use exit::{Answer, report};
+use exit::report;
 
 /// CEL and the checker recurse: in a debug build that takes more than the usual 2 MiB.
 const STACK: usize = 8 << 20;
@@ -66,8 +66,16 @@ enum Command {
     Completions(completions::Args),
 }
 
-/// Parses the arguments, runs the command, and says how it went.
-pub fn run() -> ExitCode {
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Yes,
+    /// It ran, and the answer is no: problems were found, an order failed.
+    No,
+}
+
+/// Reads the arguments, runs the command, and gives its exit code.
+pub fn main() -> ExitCode {
     let cli = Cli::parse();
     logging::start(cli.command.is_daemon());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
@@ -104,7 +112,8 @@ impl Command {
             Self::Resolve(args) => resolve::run(args).await,
         };
         match answer {
-            Ok(answer) => answer.code(),
+            Ok(Verdict::Yes) => ExitCode::SUCCESS,
+            Ok(Verdict::No) => ExitCode::from(1),
             Err(error) => report(&error),
         }
     }

@@ -1,7 +1,7 @@
 use anyhow::Context;
 
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::retry::name;
 use super::submit::json_argument;
 use super::{output, show};
@@ -45,7 +45,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let result = args.result.as_deref().map(json_argument).transpose().context("--result")?;
     let resolution = match (args.ok, args.declined) {
@@ -68,5 +68,5 @@ pub(super) async fn run(args: Args) -> Outcome {
     } else {
         show::print(&client.read(value)?);
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }

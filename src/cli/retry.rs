@@ -1,5 +1,5 @@
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::{output, show};
 use crate::api::wire::RetryBody;
 
@@ -18,7 +18,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let body = RetryBody { by: name(args.by)?, note: args.note, id: None };
     let value = client.post(&format!("v1/orders/{}/retry", args.order), &[], None, &body).await?;
@@ -27,7 +27,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     } else {
         show::print(&client.read(value)?);
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }
 
 /// Who asks: what was given, or the login name.

@@ -1,7 +1,7 @@
 use anyhow::Context;
 
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::submit::json_argument;
 use super::{output, show};
 use crate::api::wire::{Delivery, EventBody};
@@ -25,14 +25,14 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let payload = args.payload.as_deref().map(json_argument).transpose().context("--payload")?;
     let client = Client::new(&args.connection)?;
     let body = EventBody { event: args.event, payload: payload.unwrap_or(Value::Null), id: args.id };
     let value = client.post(&format!("v1/orders/{}/events", args.order), &[], None, &body).await?;
     if args.connection.json {
         output::json(&value);
-        return Ok(Answer::Done);
+        return Ok(Verdict::Yes);
     }
     let Delivery { result, order } = client.read(value)?;
     let meaning = match result.as_str() {
@@ -43,5 +43,5 @@ pub(super) async fn run(args: Args) -> Outcome {
     };
     output::out(&format!("{meaning}\n\n"));
     show::print(&order);
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }

@@ -1,5 +1,5 @@
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::output;
 use crate::api::wire::{Call, Money, Order};
 
@@ -13,7 +13,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let value = client.get(&format!("v1/orders/{}", args.order), &[]).await?;
     if args.connection.json {
@@ -21,7 +21,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     } else {
         print(&client.read(value)?);
     }
-    Ok(Answer::Done)
+    Ok(Verdict::Yes)
 }
 
 /// The order, for people.

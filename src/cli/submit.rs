@@ -3,8 +3,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::Verdict;
 use super::client::{Client, Connection};
-use super::exit::{Answer, Outcome};
 use super::{output, show};
 use crate::api::wire::{Order, Status, SubmitBody};
 use crate::executor::{instant, pause, random_id};
@@ -36,7 +36,7 @@ pub(super) struct Args {
     connection: Connection,
 }
 
-pub(super) async fn run(args: Args) -> Outcome {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let input = json_argument(&args.input).context("--input")?;
     let client = Client::new(&args.connection)?;
     let begun = instant();
@@ -67,7 +67,7 @@ pub(super) async fn run(args: Args) -> Outcome {
     if args.wait.is_some() && is_open(order.status) {
         output::err("the order has not ended; it goes on\n");
     }
-    Ok(if good { Answer::Done } else { Answer::No })
+    Ok(if good { Verdict::Yes } else { Verdict::No })
 }
 
 fn is_open(status: Status) -> bool {
