@@ -56,9 +56,9 @@ fn row(incident: &IncidentItem) -> Vec<String> {
         format!(
             "{}\n{}",
             incident.order,
-            output::line(&format!("{}: {}{call}: {}", incident.workflow, incident.state, incident.reason))
+            output::line(&format!("  {}: {}{call}: {}", incident.workflow, incident.state, incident.reason))
         ),
         incident.at_stake.as_ref().map(|money| output::line(&money.text)).unwrap_or_default(),
-        output::time(incident.opened_at),
+        output::minute(incident.opened_at),
     ]
 }

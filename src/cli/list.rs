@@ -76,6 +76,6 @@ fn row(order: &Order) -> Vec<String> {
         format!("{}\n  {}: {}", order.id, output::line(&order.workflow), output::line(&order.state)),
         order.status.name().to_owned(),
         order.amount.as_ref().map(|amount| output::line(&amount.text)).unwrap_or_default(),
-        output::time(order.updated_at),
+        output::minute(order.updated_at),
     ]
 }

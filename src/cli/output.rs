@@ -3,13 +3,14 @@
 use std::io::{IsTerminal, Write as _, stdout};
 
 use anstyle::{AnsiColor, Style};
-use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use jiff::tz::TimeZone;
 
 use crate::api::wire::Status;
 use crate::types::{Timestamp, Value};
 
 const WIDTH: u16 = 80;
+const ID_WIDTH: u16 = 36;
 
 /// Writes to standard output. Whoever reads it may have stopped, which is no error: `paystate list | head`.
 pub(super) fn out(text: &str) {
@@ -48,6 +49,12 @@ pub(super) fn time(at: Timestamp) -> String {
     }
 }
 
+/// The same without seconds, for tables.
+pub(super) fn minute(at: Timestamp) -> String {
+    let text = time(at);
+    text.get(..16).unwrap_or(&text).to_owned()
+}
+
 pub(super) fn status(status: Status) -> String {
     let color = match status {
         Status::Running => AnsiColor::Blue,
@@ -80,8 +87,18 @@ pub(super) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) 
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
+    let last = headings.len().saturating_sub(1);
+    for at in 0..headings.len() {
+        if let Some(column) = table.column_mut(at) {
+            column.set_padding((0, if at == last { 0 } else { 2 }));
+            if headings.get(at) == Some(&"order") {
+                // An id is copied from here: it stays in one piece.
+                column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(ID_WIDTH + 2)));
+            }
+        }
+    }
     let text = table.to_string();
-    let trimmed: Vec<&str> = text.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end()).collect();
+    let trimmed: Vec<&str> = text.lines().map(str::trim_end).collect();
     format!("{}\n", trimmed.join("\n"))
 }
 
