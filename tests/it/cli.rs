@@ -28,7 +28,10 @@ fn url(server: &Server) -> String {
 #[track_caller]
 fn prints(output: &Output, code: i32, expected: &str) {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    if std::env::var("SHOW").is_ok() { println!("{out}"); return; }
+    if std::env::var("SHOW").is_ok() {
+        println!("{out}");
+        return;
+    }
     assert_eq!(out, expected.strip_prefix('\n').unwrap_or(expected), "{err}");
     assert_eq!(output.status.code(), Some(code), "{err}");
     assert!(!out.contains('\u{1b}'), "no colours where there is no terminal");

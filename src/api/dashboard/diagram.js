@@ -4,7 +4,7 @@ import { getText } from "./net.js";
 
 const drawings = new Map();
 
-/** @returns {Promise<{element: HTMLElement, mark: Function, center: Function}>} */
+/** @returns {Promise<{element: HTMLElement, fit: HTMLElement, mark: Function, center: Function}>} */
 export async function diagram(workflow, version) {
   const address = `/v1/workflows/${encodeURIComponent(workflow)}/graph.svg${version ? `?version=${encodeURIComponent(version)}` : ""}`;
   const place = h("div", { class: "graph", tabindex: "0", role: "group", "aria-label": `States of ${workflow}` });
@@ -14,12 +14,29 @@ export async function diagram(workflow, version) {
   } catch {
     place.append(h("p", { class: "empty" }, "There is no diagram of this version."));
   }
-  return { element: place, mark: (order, entries) => mark(place, order, entries), center: () => center(place) };
+  pan(place);
+  const fit = h("button", { type: "button", class: "small", "aria-pressed": "false", onclick: () => {
+    fit.setAttribute("aria-pressed", String(place.classList.toggle("fit")));
+    center(place);
+  } }, "Fit");
+  return { element: place, fit, mark: (order, entries) => mark(place, order, entries), center: () => center(place) };
+}
+
+/** Moves a drawing that is larger than its place with the mouse; fingers and keys can do it already. */
+function pan(place) {
+  place.addEventListener("pointerdown", (down) => {
+    if (down.pointerType !== "mouse" || down.button !== 0) return;
+    const from = [place.scrollLeft + down.clientX, place.scrollTop + down.clientY];
+    const move = (event) => place.scrollTo(from[0] - event.clientX, from[1] - event.clientY);
+    place.setPointerCapture(down.pointerId);
+    place.addEventListener("pointermove", move);
+    place.addEventListener("pointerup", () => place.removeEventListener("pointermove", move), { once: true });
+  });
 }
 
 /** The drawing as elements, without anything that could act. */
 function clean(text) {
-  const svg = document.importNode(new DOMParser().parseFromString(text, "image/svg+xml").documentElement, true);
+  const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
   for (const element of [svg, ...svg.querySelectorAll("*")]) {
     if (["script", "style", "foreignObject", "a", "image", "use"].includes(element.localName)) { element.remove(); continue; }
     for (const { name, value } of [...element.attributes]) {
@@ -27,7 +44,7 @@ function clean(text) {
       if (/^on/i.test(name) || name === "style" || elsewhere) element.removeAttribute(name);
     }
   }
-  return svg;
+  return document.importNode(svg, true);
 }
 
 function mark(place, order, entries) {
