@@ -36,7 +36,9 @@ function pan(place) {
 
 /** The drawing as elements, without anything that could act. */
 function clean(text) {
-  const svg = new DOMParser().parseFromString(text, "image/svg+xml").documentElement;
+  // The drawing's own colours are for where it stands alone. The page's policy refuses inline styles, and says so loudly.
+  const bare = text.replace(/<style[\s>][^]*?<\/style>/g, "");
+  const svg = new DOMParser().parseFromString(bare, "image/svg+xml").documentElement;
   for (const element of [svg, ...svg.querySelectorAll("*")]) {
     if (["script", "style", "foreignObject", "a", "image", "use"].includes(element.localName)) { element.remove(); continue; }
     for (const { name, value } of [...element.attributes]) {
