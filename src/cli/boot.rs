@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use super::config::Config;
 use crate::connector::{ConnectorConfig, Connectors};
-use crate::definition::{self, Library, Workflow, read_data};
+use crate::definition::{self, Library, Problem, Workflow, read_data};
 use crate::executor::{Clock, Executor, Options, Refold, SystemClock};
 use crate::ledger::LimitTable;
 use crate::sandbox::{self, Sandbox};
@@ -83,31 +83,39 @@ async fn start_sandbox(data: &Path, env: &mut BTreeMap<String, String>) -> anyho
     Ok(sandbox)
 }
 
-/// Every workflow of a folder; all problems of all files are told at once.
+/// Every workflow of a folder; a problem in any of them is told, with how to see them all.
 pub(super) fn read_workflows(folder: &Path) -> anyhow::Result<BTreeMap<WorkflowName, Arc<Workflow>>> {
-    let library = Library::read_dir(folder)
-        .with_context(|| format!("cannot read the workflows in {}", folder.display()))?;
-    let mut workflows = BTreeMap::new();
-    let mut problems = Vec::new();
-    for sources in library.workflows {
-        match definition::load(sources) {
-            Ok(workflow) => drop(workflows.insert(workflow.name.clone(), Arc::new(workflow))),
-            Err(found) => problems.extend(found),
+    let library =
+        Library::read_dir(folder).with_context(|| format!("cannot read the workflows in {}", folder.display()))?;
+    let (workflows, problems) = library.load();
+    must_be_clean(&problems, folder)?;
+    Ok(workflows.into_iter().map(|workflow| (workflow.name.clone(), Arc::new(workflow))).collect())
+}
+
+/// One workflow.
+pub(super) fn read_one(file: &Path) -> anyhow::Result<Arc<Workflow>> {
+    let sources = Library::read_file(file).with_context(|| format!("cannot read {}", file.display()))?;
+    match definition::load(sources) {
+        Ok(workflow) => Ok(Arc::new(workflow)),
+        Err(problems) => {
+            must_be_clean(&problems, file)?;
+            bail!("{} could not be read", file.display())
         }
     }
-    if let Some(first) = problems.first() {
-        bail!(
-            "{} problems in {}, the first at {}:{}:{}: {}\nrun `paystate check {}` to see them all",
-            problems.len(),
-            folder.display(),
-            first.file,
-            first.line,
-            first.column,
-            first.message,
-            folder.display()
-        );
-    }
-    Ok(workflows)
+}
+
+fn must_be_clean(problems: &[Problem], path: &Path) -> anyhow::Result<()> {
+    let Some(first) = problems.first() else { return Ok(()) };
+    bail!(
+        "{} problems in {}, the first at {}:{}:{}: {}\nrun `paystate check {}` to see them all",
+        problems.len(),
+        path.display(),
+        first.file,
+        first.line,
+        first.column,
+        first.message,
+        path.display()
+    )
 }
 
 fn read_limits(workflows: &Path) -> anyhow::Result<Option<Arc<LimitTable>>> {

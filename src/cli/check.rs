@@ -1,86 +1,91 @@
-use std::io::{IsTerminal, stdout};
+//! `paystate check`: every problem of every definition.
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use super::Verdict;
-use super::output;
 use crate::definition::{Library, Problem, Style, render, render_github};
 
-/// Check workflows and connectors: every problem with its file, line and column.
+/// Checks workflows and connectors: all problems, each with its line, what to do, and the id of its rule.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  paystate check workflows\n  paystate check workflows/bank_card.yaml --json\n\n\
-    Exit codes: 0 no problems, 1 problems, 2 could not run.")]
+#[command(after_help = "Example:\n  paystate check workflows\n\nExit codes: 0 clean, 1 problems, 2 could not run.")]
 pub(super) struct Args {
-    /// Files, or folders with workflows and their connectors.
+    /// Files or folders. A folder's `connectors/` are checked too.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Print one JSON object for each problem.
+    /// `text` for people, `json` for one object a line, `github` for annotations of a pull request.
+    #[arg(long, default_value = "text", value_parser = ["text", "json", "github"])]
+    format: String,
+    /// The same as `--format json`.
     #[arg(long)]
     json: bool,
-    /// Print problems the way GitHub shows them beside the line.
-    #[arg(long, conflicts_with = "json")]
-    github: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
-    let library = read(&args.paths)?;
-    let (workflows, problems) = library.load();
-    if args.json {
-        for problem in &problems {
-            output::json(&serde_json::to_value(problem)?);
-        }
-    } else if args.github {
-        problems.iter().for_each(|problem| output::out(&format!("{}\n", render_github(problem))));
-    } else {
-        output::out(&show_problems(&library, &problems));
-        output::err(&summary(&library, workflows.len(), problems.len()));
+    let mut found = Found::default();
+    for path in &args.paths {
+        found.path(path)?;
     }
-    Ok(if problems.is_empty() { Verdict::Yes } else { Verdict::No })
+    let format = if args.json { "json" } else { args.format.as_str() };
+    let color = anstream::AutoStream::choice(&std::io::stdout()) != anstream::ColorChoice::Never;
+    let style = if color { Style::Colored } else { Style::Plain };
+    for (problem, text) in found.problems.values() {
+        match format {
+            "json" => println!("{}", json(problem)),
+            "github" => println!("{}", render_github(problem)),
+            _ => anstream::println!("{}\n", render(problem, text, style)),
+        }
+    }
+    let count = found.problems.len();
+    if count > 0 && format == "text" {
+        eprintln!("{count} {}", if count == 1 { "problem" } else { "problems" });
+    }
+    Ok(if count == 0 { Verdict::Yes } else { Verdict::No })
 }
 
-fn read(paths: &[PathBuf]) -> anyhow::Result<Library> {
-    let mut library = Library::default();
-    for path in paths {
+/// Problems by their place, so that a connector that two workflows share is told once.
+#[derive(Default)]
+struct Found {
+    problems: BTreeMap<(String, usize, &'static str, String), (Problem, String)>,
+}
+
+impl Found {
+    fn path(&mut self, path: &Path) -> anyhow::Result<()> {
+        let read = || format!("cannot read {}", path.display());
+        let mut library = Library::default();
         if path.is_dir() {
-            let found = Library::read_dir(path)?;
-            if found.workflows.is_empty() && found.connectors.is_empty() {
-                anyhow::bail!("{}: there are no workflows in this folder", path.display());
-            }
-            library.workflows.extend(found.workflows);
-            library.connectors.extend(found.connectors);
+            library = Library::read_dir(path).with_context(read)?;
         } else if is_connector(path) {
-            let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            let text = std::fs::read_to_string(path).with_context(read)?;
             library.connectors.push((path.display().to_string(), text));
         } else {
-            library.workflows.push(Library::read_file(path)?);
+            library.workflows.push(Library::read_file(path).with_context(read)?);
         }
+        for problem in library.load().1 {
+            let text = library.text(&problem.file).unwrap_or_default().to_owned();
+            let place = (problem.file.clone(), problem.span.start, problem.rule, problem.message.clone());
+            self.problems.entry(place).or_insert((problem, text));
+        }
+        Ok(())
     }
-    Ok(library)
 }
 
-/// Connectors live in a folder of this name, beside the workflows that use them.
+/// A connector's file begins with its name under `connector:`, wherever it lies.
 fn is_connector(path: &Path) -> bool {
-    path.parent().and_then(Path::file_name).is_some_and(|folder| folder == "connectors")
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().any(|line| line.starts_with("connector:"))
 }
 
-/// All problems, each with its line and a caret.
-pub(super) fn show_problems(library: &Library, problems: &[Problem]) -> String {
-    let color = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let style = if color { Style::Colored } else { Style::Plain };
-    let one = |problem: &Problem| render(problem, library.text(&problem.file).unwrap_or_default(), style);
-    let shown: Vec<String> = problems.iter().map(one).collect();
-    shown.join("\n")
-}
-
-fn summary(library: &Library, good: usize, problems: usize) -> String {
-    if problems == 0 {
-        return format!("{good} workflows and {} connectors: no problems\n", library.connectors.len());
-    }
-    let word = if problems == 1 { "problem" } else { "problems" };
-    format!(
-        "\n{problems} {word} in {} workflows and {} connectors\n",
-        library.workflows.len(),
-        library.connectors.len()
-    )
+fn json(problem: &Problem) -> serde_json::Value {
+    serde_json::json!({
+        "rule": problem.rule,
+        "message": problem.message,
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "help": problem.help,
+        "fix": problem.fix,
+    })
 }

@@ -63,8 +63,7 @@ impl SecretSource {
                 std::env::var(name).map(Secret::new).map_err(|_| format!("environment variable {name} is not set"))
             }
             Self::File(path) => {
-                let text =
-                    std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text)))
             }
         }

@@ -1,50 +1,48 @@
+//! `paystate graph`: a workflow as a picture.
+
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 use super::Verdict;
-use super::check::show_problems;
-use super::output;
 use crate::definition::{GraphFormat, Library, graph, load};
 
-/// Draw a workflow.
+/// Draws a workflow's states and transitions.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate graph workflows/bank_card.yaml --format svg > bank_card.svg")]
 pub(super) struct Args {
-    /// The workflow's YAML.
     file: PathBuf,
-    #[arg(long, value_enum, default_value_t = Format::Mermaid)]
-    format: Format,
-    /// Print one JSON object with the drawing in `graph`.
+    #[arg(long, default_value = "mermaid", value_parser = ["mermaid", "dot", "svg"])]
+    format: String,
+    /// Print the picture's text as one JSON object.
     #[arg(long)]
     json: bool,
 }
 
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
-enum Format {
-    Mermaid,
-    Dot,
-    Svg,
-}
-
 pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
-    let sources = Library::read_file(&args.file)?;
-    let library = Library { workflows: vec![sources.clone()], connectors: Vec::new() };
+    let sources = Library::read_file(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
     let workflow = match load(sources) {
         Ok(workflow) => workflow,
         Err(problems) => {
-            output::err(&show_problems(&library, &problems));
+            let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
+            let file = args.file.display();
+            anstream::eprintln!(
+                "{file} has {} problems, the first: {first}\nrun `paystate check {file}`",
+                problems.len()
+            );
             return Ok(Verdict::No);
         }
     };
-    let (format, name) = match args.format {
-        Format::Mermaid => (GraphFormat::Mermaid, "mermaid"),
-        Format::Dot => (GraphFormat::Dot, "dot"),
-        Format::Svg => (GraphFormat::Svg, "svg"),
+    let format = match args.format.as_str() {
+        "dot" => GraphFormat::Dot,
+        "svg" => GraphFormat::Svg,
+        _ => GraphFormat::Mermaid,
     };
-    let text = graph(&workflow, format);
+    let picture = graph(&workflow, format);
     if args.json {
-        output::json(&serde_json::json!({"workflow": workflow.name, "format": name, "graph": text}));
+        println!("{}", serde_json::json!({ "workflow": workflow.name, "format": args.format, "graph": picture }));
     } else {
-        output::out(&text);
+        print!("{picture}");
     }
     Ok(Verdict::Yes)
 }

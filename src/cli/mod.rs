@@ -1,21 +1,23 @@
-//! The command line: one file per command.
+//! The commands, one file each.
 //!
-//! **Invariant.** Exit codes: 0 done, 1 the answer is no, 2 could not run. Answers go to standard output, everything
-//! else to standard error.
+//! **Invariant.** A command prints its answer to standard output and everything else to standard error. It ends with 0
+//! when it has done what it was asked, 1 when the answer is no, and 2 when it could not run.
 
+mod bench;
+mod boot;
 mod cancel;
 mod check;
 mod client;
 mod completions;
+mod config;
 mod demo;
-mod exit;
 mod graph;
 mod incidents;
 mod journal;
 mod list;
-mod logging;
 mod output;
 mod replay;
+mod report;
 mod resolve;
 mod retry;
 mod sandbox;
@@ -23,20 +25,18 @@ mod send;
 mod serve;
 mod show;
 mod submit;
+mod telemetry;
 mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use exit::report;
+use report::report;
 
-/// CEL and the checker recurse: in a debug build that takes more than the usual 2 MiB.
-const STACK: usize = 8 << 20;
-
-/// Drives payments through workflows that are YAML files.
+/// Drives payments: methods in YAML, a durable executor, replay tests.
 #[derive(Debug, Parser)]
-#[command(name = "paystate", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(name = "paystate", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 could not run.\n\
     Environment: PAYSTATE_SERVER (the daemon's address), PAYSTATE_BY (your name), PAYSTATE_LOG (such as `info`),\n\
     PAYSTATE_LOG_FORMAT (`text` or `json`), NO_COLOR.")]
@@ -63,6 +63,7 @@ enum Command {
     Test(test::Args),
     Replay(replay::Args),
     Sandbox(sandbox::Args),
+    Bench(bench::Args),
     Completions(completions::Args),
 }
 
@@ -70,51 +71,56 @@ enum Command {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
     Yes,
-    /// It ran, and the answer is no: problems were found, an order failed.
+    /// It ran, and the answer is no: problems were found, an order failed, a test did not pass.
     No,
 }
 
 /// Reads the arguments, runs the command, and gives its exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    logging::start(cli.command.is_daemon());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(STACK).build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(cli.command.run()),
-        Err(error) => report(&anyhow::Error::new(error).context("cannot start")),
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Printing help can fail only where nobody reads it.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    telemetry::start();
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return report(&anyhow::Error::new(error).context("the runtime could not be started")),
+    };
+    match runtime.block_on(run(cli.command)) {
+        Ok(Verdict::Yes) => ExitCode::SUCCESS,
+        Ok(Verdict::No) => ExitCode::from(1),
+        Err(error) => report(&error),
     }
 }
 
-impl Command {
-    /// Runs until it is told to stop, and tells more while it does.
-    fn is_daemon(&self) -> bool {
-        matches!(self, Self::Serve(_) | Self::Sandbox(_))
+async fn run(command: Command) -> anyhow::Result<Verdict> {
+    match command {
+        Command::Demo(args) => demo::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Check(args) => check::run(&args),
+        Command::Graph(args) => graph::run(&args),
+        Command::Submit(args) => submit::run(args).await,
+        Command::Show(args) => show::run(args).await,
+        Command::List(args) => list::run(args).await,
+        Command::Journal(args) => journal::run(args).await,
+        Command::Send(args) => send::run(args).await,
+        Command::Cancel(args) => cancel::run(args).await,
+        Command::Incidents(args) => incidents::run(args).await,
+        Command::Retry(args) => retry::run(args).await,
+        Command::Resolve(args) => resolve::run(args).await,
+        Command::Test(args) => test::run(&args),
+        Command::Replay(args) => replay::run(&args).await,
+        Command::Sandbox(args) => sandbox::run(args).await,
+        Command::Bench(args) => bench::run(args).await,
+        Command::Completions(args) => Ok(completions::run(&args)),
     }
+}
 
-    async fn run(self) -> ExitCode {
-        let answer = match self {
-            Self::Demo(args) => return demo::run(args).await,
-            Self::Serve(args) => return serve::run(args).await,
-            Self::Test(args) => return test::run(args).await,
-            Self::Replay(args) => return replay::run(args).await,
-            Self::Sandbox(args) => return sandbox::run(args).await,
-            Self::Check(args) => check::run(&args),
-            Self::Graph(args) => graph::run(&args),
-            Self::Completions(args) => Ok(completions::run(&args)),
-            Self::Submit(args) => submit::run(args).await,
-            Self::Show(args) => show::run(args).await,
-            Self::List(args) => list::run(args).await,
-            Self::Journal(args) => journal::run(args).await,
-            Self::Send(args) => send::run(args).await,
-            Self::Cancel(args) => cancel::run(args).await,
-            Self::Incidents(args) => incidents::run(args).await,
-            Self::Retry(args) => retry::run(args).await,
-            Self::Resolve(args) => resolve::run(args).await,
-        };
-        match answer {
-            Ok(Verdict::Yes) => ExitCode::SUCCESS,
-            Ok(Verdict::No) => ExitCode::from(1),
-            Err(error) => report(&error),
-        }
-    }
+/// Expressions are evaluated on the runtime's threads, and deep ones need more stack than the default.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(8 << 20).build()
 }

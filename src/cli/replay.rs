@@ -1,30 +1,105 @@
+//! `paystate replay`: folds recorded journals again, on their own version or on a candidate.
+
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::output;
+use anyhow::{Context, bail};
 
-/// Fold the journals again, and tell where the machine would now decide differently.
+use super::Verdict;
+use super::boot::read_one;
+use crate::definition::Workflow;
+use crate::executor::{Refold, read_versions};
+use crate::journal;
+use crate::machine::Snapshot;
+use crate::store::{OrderQuery, SledOptions, SledStore, Store};
+use crate::types::{OrderId, Seq};
+
+const PAGE: usize = 500;
+/// Entries of one order that are folded.
+const ENTRIES_MAX: usize = 1_000_000;
+
+/// Folds every order's journal again and compares what is decided with what was recorded. Nothing is sent.
+///
+/// With `--against`, orders of that workflow are folded on the candidate instead: the first entry on which it would have
+/// decided differently is named, so that a change is tried on everything that ever happened before it goes live.
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Examples:\n  paystate replay --data data\n  paystate replay --data data --against workflows/bank_card.yaml"
-)]
+#[command(after_help = "Example:\n  paystate replay --data data --against workflows/bank_card.yaml")]
 pub(super) struct Args {
-    /// Where the journal is.
-    #[arg(long, value_name = "DIR", default_value = "data")]
-    pub(super) data: PathBuf,
+    /// The data of a daemon that is not running.
+    #[arg(long, default_value = "data")]
+    data: PathBuf,
     /// Only this order.
     #[arg(long)]
-    pub(super) order: Option<String>,
-    /// Try this version of the workflow on the orders of its name.
-    #[arg(long, value_name = "FILE")]
-    pub(super) against: Option<PathBuf>,
+    order: Option<OrderId>,
+    /// A candidate for the workflow that it names.
+    #[arg(long)]
+    against: Option<PathBuf>,
     /// Print one JSON object for each order.
     #[arg(long)]
-    pub(super) json: bool,
+    json: bool,
 }
 
-pub(super) async fn run(args: Args) -> ExitCode {
-    let _ = args;
-    output::err("replay is not built in yet\n");
-    ExitCode::from(2)
+#[derive(Default)]
+struct Sums {
+    same: usize,
+    diverged: usize,
+}
+
+pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
+    if !args.data.is_dir() {
+        bail!("{} is not a folder", args.data.display());
+    }
+    let candidate = args.against.as_deref().map(read_one).transpose()?;
+    let store = SledStore::open(&args.data, SledOptions::default(), Arc::new(Refold::default()))?;
+    let versions = read_versions(&store).await?;
+    let mut sums = Sums::default();
+    let one = |order: &Snapshot| candidate.as_ref().is_none_or(|candidate| candidate.name == order.workflow);
+    let mut query = OrderQuery { limit: PAGE, ..OrderQuery::default() };
+    loop {
+        let page = match args.order {
+            Some(id) => store.order(id).await?.map(|stored| stored.snapshot).into_iter().collect(),
+            None => store.list(&query).await?,
+        };
+        for order in page.iter().filter(|order| one(order)) {
+            let own = versions.version(&order.version);
+            let workflow = candidate.clone().or(own).context("an order's version is not in the journal")?;
+            let entries = store.journal(order.id, Seq(0), ENTRIES_MAX).await?;
+            tell(order, &workflow, &entries, args.json, &mut sums);
+        }
+        match (args.order, page.last()) {
+            (None, Some(last)) => query.after = Some(last.id),
+            (Some(id), None) => bail!("there is no order {id}"),
+            _ => break,
+        }
+    }
+    store.close().await?;
+    if !args.json {
+        println!("{} orders replay the same, {} diverge", sums.same, sums.diverged);
+    }
+    Ok(if sums.diverged == 0 { Verdict::Yes } else { Verdict::No })
+}
+
+fn tell(order: &Snapshot, workflow: &Workflow, entries: &[journal::Entry], json: bool, sums: &mut Sums) {
+    let replayed = journal::replay(workflow, entries);
+    // On its own version an order must also come out as it is stored, not only decide the same on the way.
+    let own = workflow.version == order.version;
+    let problem = match &replayed {
+        Ok(snapshot) if own && snapshot != order => Some("the stored order is not the fold of its journal".to_owned()),
+        Ok(_) => None,
+        Err(divergence) => Some(divergence.to_string()),
+    };
+    if problem.is_none() {
+        sums.same += 1
+    } else {
+        sums.diverged += 1
+    }
+    if json {
+        let line = serde_json::json!({
+            "order": order.id.to_string(), "workflow": order.workflow, "version": workflow.version,
+            "entries": entries.len(), "same": problem.is_none(), "divergence": problem,
+        });
+        println!("{line}");
+    } else if let Some(problem) = problem {
+        println!("{}  {}  {problem}", order.id, order.workflow);
+    }
 }

@@ -1,39 +1,88 @@
-use std::path::PathBuf;
-use std::process::ExitCode;
+//! `paystate sandbox`: the gateway, the bank and the shop by themselves.
 
-use clap::Subcommand;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
-use super::client::Connection;
-use super::output;
+use anyhow::Context;
+use serde_json::{Value, json};
 
-/// Run the gateway, the bank and the shop by themselves.
+use super::Verdict;
+use super::serve::stop_signal;
+use crate::sandbox::{Options, Sandbox};
+
+/// Runs a payment gateway, a bank and a shop on loopback, over TLS, until it is stopped.
+///
+/// Writes `paystate.yaml` into its folder: the configuration with which a daemon uses it (`paystate serve --config`).
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  paystate sandbox\n  paystate sandbox sample bank_card > order.json")]
-#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Example:\n  paystate sandbox --dir sandbox &\n  paystate serve --config sandbox/paystate.yaml")]
 pub(super) struct Args {
-    #[command(subcommand)]
-    pub(super) command: Option<SandboxCommand>,
-    /// Where its certificates and books are kept; in memory unless told.
-    #[arg(long, value_name = "DIR")]
-    pub(super) data: Option<PathBuf>,
-    /// Say in JSON, on the first line, where everything listens.
+    /// Where it keeps its books, its certificate and the configuration for a daemon.
+    #[arg(long, default_value = "sandbox")]
+    dir: PathBuf,
+    /// Where notifications and the shop's orders go.
+    #[arg(long, default_value = "http://127.0.0.1:7878")]
+    paystate: String,
+    /// Say in one line of JSON where everything is.
     #[arg(long)]
-    pub(super) json: bool,
+    json: bool,
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum SandboxCommand {
-    /// Print an input that the sandbox of a running daemon accepts.
-    Sample {
-        /// The workflow to pay by.
-        workflow: String,
-        #[command(flatten)]
-        connection: Connection,
-    },
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
+    let options = Options { dir: Some(args.dir.clone()), notify: Some(args.paystate.clone()), ..Options::default() };
+    let sandbox = Sandbox::start(options).await.context("the sandbox could not be started")?;
+    let config = write_config(&sandbox, &args.dir)?;
+    let mut out = std::io::stdout().lock();
+    if args.json {
+        let ready = json!({
+            "shop": sandbox.shop_url(), "gateway": sandbox.gateway_url(), "bank": sandbox.bank_url(),
+            "ca": args.dir.join("ca.pem").display().to_string(), "config": config.display().to_string(),
+        });
+        writeln!(out, "{ready}")?;
+    } else {
+        writeln!(out, "shop     {}", sandbox.shop_url())?;
+        writeln!(out, "gateway  {}", sandbox.gateway_url())?;
+        writeln!(out, "bank     {}", sandbox.bank_url())?;
+        writeln!(out, "run `paystate serve --config {}`", config.display())?;
+    }
+    out.flush()?;
+    drop(out);
+    stop_signal().await;
+    sandbox.shutdown().await;
+    Ok(Verdict::Yes)
 }
 
-pub(super) async fn run(args: Args) -> ExitCode {
-    let _ = args;
-    output::err("sandbox is not built in yet\n");
-    ExitCode::from(2)
+/// The configuration of a daemon that uses this sandbox, with each secret in a file of its own.
+fn write_config(sandbox: &Sandbox, dir: &Path) -> anyhow::Result<PathBuf> {
+    let dir = std::path::absolute(dir)?;
+    let ca = dir.join("ca.pem");
+    sandbox.write_ca(&ca)?;
+    let secrets = dir.join("secrets");
+    std::fs::create_dir_all(&secrets)?;
+    let mut env = serde_json::Map::new();
+    env.extend(sandbox.env().into_iter().map(|(name, url)| (name, Value::from(url))));
+    env.insert("SANDBOX_CA".to_owned(), json!(ca));
+    let mut sources = serde_json::Map::new();
+    for (name, secret) in sandbox.secrets() {
+        let path = secrets.join(name);
+        write_private(&path, secret.reveal())?;
+        sources.insert(name.clone(), json!({ "file": path }));
+    }
+    let path = dir.join("paystate.yaml");
+    // JSON is YAML.
+    let text = serde_json::to_string_pretty(&json!({ "env": env, "secrets": sources }))?;
+    std::fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(path)
+}
+
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
 }

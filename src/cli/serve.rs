@@ -1,38 +1,141 @@
+//! `paystate serve`: the daemon.
+
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::sync::Arc;
 
-use super::output;
+use anyhow::{Context, bail};
 
-/// Run the daemon: executor, HTTP API and dashboard.
+use super::Verdict;
+use super::boot::{Boot, Node};
+use super::config::Config;
+use crate::api::{Server, ServerOptions};
+
+const LISTEN: &str = "127.0.0.1:7878";
+
+/// Runs the daemon: executor, HTTP API and dashboard.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  paystate serve --data data --workflows workflows --sandbox\n  \
-    paystate serve --config paystate.yaml --listen 0.0.0.0:7878")]
+#[command(after_help = "Example:\n  paystate serve --data data --workflows workflows --config paystate.yaml")]
 pub(super) struct Args {
-    /// Where the journal and the working store are.
-    #[arg(long, value_name = "DIR")]
-    pub(super) data: Option<PathBuf>,
-    /// The folder of workflows.
-    #[arg(long, value_name = "DIR")]
-    pub(super) workflows: Option<PathBuf>,
-    /// The configuration: where providers are, and where their secrets are found.
-    #[arg(long, value_name = "FILE")]
-    pub(super) config: Option<PathBuf>,
-    /// Where to listen; 127.0.0.1:7878 unless told.
-    #[arg(long, value_name = "ADDR")]
-    pub(super) listen: Option<String>,
-    /// Start a gateway, a bank and a shop to try things on.
+    /// Where orders are kept. One daemon at a time uses a folder.
     #[arg(long)]
-    pub(super) sandbox: bool,
-    /// The store: `sled`, or `postgres://...`.
-    #[arg(long, default_value = "sled")]
-    pub(super) store: String,
-    /// Say in JSON, on the first line, where it listens.
+    data: Option<PathBuf>,
+    /// The folder of workflows, with `connectors/` below it.
     #[arg(long)]
-    pub(super) json: bool,
+    workflows: Option<PathBuf>,
+    /// A YAML file with the addresses and secrets of providers.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Address and port of the HTTP API; port 0 takes a free one. Loopback only: the API has no authentication yet.
+    #[arg(long)]
+    listen: Option<String>,
+    /// Start a gateway, a bank and a shop beside it, to try things on.
+    #[arg(long)]
+    sandbox: bool,
+    /// Where orders are stored: `sled` is the only store so far.
+    #[arg(long, default_value = "sled", value_parser = ["sled"])]
+    store: String,
+    /// Say in one line of JSON where it listens.
+    #[arg(long)]
+    json: bool,
 }
 
-pub(super) async fn run(args: Args) -> ExitCode {
-    let _ = args;
-    output::err("serve is not built in yet\n");
-    ExitCode::from(2)
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
+    let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
+    let listen = args.listen.clone().or_else(|| config.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
+    let listener = listen_on(&listen)?;
+    let boot = Boot {
+        data: args.data.or_else(|| config.data.clone()).unwrap_or_else(|| PathBuf::from("data")),
+        workflows: args.workflows.or_else(|| config.workflows.clone()).unwrap_or_else(|| PathBuf::from("workflows")),
+        sandbox: args.sandbox,
+        config,
+    };
+    let node = boot.start().await?;
+    let mut server = serve(&node, listener)?;
+    announce(&node, &server, args.json)?;
+    let ended = tokio::select! {
+        ended = server.ended() => ended.context("the HTTP server ended"),
+        failed = failed(&node) => Err(failed),
+        () = stop_signal() => Ok(()),
+    };
+    if ended.is_ok() {
+        tracing::info!("stopping: what is in flight is finished or parked");
+        server.stop().await.context("the HTTP server did not stop in order")?;
+    }
+    let stopped = node.stop().await;
+    ended.and(stopped).map(|()| Verdict::Yes)
+}
+
+/// Serves the API of a node, and tells its sandbox where notifications and orders go.
+pub(super) fn serve(node: &Node, listener: TcpListener) -> anyhow::Result<Server> {
+    let server = Server::start(Arc::new(node.executor.clone()), listener, ServerOptions::default())
+        .context("the HTTP server could not be started")?;
+    if let Some(sandbox) = &node.sandbox {
+        sandbox.notify(Some(format!("http://{}", server.address())));
+    }
+    Ok(server)
+}
+
+/// Binds the API's socket, on loopback only.
+pub(super) fn listen_on(address: &str) -> anyhow::Result<TcpListener> {
+    let parsed: SocketAddr =
+        address.parse().with_context(|| format!("--listen {address}: not an address such as {LISTEN}"))?;
+    if !parsed.ip().is_loopback() {
+        bail!("--listen {address}: the API has no authentication yet, so it listens on loopback only (127.0.0.1)");
+    }
+    let listener = TcpListener::bind(parsed).with_context(|| format!("cannot listen on {address}"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+fn announce(node: &Node, server: &Server, json: bool) -> anyhow::Result<()> {
+    let api = format!("http://{}", server.address());
+    let shop = node.sandbox.as_ref().map(|sandbox| sandbox.shop_url().to_owned());
+    let mut out = std::io::stdout().lock();
+    if json {
+        let sandbox = node.sandbox.as_ref();
+        let ready = serde_json::json!({
+            "api": api,
+            "shop": shop,
+            "gateway": sandbox.map(|sandbox| sandbox.gateway_url()),
+            "bank": sandbox.map(|sandbox| sandbox.bank_url()),
+        });
+        writeln!(out, "{ready}")?;
+    } else {
+        writeln!(out, "Paystate listens on {api} (the dashboard is there too)")?;
+        if let Some(shop) = shop {
+            writeln!(out, "The sandbox's shop is at {shop}")?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Returns when the store has failed: nothing may be acknowledged after that, and a restart recovers.
+async fn failed(node: &Node) -> anyhow::Error {
+    loop {
+        if let Some(why) = node.executor.failure() {
+            return anyhow::anyhow!("{why}; the daemon stops, and recovers when it is started again");
+        }
+        crate::executor::pause(std::time::Duration::from_millis(200)).await;
+    }
+}
+
+/// SIGINT or SIGTERM.
+pub(super) async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                // Without a handler for it, the signal ends the process by itself.
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be handled; use SIGINT");
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
 }

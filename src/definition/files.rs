@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::{self, Kind, Node, TEXT_MAX};
 use super::source::{Problems, Source};
-use super::{Problem, Sources, Workflow, builtin, load, load_connector};
+use super::{Problem, Sources, Workflow, builtin, load, load_connector, rules};
 use crate::types::Value;
 
 /// More files than this in one directory are a mistake.
@@ -94,10 +94,31 @@ impl Library {
         }
         let unused = self.connectors.iter().filter_map(|(path, text)| load_connector(path, text).err());
         problems.extend(unused.flatten());
+        problems.extend(self.twice());
         let key = |problem: &Problem| (problem.file.clone(), problem.span.start, problem.rule, problem.message.clone());
         problems.sort_by_key(key);
         problems.dedup();
         (workflows, problems)
+    }
+
+    /// Workflows whose name another file has taken: orders could not tell which is meant.
+    fn twice(&self) -> Vec<Problem> {
+        let mut taken: BTreeMap<String, &str> = BTreeMap::new();
+        let mut problems = Vec::new();
+        for sources in &self.workflows {
+            let source = Source::new(sources.path.as_str(), &sources.workflow);
+            let root = document::parse(&source, &Problems::default());
+            let Some(node) = root.as_ref().and_then(|root| root.get("workflow")) else { continue };
+            let Some(name) = node.text() else { continue };
+            match taken.get(name).filter(|first| **first != sources.path) {
+                Some(first) => {
+                    let message = format!("the workflow `{name}` is in {first} already");
+                    problems.push(source.problem(rules::DUPLICATE_WORKFLOW, &node.span, message));
+                }
+                None => drop(taken.insert(name.to_owned(), &sources.path)),
+            }
+        }
+        problems
     }
 
     /// The text of a file that a problem is in.

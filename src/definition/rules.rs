@@ -30,6 +30,7 @@ rules! {
     BAD_DURATION = "bad-duration", "a duration is written with its unit, such as 30s";
     CONFLICTING_KEYS = "conflicting-keys", "two keys exclude each other";
     NAME_MISMATCH = "name-mismatch", "a connector is named like its file";
+    DUPLICATE_WORKFLOW = "duplicate-workflow", "two files of a directory are the same workflow";
     BAD_SCHEMA = "bad-schema", "the schema of the input is missing or is not a JSON Schema";
     BAD_EXPRESSION = "bad-expression", "an expression cannot be understood";
     UNKNOWN_VARIABLE = "unknown-variable", "an expression reads something that is never there";

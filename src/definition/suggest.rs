@@ -6,10 +6,15 @@ pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a s
     candidates
         .into_iter()
         .filter(|candidate| !candidate.is_empty() && *candidate != word)
-        .map(|candidate| (strsim::damerau_levenshtein(&lower, &candidate.to_lowercase()), candidate))
+        .map(|candidate| (distance(&lower, candidate), candidate))
         .filter(|(distance, candidate)| *distance <= allowed(word, candidate))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// How many characters differ, without regard to case.
+pub(crate) fn distance(word: &str, candidate: &str) -> usize {
+    strsim::damerau_levenshtein(&word.to_lowercase(), &candidate.to_lowercase())
 }
 
 /// ``did you mean `authorized`?``

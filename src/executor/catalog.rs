@@ -43,6 +43,10 @@ impl Catalog {
         self.read(|inner| inner.current.values().cloned().collect())
     }
 
+    pub(super) fn each_version(&self, mut see: impl FnMut(&Workflow)) {
+        self.read(|inner| inner.versions.values().for_each(|workflow| see(workflow)));
+    }
+
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {
         look(&self.inner.read().unwrap_or_else(std::sync::PoisonError::into_inner))
     }

@@ -28,7 +28,7 @@ pub use clock::{Clock, SystemClock, instant, pause, random_id};
 pub use core::{Core, Dispatch, Opened, Staged};
 pub use desk::Counter;
 pub use hook::{HookError, Hooked};
-pub use recovery::{Refold, StartError};
+pub use recovery::{Refold, StartError, read_versions};
 pub use shard::{Applied, ApplyError, How};
 pub use submit::{Submission, SubmitError, Submitted};
 pub use tally::Tally;

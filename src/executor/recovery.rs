@@ -30,16 +30,21 @@ pub(super) async fn catalog(
     workflows: Vec<Arc<Workflow>>,
     connectors: &Connectors,
 ) -> Result<Catalog, StartError> {
-    let catalog = Catalog::default();
-    for (name, version, sources) in store.definitions().await? {
-        let workflow = read(&name, &version, sources)?;
-        connectors.define_all(&workflow);
-        catalog.remember(workflow);
-    }
+    let catalog = read_versions(store).await?;
+    catalog.each_version(|workflow| connectors.define_all(workflow));
     for workflow in workflows {
         keep(store, clock, &workflow).await?;
         connectors.define_all(&workflow);
         catalog.activate(workflow);
+    }
+    Ok(catalog)
+}
+
+/// Every version of every workflow that a store's orders were ever opened on.
+pub async fn read_versions(store: &dyn Store) -> Result<Catalog, StartError> {
+    let catalog = Catalog::default();
+    for (name, version, sources) in store.definitions().await? {
+        catalog.remember(read(&name, &version, sources)?);
     }
     Ok(catalog)
 }

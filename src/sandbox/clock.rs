@@ -23,9 +23,14 @@ const DAY_MS: i64 = 24 * 3_600_000;
 
 impl Clock {
     pub fn now(&self) -> Timestamp {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let ms = i64::try_from(wall.as_millis()).unwrap_or(i64::MAX);
+        let ms = self.wall().unix_ms();
         Timestamp::from_unix_ms(ms.saturating_add(self.offset_ms.load(Ordering::Relaxed)))
+    }
+
+    /// The time that everybody else has: signatures of notifications are dated with it.
+    pub fn wall(&self) -> Timestamp {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Timestamp::from_unix_ms(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
     }
 
     /// Moves the sandbox's time forward. It never goes back: holds would come to life again.

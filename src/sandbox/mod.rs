@@ -5,6 +5,7 @@
 
 mod bank;
 mod clock;
+mod customer;
 mod gateway;
 pub mod jwe;
 mod lines;
@@ -15,5 +16,5 @@ pub mod tls;
 
 pub use clock::{ClearingDay, Clock};
 pub use gateway::{GatewayError, GatewayOptions};
-pub use samples::{METHODS, SampleError};
+pub use samples::{Customer, METHODS, SampleError};
 pub use start::{Options, Sandbox, SandboxError};

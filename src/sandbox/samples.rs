@@ -1,10 +1,10 @@
-//! A good input for an order of each method, sealed as the customer's client would seal it.
+//! The customer's client: seals payments, buys coins, signs cheques, and knows a good order of each method.
 
 use serde_json::{Value, json};
 
 use super::Sandbox;
-use super::clock::fresh_id;
-use super::jwe::{JweError, encrypt, order_digest};
+use super::clock::{Clock, fresh_id};
+use super::jwe::{JweError, PublicJwk, encrypt, order_digest};
 
 /// The methods that have a sample; `refund` needs an order that was paid.
 pub const METHODS: [&str; 10] = [
@@ -20,9 +20,17 @@ pub const METHODS: [&str; 10] = [
     "third_party_phone",
 ];
 
+/// Somebody who pays at a sandbox, in this process or another.
+#[derive(Clone, Debug)]
+pub struct Customer {
+    pub(super) client: reqwest::Client,
+    pub(super) gateway_url: String,
+    key: PublicJwk,
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum SampleError {
-    #[error("no such method: {0}")]
+    #[error("no such method: {0}; there are {list}", list = METHODS.join(", "))]
     Method(String),
     #[error("the payment could not be sealed: {0}")]
     Seal(#[from] JweError),
@@ -30,7 +38,16 @@ pub enum SampleError {
     Http(#[from] reqwest::Error),
 }
 
-impl Sandbox {
+impl Customer {
+    /// Asks the gateway at `https://…` for the key that payments are sealed with; `ca_pem` is the sandbox's authority.
+    pub async fn connect(gateway_url: &str, ca_pem: &str) -> Result<Self, SampleError> {
+        let client = super::start::client(ca_pem)?;
+        let gateway_url = gateway_url.trim_end_matches('/').to_owned();
+        let answer = client.get(format!("{gateway_url}/keys/payment.jwk")).send().await?;
+        let key = answer.error_for_status()?.json().await?;
+        Ok(Self { client, gateway_url, key })
+    }
+
     /// Seals payment details for the gateway, bound to an order and a method.
     pub fn seal(
         &self,
@@ -41,7 +58,7 @@ impl Sandbox {
         details: &Value,
     ) -> Result<String, JweError> {
         let digest = order_digest(merchant_order, amount, currency, method);
-        encrypt(self.payment_key(), &digest, details.to_string().as_bytes())
+        encrypt(&self.key, &digest, details.to_string().as_bytes())
     }
 
     /// The `input` of a good order of this method, with a new number of the merchant's.
@@ -83,9 +100,9 @@ impl Sandbox {
         Ok(answer["coins"].clone())
     }
 
-    /// A cheque of `customer-1` for an amount, signed.
+    /// A cheque of `customer-1` for an amount, signed, dated today.
     pub async fn cheque(&self, amount: i64, currency: &str) -> Result<Value, reqwest::Error> {
-        let today = self.now().to_string();
+        let today = Clock::default().now().to_string();
         let cheque = json!({
             "serial": fresh_id("chq"), "drawer": "customer-1", "payee": "merchant-1",
             "amount": amount, "currency": currency, "date": today.get(..10),
@@ -94,7 +111,23 @@ impl Sandbox {
     }
 
     async fn post(&self, path: &str, body: &Value) -> Result<Value, reqwest::Error> {
-        let response = self.client.post(format!("{}{path}", self.gateway_url())).json(body).send().await?;
+        let response = self.client.post(format!("{}{path}", self.gateway_url)).json(body).send().await?;
         response.error_for_status()?.json().await
+    }
+}
+
+impl Sandbox {
+    /// The customer of this sandbox.
+    pub fn customer(&self) -> Customer {
+        Customer {
+            client: self.client.clone(),
+            gateway_url: self.gateway_url().to_owned(),
+            key: self.payment_key().clone(),
+        }
+    }
+
+    /// See `Customer::sample`.
+    pub async fn sample(&self, method: &str, amount: i64, currency: &str) -> Result<Value, SampleError> {
+        self.customer().sample(method, amount, currency).await
     }
 }

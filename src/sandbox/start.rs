@@ -216,7 +216,7 @@ async fn open_gateway(dir: Option<&Path>, parts: Parts) -> Result<Arc<Gateway>, 
     Ok(opened.await.map_err(io::Error::other)??)
 }
 
-fn client(ca_pem: &str) -> Result<reqwest::Client, reqwest::Error> {
+pub(super) fn client(ca_pem: &str) -> Result<reqwest::Client, reqwest::Error> {
     let ca = reqwest::Certificate::from_pem(ca_pem.as_bytes())?;
     reqwest::Client::builder()
         .tls_certs_only([ca])

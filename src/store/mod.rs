@@ -2,6 +2,8 @@
 
 pub mod conformance;
 mod memory;
+mod shim;
+pub use shim::{SledOptions, SledStore};
 
 use std::sync::Arc;
 

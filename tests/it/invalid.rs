@@ -17,9 +17,11 @@ fn problems_of(path: &Path) -> (Vec<Problem>, String) {
         let rendered = problems.iter().map(|problem| render(problem, &text, Style::Plain)).collect::<Vec<_>>();
         return (problems, rendered.join("\n"));
     }
+    let peer = Library::read_file(&Path::new(DIR).join("peers/twice.yaml")).unwrap();
     let sources = Library::read_file(path).unwrap();
-    let problems = load(sources.clone()).err().unwrap_or_default();
-    let of = |problem: &Problem| sources.text(&problem.file).unwrap().to_owned();
+    let library = Library { workflows: vec![peer, sources], connectors: Vec::new() };
+    let (_, problems) = library.load();
+    let of = |problem: &Problem| library.text(&problem.file).unwrap().to_owned();
     let rendered = problems.iter().map(|problem| render(problem, &of(problem), Style::Plain)).collect::<Vec<_>>();
     (problems, rendered.join("\n"))
 }
@@ -126,6 +128,10 @@ fn bombs_are_refused_before_they_go_off() {
         "x".repeat(1 << 21),
         format!("workflow: {}", "\"".repeat(100_001)),
         format!("states: {{{}}}", "a: {}, ".repeat(100_000)),
+        format!(
+            "states: {{{}}}",
+            (0..24_000).map(|n| format!("s{n}: {{after: {{1h: s{}}}}}, ", n + 1)).collect::<String>()
+        ),
     ];
     for bomb in bombs {
         let begun = std::time::Instant::now();

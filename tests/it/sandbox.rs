@@ -38,7 +38,7 @@ impl World {
 
     /// Forwards a sealed payment and returns the answer.
     pub(crate) async fn forward(&self, order: &str, amount: i64, method: &str, details: &Value) -> Answer {
-        let payment = self.sandbox.seal("m-1", amount, "CNY", method, details).unwrap();
+        let payment = self.sandbox.customer().seal("m-1", amount, "CNY", method, details).unwrap();
         let body = json!({
             "reference": format!("{order}-forward"), "order": order, "merchant_order": "m-1", "amount": amount,
             "currency": "CNY", "method": method, "payment": payment,
@@ -228,7 +228,7 @@ async fn a_challenge_is_confirmed_or_refused_by_the_customer() {
 async fn a_payment_is_only_for_its_own_order() {
     let world = World::start().await;
     let details = json!({ "type": "card", "number": GOOD, "expiry": "12/49" });
-    let payment = world.sandbox.seal("m-1", 500, "CNY", "credit_card", &details).unwrap();
+    let payment = world.sandbox.customer().seal("m-1", 500, "CNY", "credit_card", &details).unwrap();
     let body = json!({
         "reference": "x", "order": "o", "merchant_order": "m-1", "amount": 900, "currency": "CNY",
         "method": "credit_card", "payment": payment,

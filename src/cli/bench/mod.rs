@@ -13,6 +13,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use serde_json::json;
 
+use super::Verdict;
 use crate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use crate::definition::{self, Sources};
 use crate::executor::{Clock, Executor, Options, Refold, Submission, SystemClock};
@@ -27,7 +28,7 @@ use figures::Figures;
 /// commit does with the same bytes on the same disk in the same run.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate bench --orders 50000 --concurrency 1024")]
-pub struct Args {
+pub(super) struct Args {
     /// How many orders to drive.
     #[arg(long, default_value_t = 20_000)]
     orders: u64,
@@ -42,14 +43,18 @@ pub struct Args {
     json: bool,
 }
 
-pub(super) async fn run(args: Args) -> anyhow::Result<()> {
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let folder = args.data.join(format!(".paystate-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let figures = measure(&args, &folder).await;
     std::fs::remove_dir_all(&folder).ok();
     let figures = figures?;
-    if args.json { println!("{}", figures.json()) } else { print!("{figures}") }
-    Ok(())
+    if args.json {
+        println!("{}", figures.json())
+    } else {
+        print!("{figures}")
+    }
+    Ok(Verdict::Yes)
 }
 
 async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {

@@ -14,17 +14,18 @@ impl Check<'_> {
             let on = self.state_node(state).and_then(|node| node.get("on")).map(Node::entries).unwrap_or_default();
             for entry in on {
                 self.never_given(state, entry);
-                self.misspelt(entry);
+                self.misspelt(entry, on);
                 self.exhaustive(entry);
             }
         }
-        for entry in self.node(&["on"]).map(Node::entries).unwrap_or_default() {
+        let shared = self.node(&["on"]).map(Node::entries).unwrap_or_default();
+        for entry in shared {
             if OUTCOMES.contains(&entry.key.as_str()) {
                 let message =
                     format!("`{}` is the outcome of a call, and belongs to the state that makes it", entry.key);
                 self.ctx.report(rules::OUTCOME_NEVER_GIVEN, &entry.key_span, message);
             }
-            self.misspelt(entry);
+            self.misspelt(entry, shared);
         }
     }
 
@@ -83,15 +84,21 @@ impl Check<'_> {
     }
 
     /// `decline` would be taken for an event of somebody's, and never come.
-    fn misspelt(&self, entry: &Entry) {
+    fn misspelt(&self, entry: &Entry, others: &[Entry]) {
         let known = || OUTCOMES.iter().copied().chain(["cancel"]);
         if entry.key.contains('.') || known().any(|outcome| outcome == entry.key) {
             return;
         }
-        if let Some(near) = suggest::nearest(&entry.key, known()) {
+        // Two slips at most: `refused` is three away from `reversed`, and a good name for an event.
+        let near = suggest::nearest(&entry.key, known());
+        if let Some(near) = near.filter(|near| suggest::distance(&entry.key, near) <= 2) {
             let message = format!("`{}` is no outcome, and too like one to be an event", entry.key);
             let problem = self.ctx.problem(rules::UNKNOWN_OUTCOME, &entry.key_span, message);
-            self.ctx.add(problem.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned()));
+            self.ctx.add(if others.iter().any(|other| other.key == near) {
+                problem.with_help(format!("`{near}` is handled already; an event has a dot in its name"))
+            } else {
+                problem.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned())
+            });
         }
     }
 

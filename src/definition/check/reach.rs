@@ -81,8 +81,7 @@ impl Check<'_> {
             let plain = branches.iter().filter(|branch| branch.assign.is_empty());
             plain.filter_map(|branch| self.workflow.index.get(branch.target.as_ref()?).copied()).collect()
         };
-        let mut reported: BTreeSet<usize> = BTreeSet::new();
-        for start in 0..states.len() {
+        let after = |start: usize| -> BTreeSet<usize> {
             let mut seen = BTreeSet::new();
             let mut open = next(start);
             while let Some(at) = open.pop() {
@@ -90,17 +89,21 @@ impl Check<'_> {
                     open.extend(next(at));
                 }
             }
-            let round: Vec<&State> = seen.iter().filter_map(|&at| states.get(at)).collect();
-            if seen.contains(&start) && !reported.iter().any(|known| seen.contains(known)) {
-                reported.insert(start);
-                let names: Vec<&str> = round.iter().map(|state| state.name.as_str()).collect();
-                let name = states.get(start).map_or("?", |state| state.name.as_str());
-                let message = format!(
-                    "`always` leads from `{name}` back to itself, without an end (by way of {})",
-                    names.join(", ")
-                );
-                self.ctx.report(rules::ALWAYS_LOOP, &self.key(&["states", name, "always"]), message);
+            seen
+        };
+        let mut reported: BTreeSet<usize> = BTreeSet::new();
+        for (start, state) in states.iter().enumerate() {
+            let seen = after(start);
+            if !seen.contains(&start) || reported.iter().any(|known| seen.contains(known)) {
+                continue;
             }
+            reported.insert(start);
+            let round = seen.iter().filter(|&&at| at != start && after(at).contains(&start));
+            let names: Vec<&str> = round.filter_map(|&at| states.get(at)).map(|state| state.name.as_str()).collect();
+            let way = if names.is_empty() { String::new() } else { format!(" (by way of {})", names.join(", ")) };
+            let message = format!("`always` leads from `{}` back to itself without an end{way}", state.name);
+            let at = self.key(&["states", state.name.as_str(), "always"]);
+            self.ctx.report(rules::ALWAYS_LOOP, &at, message);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The first reading: events → a tree of places, or every structural problem.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use saphyr_parser::{Event, Parser, Span};
@@ -58,6 +59,8 @@ struct Builder<'a> {
 struct Open {
     start: usize,
     kind: Kind,
+    /// The keys of a map so far.
+    keys: HashSet<String>,
     /// The key that waits for its value.
     key: Option<(String, Range<usize>)>,
 }
@@ -113,7 +116,7 @@ impl Builder<'_> {
             self.problem(rules::TOO_LARGE, span, format!("lists and maps nest at most {DEPTH_MAX} deep"));
             return None;
         }
-        self.open.push(Open { start: span.start, kind, key: None });
+        self.open.push(Open { start: span.start, kind, keys: HashSet::new(), key: None });
         Some(())
     }
 
@@ -121,13 +124,10 @@ impl Builder<'_> {
         let Some(open) = self.open.last_mut() else {
             return self.value(Node { span, kind: Kind::Scalar(Value::Null) });
         };
-        let Kind::Map(entries) = &open.kind else {
-            return self.value(Node { span, kind: Kind::Scalar(Value::Null) });
-        };
-        if open.key.is_some() {
+        if !matches!(open.kind, Kind::Map(_)) || open.key.is_some() {
             return self.value(Node { span, kind: Kind::Scalar(Value::Null) });
         }
-        let twice = entries.iter().any(|entry| entry.key == text);
+        let twice = !open.keys.insert(text.clone());
         open.key = Some((text.clone(), span.clone()));
         if twice {
             self.problem(rules::DUPLICATE_KEY, &span, format!("`{text}` stands twice in this map"));

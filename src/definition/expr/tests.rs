@@ -145,3 +145,17 @@ fn every_error_of_a_template_has_its_place() {
     let places: Vec<(String, usize)> = errors.iter().map(|(path, error)| (path.join("/"), error.offset)).collect();
     assert_eq!(places, [("a/0".to_owned(), 2), ("a/1".to_owned(), 5), ("b".to_owned(), 2)]);
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn arbitrary_text_never_panics(text in r#"[a-z0-9.(){}\[\]<>=!&|?:,+*/%"' -]{0,80}"#) {
+        let data = json!({"a": [1, "x", null, {"b": 2}]});
+        for root in ["a", "input", "x"] {
+            let _ = Expr::compile(&format!("{root}{text}"), &["a", "x"]).map(|expr| expr.eval(&Scope::new().with("a", &data)));
+        }
+        let _ = Template::compile(&json!(text), ROOTS);
+        let _ = Template::compile(&json!(format!("${{{text}}}")), ROOTS);
+    }
+}

@@ -14,6 +14,9 @@ use crate::types::{ConnectorName, StateName, Value, Version, WorkflowName};
 const KEYS: &[&str] =
     &["workflow", "title", "description", "input", "money", "deadline", "initial", "on", "states", "retries", "tests"];
 
+/// More states than any person can follow; the checker's work grows with their square.
+const STATES_MAX: usize = 500;
+
 /// A workflow as it was read, and what only the checker needs.
 pub(in crate::definition) struct Read {
     pub(in crate::definition) workflow: Workflow,
@@ -40,6 +43,10 @@ pub(in crate::definition) fn workflow(
     text("tests");
     let catalog = Catalog { connectors, broken, retries: ctx.retries(&fields), used: RefCell::default() };
     let states = fields.required(ctx, what, "states").map(|node| ctx.map(node, "`states`")).unwrap_or_default();
+    if let Some(entry) = states.get(STATES_MAX) {
+        ctx.report(rules::TOO_LARGE, &entry.key_span, format!("a workflow has at most {STATES_MAX} states"));
+        return None;
+    }
     let states: Vec<State> = states.iter().filter_map(|entry| ctx.state(entry, &catalog)).collect();
     let index = states.iter().enumerate().map(|(at, state)| (state.name.clone(), at)).collect();
     let initial = ctx.initial(&fields, &index);

@@ -107,7 +107,9 @@ impl Books {
         for reference in &references {
             self.give_back(reference, i64::MAX);
         }
-        self.note("void", i, whole, &currency, &order);
+        // An order of its own that undoes a payment is a refund of it, on whichever day.
+        let kind = if i.order == order { "void" } else { "refund" };
+        self.note(kind, i, whole, &currency, &order);
         Ok(())
     }
 

@@ -41,6 +41,7 @@ struct Spent {
 }
 
 const COINS: &str = "coin";
+const CONTRACTS: &str = "contract";
 const HOLDERS: &str = "coin-holder";
 const COINS_MAX: usize = 64;
 
@@ -154,9 +155,13 @@ async fn hand_in(gateway: &Gateway, ask: &Ask) -> Result<Verdict, BankSilent> {
         }
     }
     let holder: Option<String> = gateway.tables.get(HOLDERS, &first.serial);
-    // One contract is paid once, whatever the request is called: the bank sees the contract as the reference.
+    // One contract is paid once, whatever the request is called: the bank sees the reference that came first.
+    let reference = match gateway.tables.claim(CONTRACTS, &contract, &ask.reference) {
+        Ok(known) => known.unwrap_or_else(|| ask.reference.clone()),
+        Err(_) => return Ok(Verdict::declined("try_again_later", true)),
+    };
     let instruction = Instruction {
-        reference: ask.reference.clone(),
+        reference,
         from: Some(ECASH_FLOAT.to_owned()),
         to: Some(ask.payee.clone().unwrap_or_else(|| MERCHANT.to_owned())),
         holder,

@@ -221,7 +221,7 @@ impl Notices {
     }
 
     async fn deliver(self: Arc<Self>, base: String, delivery: Delivery) {
-        let at = self.clock.now().unix_ms() / 1000;
+        let at = self.clock.wall().unix_ms() / 1000;
         let first = delivery.attempt == 0;
         let stamp = if first && delivery.fault == NoticeFault::OldTimestamp { at - 600 } else { at };
         let signature = self.signature(&delivery, stamp);
