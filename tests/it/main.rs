@@ -1,8 +1,11 @@
 #![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api;
+mod api_fake;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod cli;
 mod connector_faults;
 mod connector_http;
 mod connector_limits;

@@ -14,7 +14,7 @@ export async function orderView(place, [id], cleanup) {
   const picture = await diagram(order.workflow, order.version);
   const top = h("div"), history = h("div"), side = h("div", { class: "stack" });
   const graph = card("States", picture.element, h("span", { class: "legend" },
-    h("span", null, h("i", { class: "passed" }), "passed"), h("span", null, h("i", { class: "now" }), "now")));
+    h("span", null, h("i", { class: "passed" }), "passed"), h("span", null, h("i", { class: "now" }), "now"), picture.fit));
   graph.classList.add("wide");
   fill(place, top, graph, h("div", { class: "columns" }, history, side));
 
