@@ -38,7 +38,7 @@ impl Boot {
         let workflows = read_workflows(&self.workflows)?;
         std::fs::create_dir_all(&self.data).with_context(|| format!("cannot make {}", self.data.display()))?;
         // The lock on the data comes first: a second daemon must find out at once.
-        let store = SledStore::open(&self.data, SledOptions::default(), Arc::new(Refold::default()))?;
+        let store = SledStore::open(&self.data, SledOptions::default(), &Refold::default())?;
         let mut env = self.config.env.clone();
         let mut secrets = self.config.secrets()?;
         let sandbox = match self.sandbox {

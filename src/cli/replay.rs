@@ -1,7 +1,6 @@
 //! `paystate replay`: folds recorded journals again, on their own version or on a candidate.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -50,7 +49,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         bail!("{} is not a folder", args.data.display());
     }
     let candidate = args.against.as_deref().map(read_one).transpose()?;
-    let store = SledStore::open(&args.data, SledOptions::default(), Arc::new(Refold::default()))?;
+    let store = SledStore::open(&args.data, SledOptions::default(), &Refold::default())?;
     let versions = read_versions(&store).await?;
     let mut sums = Sums::default();
     let one = |order: &Snapshot| candidate.as_ref().is_none_or(|candidate| candidate.name == order.workflow);

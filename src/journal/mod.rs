@@ -1,9 +1,30 @@
-//! Entries, their versioned encoding, and replay: fold and compare with what was recorded.
+//! Entries, their versioned encoding, the files they are in, and replay: fold and compare with what was recorded.
+//!
+//! **Invariant.** What was acknowledged is on disk, in the order of the numbers, each record tied to the one before it
+//! by a hash. The journal is the truth: everything else can be rebuilt from it. docs/journal-format.md has the bytes.
 
+mod batch;
+mod codec;
+mod cursor;
+mod disk;
 mod entry;
+mod error;
+mod files;
+mod frame;
 mod line;
+mod log;
+mod open;
 mod replay;
+mod segment;
+mod spares;
+mod tip;
+mod writer;
 
+pub use batch::{Batch, Prev};
+pub use codec::{CodecError, MAX_DEPTH, decode, encode};
+pub use disk::{Disk, DiskFile, RealDisk};
 pub use entry::{Entry, FORMAT_VERSION, Opening, Record};
+pub use error::{Damage, JournalError, Place};
 pub use line::{event_text, lines, outcome_text};
+pub use log::{Journal, JournalOptions, JournalStats, Mark, Read, Scan, Written};
 pub use replay::{Divergence, replay, replay_with};

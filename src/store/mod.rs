@@ -2,18 +2,18 @@
 
 pub mod conformance;
 mod memory;
-mod shim;
-pub use shim::{SledOptions, SledStore};
+mod sled;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 
 use crate::definition::Sources;
-use crate::journal::Entry;
+use crate::journal::{Entry, JournalError};
 use crate::machine::{Snapshot, Status};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
 
+pub use self::sled::{Fold, SledOptions, SledStore};
 pub use memory::MemoryStore;
 
 /// One event of one order: everything that becomes durable together.
@@ -65,8 +65,8 @@ pub enum StoreError {
     #[error("{0}")]
     Damaged(String),
     /// Nothing of the batch was written, and trying it again does not help.
-    #[error("{what} has {bytes} bytes, and at most {limit} can be kept")]
-    TooLarge { what: String, bytes: usize, limit: usize },
+    #[error("{0}")]
+    TooLarge(String),
     #[error("could not read {what}: {why}")]
     Read { what: String, why: String },
 }
@@ -140,11 +140,16 @@ impl StoreError {
     }
 }
 
-/// Folds the journal when a store has to rebuild what it lost. The executor gives it one.
-pub trait Fold: Send + Sync {
-    /// A version of a workflow was defined.
-    fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String>;
-
-    /// The order after one more entry. The error says how the machine disagrees with the journal.
-    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String>;
+impl From<JournalError> for StoreError {
+    fn from(error: JournalError) -> Self {
+        match error {
+            JournalError::Fatal(why) => Self::Fatal(why),
+            JournalError::Full => Self::Full,
+            JournalError::Damaged(_) | JournalError::Newer { .. } => Self::Damaged(error.to_string()),
+            JournalError::TooLarge { .. } | JournalError::TooDeep { .. } => Self::TooLarge(error.to_string()),
+            JournalError::Io { .. } | JournalError::Record { .. } => {
+                Self::Read { what: "the journal".to_owned(), why: error.to_string() }
+            }
+        }
+    }
 }

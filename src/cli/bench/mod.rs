@@ -58,7 +58,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 }
 
 async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
-    let store = Arc::new(SledStore::open(&folder.join("data"), SledOptions::default(), Arc::new(Refold::default()))?);
+    let store = Arc::new(SledStore::open(&folder.join("data"), SledOptions::default(), &Refold::default())?);
     let executor = start(Arc::<SledStore>::clone(&store)).await?;
     let before = store.stats();
     let begun = Instant::now();
@@ -66,7 +66,7 @@ async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
     let elapsed = begun.elapsed();
     let after = store.stats();
     executor.shutdown(Duration::from_secs(10)).await?;
-    let entries = after.entries - before.entries;
+    let entries = after.records - before.records;
     let bytes = after.bytes - before.bytes;
     let records = entries.div_ceil(args.orders.max(1));
     let record = usize::try_from(bytes / entries.max(1)).unwrap_or(usize::MAX);

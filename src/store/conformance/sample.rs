@@ -7,7 +7,7 @@ use crate::definition::Sources;
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
 use crate::ledger::Posting;
 use crate::machine::{Event, MoneyPosition, Snapshot, Status, Timer};
-use crate::store::Commit;
+use crate::store::{Commit, Fold};
 use crate::types::{
     CallId, Currency, EventId, EventName, OrderId, Seq, StateName, Timestamp, Value, Version, WorkflowName,
 };
@@ -31,6 +31,10 @@ pub struct Next {
     /// Text that is kept in the order's data.
     pub note: String,
 }
+
+/// `fold`, for a store that asks for one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SampleFold;
 
 /// The n-th id: they sort as their numbers do.
 pub fn order_id(n: u64) -> OrderId {
@@ -82,6 +86,16 @@ pub fn fold(before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String
     snapshot.status = status(entry.to.as_str());
     snapshot.updated_at = entry.at;
     Ok(snapshot)
+}
+
+impl Fold for SampleFold {
+    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String> {
+        fold(before, entry)
+    }
+
+    fn define(&self, _workflow: &WorkflowName, _version: &Version, _sources: &Sources) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 impl Samples {

@@ -1,0 +1,107 @@
+//! The one thread that writes into the working store, behind the journal.
+
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::Shared;
+use super::index::{Index, Trouble};
+use super::overlay::Layer;
+
+/// A pass that takes longer than this is worth a word: sled may have stopped moving.
+const SLOW: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wake {
+    /// There is much to write.
+    Now,
+    /// Write everything, and end.
+    Finish,
+    /// End, as if the process had died.
+    Abandon,
+}
+
+pub(super) struct Behind {
+    pub(super) shared: Weak<Shared>,
+    pub(super) wake: Receiver<Wake>,
+    /// How long changes of an order are gathered before they are written.
+    pub(super) every: Duration,
+    pub(super) path: PathBuf,
+}
+
+impl Behind {
+    pub(super) fn run(self) {
+        loop {
+            let wake = match self.wake.recv_timeout(self.every) {
+                Ok(wake) => wake,
+                Err(RecvTimeoutError::Timeout) => Wake::Now,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            let Some(shared) = self.shared.upgrade() else { return };
+            if wake == Wake::Abandon || !self.pass(&shared) || wake == Wake::Finish {
+                return;
+            }
+        }
+    }
+
+    /// Writes what waits. False when the thread is to end.
+    fn pass(&self, shared: &Shared) -> bool {
+        let Some(layer) = shared.overlay_mut().begin_writing() else { return true };
+        let begun = Instant::now();
+        let result = shared.index().map_err(|error| Trouble { full: false, why: error.to_string() });
+        if let Err(trouble) = result.and_then(|index| index.write(&layer))
+            && !self.repair(shared, &layer, trouble)
+        {
+            return false;
+        }
+        if begun.elapsed() > SLOW {
+            tracing::error!(seconds = begun.elapsed().as_secs(), "the working store is very slow");
+        }
+        shared.set_written_mark(layer.mark);
+        shared.overlay_mut().written();
+        shared.room.add_permits(layer.entries.min(shared.lag));
+        true
+    }
+
+    /// After a failed write sled refuses everything, so it is closed and opened again until the layer can be written.
+    /// Meanwhile everything is in the journal and in memory.
+    fn repair(&self, shared: &Shared, layer: &Arc<Layer>, trouble: Trouble) -> bool {
+        tracing::error!(reason = %trouble.why, "the working store cannot be written; it will be tried again");
+        let mut trouble = trouble;
+        loop {
+            shared.set_trouble(Some(trouble.clone()));
+            shared.set_index(None);
+            match self.wake.recv_timeout(self.every) {
+                Ok(Wake::Finish | Wake::Abandon) | Err(RecvTimeoutError::Disconnected) => return false,
+                Ok(Wake::Now) => thread::sleep(self.every),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            match self.reopen(shared, layer) {
+                Ok(index) => {
+                    shared.set_index(Some(Arc::new(index)));
+                    shared.set_trouble(None);
+                    tracing::info!("the working store can be written again");
+                    return true;
+                }
+                Err(again) => trouble = again,
+            }
+        }
+    }
+
+    fn reopen(&self, shared: &Shared, layer: &Layer) -> Result<Index, Trouble> {
+        let options = &shared.options;
+        let broken = Arc::clone(&options.break_index);
+        let index = Index::open(&self.path, options.cache, options.open_within, broken)?;
+        let applied = index.applied().map_err(|error| Trouble { full: false, why: error.to_string() })?;
+        if applied != Some(shared.written_mark()) && applied != Some(layer.mark) {
+            // Only a restart can fold what is missing.
+            let why = "it has lost what was written before".to_owned();
+            shared.fail(&why);
+            return Err(Trouble { full: false, why });
+        }
+        index.write(layer)?;
+        Ok(index)
+    }
+}

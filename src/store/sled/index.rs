@@ -1,0 +1,290 @@
+//! The door to sled: a working store that may be wrong, missing or behind, because it can always be rebuilt.
+//!
+//! It is driven in the ways that have been measured to work: one tree, single inserts from one thread, no transactions,
+//! no `flush_async`, no long iterators while it writes, small values, a fixed segment size.
+
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+use std::{fs, io, thread};
+
+use sled::{Db, IVec};
+
+use super::dir::Marker;
+use super::overlay::Layer;
+use super::value::{
+    self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
+    definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_order, event_key,
+    open_key, order_key, take_u64,
+};
+use crate::journal::{Disk, Mark, RealDisk};
+use crate::store::{KeyRecord, StoreError, Stored};
+use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
+
+/// Fixed for ever: sled cannot open a store with another one. With this, values of up to 128 KiB stay in the log.
+const SEGMENT: usize = 16 * 1024 * 1024;
+/// A store that was closed a moment ago may still hold its lock.
+const LOCK_WAIT: Duration = Duration::from_secs(3);
+
+/// Why the working store cannot be used.
+#[derive(Clone, Debug)]
+pub(super) struct Trouble {
+    pub(super) full: bool,
+    pub(super) why: String,
+}
+
+#[derive(Debug)]
+pub(super) struct Index {
+    db: Db,
+    /// For tests: every write fails while this is set.
+    broken: Arc<AtomicBool>,
+    marker: Marker,
+    /// Something in it could not be read.
+    suspect: AtomicBool,
+}
+
+/// Rows of one kind in the order of their ids.
+pub(super) type Rows = Box<dyn Iterator<Item = Result<(OrderId, Bytes), StoreError>>>;
+pub(super) type Bytes = IVec;
+
+impl Index {
+    /// Opens it on a thread of its own: damaged files can make sled panic, or never return.
+    pub(super) fn open(path: &Path, cache: u64, within: Duration, broken: Arc<AtomicBool>) -> Result<Self, Trouble> {
+        // sled would make the directory readable to everybody.
+        let prepared = RealDisk.create_dir(path).and_then(|()| remove_half_made_snapshots(path));
+        prepared.map_err(|error| trouble(&sled::Error::Io(error)))?;
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match open_watched(path.to_owned(), cache, within) {
+                Ok(db) => {
+                    let marker = Marker::new(path.parent().unwrap_or(path));
+                    return Ok(Self { db, broken, marker, suspect: AtomicBool::new(false) });
+                }
+                Err(Some(sled::Error::Io(error))) if is_locked(&error) && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                Err(Some(error)) => return Err(trouble(&error)),
+                Err(None) => {
+                    let why = format!("it could not be opened within {within:?}, or opening it panicked");
+                    return Err(Trouble { full: false, why });
+                }
+            }
+        }
+    }
+
+    /// The last record whose effects are in here, or `None` for an empty or unreadable store.
+    pub(super) fn applied(&self) -> Result<Option<Mark>, StoreError> {
+        let Some(bytes) = self.get(value::APPLIED)? else {
+            return Ok(self.db.is_empty().then_some(Mark::START));
+        };
+        Ok(decode_mark(&bytes))
+    }
+
+    /// Writes a layer. Single writes survive the death of the process in their order, so that the order here matters:
+    /// an order's value is written after everything that follows from its entries, and the mark after all.
+    pub(super) fn write(&self, layer: &Layer) -> Result<(), Trouble> {
+        for (key, record) in &layer.keys {
+            self.put(&client_key(key), encode_key_record(record))?;
+        }
+        for ((order, event), seq) in &layer.events {
+            self.put(&event_key(*order, event), seq.0.to_be_bytes().to_vec())?;
+        }
+        for ((account, currency), delta) in &layer.balances {
+            let key = balance_key(account, *currency);
+            let before = self.db.get(&key).map_err(|error| trouble(&error))?;
+            let (amount, upto) = before.and_then(|bytes| decode_balance(&bytes)).unwrap_or_default();
+            if upto < delta.last {
+                let amount = amount.saturating_add(delta.amount);
+                self.put(&key, encode_balance(amount, delta.last).to_vec())?;
+            }
+        }
+        for (workflow, version, position) in &layer.definitions {
+            let value = encode_definition(workflow, version).map_err(|why| Trouble { full: false, why })?;
+            self.put(&definition_key(*position), value)?;
+        }
+        for (id, moved) in &layer.orders {
+            let value = encode_order(&moved.stored).map_err(|why| Trouble { full: false, why })?;
+            let open = moved.stored.snapshot.is_open();
+            if open {
+                self.put(&open_key(*id), Vec::new())?;
+            }
+            self.put(&order_key(*id), value)?;
+            if !open && !moved.new {
+                self.db.remove(open_key(*id)).map_err(|error| trouble(&error))?;
+            }
+        }
+        self.put(value::APPLIED, encode_mark(&layer.mark))?;
+        // Into the system's memory, so that a store that has to be opened again after a failed write has this layer.
+        self.db.flush().map(drop).map_err(|error| trouble(&error))
+    }
+
+    pub(super) fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
+        let Some(bytes) = self.get(&order_key(id))? else { return Ok(None) };
+        Ok(Some(stored(id, &bytes)?))
+    }
+
+    pub(super) fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+        let found = self.get(&event_key(order, event))?;
+        Ok(found.and_then(|bytes| take_u64(&bytes).map(|(seq, _)| Seq(seq))))
+    }
+
+    pub(super) fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {
+        Ok(self.get(&client_key(key))?.and_then(|bytes| decode_key_record(&bytes)))
+    }
+
+    /// A balance, and the last position whose postings are in it.
+    pub(super) fn balance(&self, account: &str, currency: Currency) -> Result<(i64, Position), StoreError> {
+        let found = self.get(&balance_key(account, currency))?;
+        Ok(found.and_then(|bytes| decode_balance(&bytes)).unwrap_or_default())
+    }
+
+    pub(super) fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Position)>, StoreError> {
+        let mut definitions = Vec::new();
+        for row in self.db.scan_prefix(b"d") {
+            let (key, bytes) = row.map_err(|error| unreadable("the definitions", &error.to_string()))?;
+            let definition = decode_definition(&key, &bytes);
+            definitions.push(definition.ok_or_else(|| unreadable("the definitions", "one is malformed"))?);
+        }
+        Ok(definitions)
+    }
+
+    pub(super) fn newest_order(&self) -> Result<Option<OrderId>, StoreError> {
+        let last = self.db.range::<&[u8], _>(&b"o"[..]..&b"p"[..]).next_back().transpose();
+        let last = last.map_err(|error| unreadable("the newest order", &error.to_string()))?;
+        Ok(last.and_then(|(key, _)| value::id_of(&key)))
+    }
+
+    /// The rows of the kind `o` or `p` in a range of ids.
+    pub(super) fn rows(&self, prefix: u8, range: (Bound<OrderId>, Bound<OrderId>), backwards: bool) -> Rows {
+        let lower = match range.0 {
+            Bound::Unbounded => Bound::Included(vec![prefix]),
+            bound => bound.map(|id| value::id_key(prefix, id).to_vec()),
+        };
+        let upper = match range.1 {
+            Bound::Unbounded => Bound::Excluded(vec![prefix + 1]),
+            bound => bound.map(|id| value::id_key(prefix, id).to_vec()),
+        };
+        let rows = self.db.range((lower, upper));
+        let parse = |row: sled::Result<(IVec, IVec)>| {
+            let (key, bytes) = row.map_err(|error| unreadable("the orders", &error.to_string()))?;
+            let id = value::id_of(&key).ok_or_else(|| unreadable("the orders", "a key is malformed"))?;
+            Ok((id, bytes))
+        };
+        if backwards { Box::new(rows.rev().map(parse)) } else { Box::new(rows.map(parse)) }
+    }
+
+    /// Writes all buffers out, makes the files durable, and notes that they can be believed.
+    pub(super) fn close(self, path: &Path) -> Result<(), Trouble> {
+        self.db.flush().map_err(|error| trouble(&error))?;
+        drop(self.db);
+        // What sled calls a flush leaves the data in the device's cache.
+        let synced =
+            sync_tree(path).and_then(|()| if self.suspect.into_inner() { Ok(()) } else { self.marker.clean() });
+        synced.map_err(|error| trouble(&sled::Error::Io(error)))
+    }
+
+    /// The number and the position of an order's last entry.
+    pub(super) fn last(&self, id: OrderId) -> Result<Option<(Seq, Position)>, StoreError> {
+        let Some(bytes) = self.get(&order_key(id))? else { return Ok(None) };
+        let row = Row::decode(&bytes).ok_or_else(|| unreadable(&format!("order {id}"), "its value is malformed"))?;
+        Ok(Some((row.seq, row.tip)))
+    }
+
+    /// An order, if `passes` says so of what is known without reading all of it.
+    pub(super) fn order_if(
+        &self,
+        id: OrderId,
+        passes: impl Fn(&Row<'_>) -> bool,
+    ) -> Result<Option<Stored>, StoreError> {
+        let Some(bytes) = self.get(&order_key(id))? else { return Ok(None) };
+        let row = Row::decode(&bytes).ok_or_else(|| unreadable(&format!("order {id}"), "its value is malformed"))?;
+        if passes(&row) { stored(id, &bytes).map(Some) } else { Ok(None) }
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        // Damage that opening does not meet is met here, as an error or as a panic.
+        let read = catch_unwind(AssertUnwindSafe(|| self.db.get(key)));
+        let why = match read {
+            Ok(Ok(found)) => return Ok(found),
+            // After a failed write sled refuses reads too, with the error of the write.
+            Ok(Err(error @ sled::Error::Io(_))) => return Err(unreadable("the working store", &error.to_string())),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "sled has panicked".to_owned(),
+        };
+        if !self.suspect.swap(true, Ordering::Relaxed) {
+            tracing::error!(%why, "the working store is damaged; it is rebuilt at the next start");
+            if let Err(error) = self.marker.damaged() {
+                tracing::error!(%error, "this could not be noted: delete the directory `sled` before the next start");
+            }
+        }
+        Err(unreadable("the working store", &why))
+    }
+
+    fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Trouble> {
+        if self.broken.load(Ordering::Relaxed) {
+            return Err(Trouble { full: true, why: "broken on purpose".to_owned() });
+        }
+        self.db.insert(key, value).map(drop).map_err(|error| trouble(&error))
+    }
+}
+
+/// Reads the value of an order.
+pub(super) fn stored(id: OrderId, bytes: &[u8]) -> Result<Stored, StoreError> {
+    let what = || format!("order {id}");
+    let row = Row::decode(bytes).ok_or_else(|| unreadable(&what(), "its value is malformed"))?;
+    row.stored().map_err(|why| unreadable(&what(), &why))
+}
+
+pub(super) fn unreadable(what: &str, why: &str) -> StoreError {
+    StoreError::Read { what: what.to_owned(), why: why.to_owned() }
+}
+
+fn open_watched(path: PathBuf, cache: u64, within: Duration) -> Result<Db, Option<sled::Error>> {
+    let (sender, receiver) = mpsc::channel();
+    let open = move || {
+        // The interval makes sled collect its garbage; without one it never does.
+        let config = sled::Config::new().path(path).segment_size(SEGMENT).cache_capacity(cache);
+        let opened = catch_unwind(AssertUnwindSafe(|| config.flush_every_ms(Some(500)).open()));
+        // Nobody listens any more when the time was up; the store is dropped then.
+        let _ = sender.send(opened.map_or(Err(None), |opened| opened.map_err(Some)));
+    };
+    let spawned = thread::Builder::new().name("sled-open".to_owned()).spawn(open);
+    spawned.map_err(|error| Some(sled::Error::Io(error)))?;
+    receiver.recv_timeout(within).unwrap_or(Err(None))
+}
+
+/// A snapshot that was being written when the process died would be taken for a whole one.
+fn remove_half_made_snapshots(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().ends_with(".generating") {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+fn sync_tree(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            fs::File::open(entry.path())?.sync_all()?;
+        }
+    }
+    fs::File::open(path)?.sync_all()
+}
+
+fn is_locked(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
+}
+
+fn trouble(error: &sled::Error) -> Trouble {
+    let full = matches!(error, sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
+    Trouble { full, why: error.to_string() }
+}

@@ -1,0 +1,237 @@
+//! The store of production: the journal is the truth, sled is the working store behind it.
+//!
+//! **Invariant.** A commit is acknowledged when the journal is on disk, and only then. Everything else here can be lost
+//! and is made again from the journal. This is the only place that names sled.
+
+mod behind;
+mod commit;
+mod dir;
+mod index;
+mod overlay;
+mod read;
+mod recover;
+mod store;
+mod value;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use self::behind::{Behind, Wake};
+use self::dir::Lock;
+use self::index::{Index, Trouble, unreadable};
+use self::overlay::Overlay;
+use super::StoreError;
+use crate::definition::Sources;
+use crate::journal::{Entry, Journal, JournalOptions, JournalStats, Mark};
+use crate::machine::Snapshot;
+use crate::types::{Version, WorkflowName};
+
+/// How entries become snapshots: the journal holds the former only.
+pub trait Fold: Send + Sync + 'static {
+    /// The order after the entry. Called in the order of the journal, after `define` for the order's version.
+    fn fold(&self, before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String>;
+
+    /// Makes a version known, for the orders that are of it.
+    fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String>;
+}
+
+/// How a data directory is opened.
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    pub journal: JournalOptions,
+    /// Bytes of sled's cache; the memory it takes is a little more.
+    pub cache: u64,
+    /// How long sled may take to open before it is given up and rebuilt.
+    pub open_within: Duration,
+    /// Entries that may wait to be written into the working store: what a restart folds at most.
+    pub lag: usize,
+    /// How long changes of an order are gathered before they are written into the working store.
+    pub every: Duration,
+    /// For tests: every write into the working store fails while this is set.
+    #[doc(hidden)]
+    pub break_index: Arc<AtomicBool>,
+}
+
+/// One data directory. A second one for the same directory is refused.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    threads: Mutex<Option<Running>>,
+}
+
+struct Running {
+    behind: JoinHandle<()>,
+    wake: SyncSender<Wake>,
+    lock: Lock,
+}
+
+struct Shared {
+    dir: PathBuf,
+    options: SledOptions,
+    lag: usize,
+    journal: Journal,
+    overlay: RwLock<Overlay>,
+    /// None while it cannot be used.
+    index: RwLock<Option<Arc<Index>>>,
+    trouble: RwLock<Option<Trouble>>,
+    written: Mutex<Mark>,
+    failed: RwLock<Option<String>>,
+    /// Entries that may still be taken before some are written.
+    room: Semaphore,
+    wake: SyncSender<Wake>,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self {
+            journal: JournalOptions::default(),
+            cache: 256 * 1024 * 1024,
+            open_within: Duration::from_secs(60),
+            lag: 64 * 1024,
+            every: Duration::from_secs(1),
+            break_index: Arc::default(),
+        }
+    }
+}
+
+impl SledStore {
+    /// Opens the directory, or makes it; folds what the working store does not have yet, which is everything if it is
+    /// missing, damaged or not of this journal. Takes its time: not to be called where nothing may block.
+    pub fn open(dir: &Path, options: SledOptions, fold: &dyn Fold) -> Result<Self, StoreError> {
+        let lock = Lock::take(dir)?;
+        let journal = Journal::open(dir, &options.journal)?;
+        let (index, mut overlay) = recover::recover(dir, &options, &journal, fold)?;
+        let (lag, every) = (options.lag.clamp(1, Semaphore::MAX_PERMITS), options.every);
+        let (wake, woken) = sync_channel(4);
+        let mark = overlay.fresh().mark;
+        let shared = Arc::new(Shared {
+            dir: dir.to_owned(),
+            options,
+            lag,
+            journal,
+            overlay: RwLock::new(overlay),
+            index: RwLock::new(Some(Arc::new(index))),
+            trouble: RwLock::default(),
+            written: Mutex::new(mark),
+            failed: RwLock::default(),
+            room: Semaphore::new(lag),
+            wake: wake.clone(),
+        });
+        let behind = Behind { shared: Arc::downgrade(&shared), wake: woken, every, path: dir.join("sled") };
+        let spawned = thread::Builder::new().name("store-behind".to_owned()).spawn(move || behind.run());
+        let behind = spawned.map_err(|error| unreadable("the working store", &error.to_string()))?;
+        let threads = Mutex::new(Some(Running { behind, wake, lock }));
+        Ok(Self { shared, threads })
+    }
+
+    /// The directory that it uses.
+    pub fn dir(&self) -> &Path {
+        &self.shared.dir
+    }
+
+    /// What the journal has written since it was opened.
+    pub fn stats(&self) -> JournalStats {
+        self.shared.journal.stats()
+    }
+
+    /// For replay and audit: every record, in its order.
+    pub fn log(&self) -> &Journal {
+        &self.shared.journal
+    }
+
+    /// Ends the threads. With `Abandon` the files stay as a crash would leave them.
+    fn stop(&self, how: Wake) -> Result<(), StoreError> {
+        let running = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Running { behind, wake, lock }) = running else { return Ok(()) };
+        // First the journal: what it acknowledges last must be in the last pass.
+        let journal = self.shared.journal.close();
+        // A full channel or none at all: the thread ends when it sees that nobody is left to wake it.
+        let _ = wake.send(how);
+        if behind.join().is_err() {
+            return Err(unreadable("the working store", "the thread that writes it has panicked"));
+        }
+        let index = self.shared.take_index();
+        self.shared.room.close();
+        let clean = how == Wake::Finish && self.shared.overlay().waiting() == 0;
+        if let Some(index) = index.filter(|_| clean).and_then(Arc::into_inner) {
+            let closed = index.close(&self.shared.dir.join("sled"));
+            closed.map_err(|trouble| unreadable("the working store", &trouble.why))?;
+        }
+        drop(lock);
+        Ok(journal?)
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop(Wake::Abandon) {
+            tracing::warn!(%error, "the store was not closed cleanly");
+        }
+    }
+}
+
+impl fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledStore").field("dir", &self.shared.dir).finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn overlay(&self) -> RwLockReadGuard<'_, Overlay> {
+        self.overlay.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn overlay_mut(&self) -> RwLockWriteGuard<'_, Overlay> {
+        self.overlay.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn index(&self) -> Result<Arc<Index>, StoreError> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
+        index.ok_or_else(|| {
+            let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let why = trouble.map_or_else(|| "it is closed".to_owned(), |trouble| trouble.why);
+            unreadable("the working store", &why)
+        })
+    }
+
+    fn set_index(&self, index: Option<Arc<Index>>) {
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+    }
+
+    fn take_index(&self) -> Option<Arc<Index>> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set_trouble(&self, trouble: Option<Trouble>) {
+        *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    fn trouble(&self) -> Option<Trouble> {
+        self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn written_mark(&self) -> Mark {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_written_mark(&self, mark: Mark) {
+        *self.written.lock().unwrap_or_else(PoisonError::into_inner) = mark;
+    }
+
+    /// Nothing is taken any more after this.
+    fn fail(&self, why: &str) {
+        tracing::error!(why, "the store has stopped for good");
+        self.failed.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
+    }
+
+    fn healthy(&self) -> Result<(), StoreError> {
+        let failed = self.failed.read().unwrap_or_else(PoisonError::into_inner);
+        failed.as_ref().map_or(Ok(()), |why| Err(StoreError::Fatal(why.clone())))
+    }
+}

@@ -1,0 +1,219 @@
+//! Reads: first what waits in memory, then the working store.
+
+use std::collections::VecDeque;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use super::Shared;
+use super::index::{Bytes, Index, Rows, stored, unreadable};
+use super::value::Row;
+use crate::journal::{Entry, Record};
+use crate::machine::{Snapshot, Status};
+use crate::store::{OrderQuery, StoreError, Stored};
+use crate::types::{Currency, EventId, OrderId, Position, Seq};
+
+/// Orders that one page of a list looks at, whatever its filters let pass.
+const MAX_LOOKED_AT: usize = 1_000_000;
+/// Orders that are taken out of memory at a time.
+const CHUNK: usize = 256;
+
+type Range = (Bound<OrderId>, Bound<OrderId>);
+
+pub(super) fn order(shared: &Shared, id: OrderId) -> Result<Option<Stored>, StoreError> {
+    {
+        let overlay = shared.overlay();
+        if let Some(stored) = overlay.order(id) {
+            return Ok(Some(stored));
+        }
+        if overlay.is_newer_than_all_written(id) {
+            return Ok(None);
+        }
+    }
+    shared.index()?.order(id)
+}
+
+pub(super) fn seen(shared: &Shared, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+    {
+        let overlay = shared.overlay();
+        if let Some(seq) = overlay.seen(&(order, event.clone())) {
+            return Ok(Some(seq));
+        }
+        if overlay.is_newer_than_all_written(order) {
+            return Ok(None);
+        }
+    }
+    shared.index()?.seen(order, event)
+}
+
+pub(super) fn balance(shared: &Shared, account: &str, currency: Currency) -> Result<i64, StoreError> {
+    let deltas = shared.overlay().deltas(&(account.to_owned(), currency));
+    let (amount, upto) = shared.index()?.balance(account, currency)?;
+    // What was waiting a moment ago may have been written since.
+    let waiting = deltas.iter().filter(|delta| delta.last > upto);
+    Ok(waiting.fold(amount, |sum, delta| sum.saturating_add(delta.amount)))
+}
+
+/// Follows an order's entries from the last one backwards.
+pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
+    let Some(Stored { snapshot, tip }) = order(shared, id)? else { return Ok(Vec::new()) };
+    let last = after.0.saturating_add(limit as u64);
+    let (mut entries, mut seq, mut at) = (VecDeque::new(), snapshot.seq.0, Some(tip));
+    while let Some(position) = at.filter(|_| seq > after.0) {
+        if seq > last {
+            // Too late for this page: only the way back is of interest.
+            at = shared.journal.prev(position)?;
+        } else {
+            let entry = entry_at(shared, position, id, Seq(seq))?;
+            at = entry.prev;
+            entries.push_front(entry);
+        }
+        seq -= 1;
+    }
+    Ok(entries.into())
+}
+
+fn entry_at(shared: &Shared, position: Position, id: OrderId, seq: Seq) -> Result<Entry, StoreError> {
+    match shared.journal.read(position)?.record {
+        Record::Entry(entry) if entry.order == id && entry.seq == seq => Ok(entry),
+        _ => Err(unreadable(&format!("entry {seq} of {id}"), &format!("there is something else at {position}"))),
+    }
+}
+
+pub(super) fn list(shared: &Shared, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+    let index = shared.index()?;
+    // Orders that are open are few, and have keys of their own.
+    let open = query.status.is_some_and(|status| !status.is_final());
+    let prefix = if open { b'p' } else { b'o' };
+    let mut found: Vec<Arc<Snapshot>> = Vec::new();
+    let mut looked_at = 0;
+    let below = query.after.map_or(Bound::Unbounded, Bound::Excluded);
+    let range = (Bound::Unbounded, below);
+    walk(shared, &index, prefix, range, true, |candidate| {
+        if found.len() >= query.limit || looked_at >= MAX_LOOKED_AT {
+            return Ok(false);
+        }
+        looked_at += 1;
+        if let Some(snapshot) = candidate.matching(&index, query)? {
+            found.push(snapshot);
+        }
+        Ok(true)
+    })?;
+    if found.is_empty() && looked_at >= MAX_LOOKED_AT {
+        let why = format!("none of the {looked_at} orders that were looked at fits: begin further back with `after`");
+        return Err(unreadable("the list", &why));
+    }
+    Ok(found)
+}
+
+pub(super) fn open_orders(shared: &Shared, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    let index = shared.index()?;
+    let above = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let mut found = Vec::new();
+    walk(shared, &index, b'p', (above, Bound::Unbounded), false, |candidate| {
+        if found.len() >= limit {
+            return Ok(false);
+        }
+        let stored = candidate.stored(&index)?;
+        found.extend(stored.filter(|stored| stored.snapshot.is_open()));
+        Ok(true)
+    })?;
+    Ok(found)
+}
+
+/// An order that a walk has come to.
+enum Candidate {
+    InMemory(Stored),
+    Written(OrderId),
+    WithValue(OrderId, Bytes),
+}
+
+impl Candidate {
+    fn stored(self, index: &Index) -> Result<Option<Stored>, StoreError> {
+        match self {
+            Self::InMemory(stored) => Ok(Some(stored)),
+            Self::Written(id) => index.order(id),
+            Self::WithValue(id, bytes) => stored(id, &bytes).map(Some),
+        }
+    }
+
+    /// The snapshot, if the query lets it pass. Most are told from the beginning of their value.
+    fn matching(self, index: &Index, query: &OrderQuery) -> Result<Option<Arc<Snapshot>>, StoreError> {
+        let passes = |row: &Row<'_>| {
+            query.status.is_none_or(|status: Status| status == row.status)
+                && query.workflow.as_ref().is_none_or(|workflow| workflow.as_str() == row.workflow)
+                && query.state.as_ref().is_none_or(|state| state.as_str() == row.state)
+        };
+        let found = match self {
+            Self::InMemory(stored) => Some(stored),
+            Self::Written(id) => index.order_if(id, passes)?,
+            Self::WithValue(id, bytes) => {
+                let row = Row::decode(&bytes).ok_or_else(|| unreadable(&format!("order {id}"), "it is malformed"))?;
+                if passes(&row) { Some(stored(id, &bytes)?) } else { None }
+            }
+        };
+        Ok(found.map(|stored| stored.snapshot).filter(|snapshot| query.matches(snapshot)))
+    }
+}
+
+/// Goes over the orders of a range, those in memory and those in the working store, until `visit` has enough.
+fn walk(
+    shared: &Shared,
+    index: &Index,
+    prefix: u8,
+    mut range: Range,
+    backwards: bool,
+    mut visit: impl FnMut(Candidate) -> Result<bool, StoreError>,
+) -> Result<(), StoreError> {
+    loop {
+        // What is in memory now stays there until it can be read in the working store, which is read after it.
+        let chunk = shared.overlay().range(range, backwards, CHUNK);
+        let last = chunk.last().map(|stored| stored.snapshot.id).filter(|_| chunk.len() == CHUNK);
+        let part = match last {
+            Some(last) if backwards => (Bound::Included(last), range.1),
+            Some(last) => (range.0, Bound::Included(last)),
+            None => range,
+        };
+        let rows = index.rows(prefix, part, backwards);
+        if !merge(chunk, rows, prefix, backwards, &mut visit)? {
+            return Ok(());
+        }
+        match last {
+            Some(last) if backwards => range.1 = Bound::Excluded(last),
+            Some(last) => range.0 = Bound::Excluded(last),
+            None => return Ok(()),
+        }
+    }
+}
+
+fn merge(
+    chunk: Vec<Stored>,
+    rows: Rows,
+    prefix: u8,
+    backwards: bool,
+    visit: &mut impl FnMut(Candidate) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let mut chunk = chunk.into_iter().peekable();
+    for row in rows {
+        let (id, bytes) = row?;
+        let comes_first = |stored: &Stored| {
+            if backwards { stored.snapshot.id >= id } else { stored.snapshot.id <= id }
+        };
+        let mut twice = false;
+        while let Some(stored) = chunk.next_if(comes_first) {
+            twice |= stored.snapshot.id == id;
+            if !visit(Candidate::InMemory(stored))? {
+                return Ok(false);
+            }
+        }
+        let candidate = if prefix == b'p' { Candidate::Written(id) } else { Candidate::WithValue(id, bytes) };
+        if !twice && !visit(candidate)? {
+            return Ok(false);
+        }
+    }
+    for stored in chunk {
+        if !visit(Candidate::InMemory(stored))? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,90 @@
+//! The store's trait. What may read much runs where it may block.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::behind::Wake;
+use super::{Shared, SledStore, commit, read};
+use crate::definition::Sources;
+use crate::journal::{Entry, Record};
+use crate::machine::Snapshot;
+use crate::store::{Commit, KeyRecord, OrderQuery, Store, StoreError, Stored};
+use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
+
+impl SledStore {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let done = tokio::task::spawn_blocking(move || work(&shared)).await;
+        done.unwrap_or_else(|error| Err(super::unreadable("the store", &error.to_string())))
+    }
+}
+
+#[async_trait]
+impl Store for SledStore {
+    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError> {
+        commit::commit(&self.shared, batch).await
+    }
+
+    async fn keep_definition(
+        &self,
+        workflow: &WorkflowName,
+        version: &Version,
+        sources: &Sources,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        commit::keep_definition(&self.shared, workflow, version, sources, at).await
+    }
+
+    async fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Sources)>, StoreError> {
+        self.blocking(|shared| {
+            let kept = shared.overlay().definitions.clone();
+            let texts = kept.into_iter().map(|(_, _, position)| match shared.journal.read(position)?.record {
+                Record::Definition { workflow, version, sources, .. } => Ok((workflow, version, sources)),
+                Record::Entry(_) => Err(super::unreadable("a definition", "there is something else in its place")),
+            });
+            texts.collect()
+        })
+        .await
+    }
+
+    async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
+        read::order(&self.shared, id)
+    }
+
+    async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
+        self.blocking(move |shared| read::journal(shared, id, after, limit)).await
+    }
+
+    async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+        let query = query.clone();
+        self.blocking(move |shared| read::list(shared, &query)).await
+    }
+
+    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        self.blocking(move |shared| read::open_orders(shared, after, limit)).await
+    }
+
+    async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+        read::seen(&self.shared, order, event)
+    }
+
+    async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {
+        if let Some(record) = self.shared.overlay().key(key) {
+            return Ok(Some(record));
+        }
+        self.shared.index()?.key(key)
+    }
+
+    async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
+        read::balance(&self.shared, account, currency)
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        // Rare, and the process has nothing else to do by then.
+        self.stop(Wake::Finish)
+    }
+}
