@@ -56,7 +56,7 @@ fn row(incident: &IncidentItem) -> Vec<String> {
         format!(
             "{}\n{}",
             incident.order,
-            output::line(&format!("  {}: {}{call}: {}", incident.workflow, incident.state, incident.reason))
+            output::line(&format!("{}: {}{call}: {}", incident.workflow, incident.state, incident.reason))
         ),
         incident.at_stake.as_ref().map(|money| output::line(&money.text)).unwrap_or_default(),
         output::minute(incident.opened_at),
