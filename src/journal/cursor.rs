@@ -52,7 +52,7 @@ impl Cursor {
     /// Stands behind the record `mark`, which must be in this segment and `length` bytes long.
     pub(crate) fn behind(segment: Segment, mark: &Mark, length: u64) -> Self {
         let offset = mark.position.0 - segment.head.base + length;
-        Self { offset, seq: mark.seq + 1, chain: mark.chain, ..Self::new(segment) }
+        Self { offset, seq: mark.seq.saturating_add(1), chain: mark.chain, ..Self::new(segment) }
     }
 
     /// The next record, or why there is none.
@@ -148,7 +148,7 @@ impl Cursor {
 
     fn pass(&mut self, header: &Header) {
         self.offset += frame::total(header.len) as u64;
-        self.seq = header.seq + 1;
+        self.seq = header.seq.saturating_add(1);
         self.chain = header.chain;
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
     let tip_path = data.join("tip");
     let (tip, found) = TipFile::open(disk, &tip_path)?;
     let (expected, turn) = match found {
-        Found::Tip { tip, turn } => (Some(tip), turn + 1),
+        Found::Tip { tip, turn } => (Some(tip), turn.saturating_add(1)),
         Found::Nothing => (None, 0),
     };
     if bases.is_empty() {

@@ -174,7 +174,7 @@ impl Writer {
         let end = self.segment.head.base + self.offset;
         if let Some((_, _, mark)) = self.group.waiting.iter().rev().find(|(_, positions, _)| !positions.is_empty()) {
             self.tip.write(&Tip { mark: *mark, end }, self.turn)?;
-            self.turn += 1;
+            self.turn = self.turn.saturating_add(1);
         }
         self.files.advance(end);
         Ok(())

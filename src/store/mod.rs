@@ -2,6 +2,10 @@
 
 pub mod conformance;
 mod memory;
+<<<<<<< HEAD
+=======
+mod shim;
+>>>>>>> fuzz
 mod sled;
 
 use std::sync::Arc;

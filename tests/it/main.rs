@@ -15,6 +15,7 @@ mod connector_tls;
 mod connector_webhook;
 mod demo;
 mod docs;
+mod fuzz;
 mod invalid;
 mod journal;
 mod journal_codec;

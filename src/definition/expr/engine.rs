@@ -6,7 +6,7 @@
 use std::sync::{Arc, LazyLock};
 
 use ::cel::common::ast::{CallExpr, EntryExpr, Expr as Node, IdedExpr, LiteralValue, SelectExpr, operators};
-use ::cel::common::types::{DYN_TYPE, INT_TYPE, STRING_TYPE};
+use ::cel::common::types::{DYN_TYPE, INT_TYPE, Kind, STRING_TYPE};
 use ::cel::common::value::{CowVal, Val};
 use ::cel::objects::{Key, Map};
 use ::cel::{Context, Env, ExecutionError, ParseErrors, Program, extensions};
@@ -22,6 +22,8 @@ const RESULT_MAX: usize = 256 * 1024;
 const LOOP_MAX: usize = 1000;
 /// Wraps what a loop walks over: bounds it, and gives the keys of an object in one order on every machine.
 const EACH: &str = "@each";
+/// Wraps what is added to something: CEL would append an object's keys to a list in an order that is never the same.
+const ADDED: &str = "@added";
 
 const FUNCTIONS: &[&str] = &[
     "size",
@@ -172,11 +174,16 @@ impl Rewrite<'_> {
             return Err(ExprError { help, ..self.error(&call.func_name, message) });
         }
         call.target.iter_mut().try_for_each(|target| self.node(target))?;
-        call.args.iter_mut().try_for_each(|argument| self.node(argument))
+        call.args.iter_mut().try_for_each(|argument| self.node(argument))?;
+        if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.last_mut())
+            && !matches!(right.expr, Node::Literal(_) | Node::List(_))
+        {
+            wrap(right, ADDED);
+        }
+        Ok(())
     }
 
     fn comprehension(&mut self, node: &mut IdedExpr) -> Result<(), ExprError> {
-        let id = node.id;
         let Node::Comprehension(walk) = &mut node.expr else { return Ok(()) };
         if self.loops > 0 {
             return Err(self.error(&walk.iter_var, "a loop inside a loop is too much work for an expression"));
@@ -187,9 +194,7 @@ impl Rewrite<'_> {
         }
         self.node(&mut walk.iter_range)?;
         self.node(&mut walk.accu_init)?;
-        let range = std::mem::take(&mut walk.iter_range);
-        let call = CallExpr { func_name: EACH.to_owned(), target: None, args: vec![range] };
-        walk.iter_range = IdedExpr { id, expr: Node::Call(call) };
+        wrap(&mut walk.iter_range, EACH);
         self.loops += 1;
         self.locals.extend([walk.iter_var.clone(), walk.accu_var.clone()]);
         self.locals.extend(walk.iter_var2.clone());
@@ -249,6 +254,13 @@ impl Rewrite<'_> {
     }
 }
 
+fn wrap(node: &mut IdedExpr, function: &str) {
+    let inner = std::mem::take(node);
+    let id = inner.id;
+    let call = CallExpr { func_name: function.to_owned(), target: None, args: vec![inner] };
+    *node = IdedExpr { id, expr: Node::Call(call) };
+}
+
 fn literal_step(index: &Node) -> Option<Step> {
     match index {
         Node::Literal(LiteralValue::String(text)) => Some(Step::Field(text.inner().to_owned())),
@@ -281,12 +293,13 @@ fn syntax_error(text: &str, errors: &ParseErrors) -> ExprError {
 
 fn environment() -> Env {
     let mut env = Env::stdlib();
-    let added = env
+    let complete = env
         .add_extension(extensions::strings)
         .and_then(|()| env.add_overload(EACH, EACH, vec![DYN_TYPE], each))
+        .and_then(|()| env.add_overload(ADDED, ADDED, vec![DYN_TYPE], added))
         .and_then(|()| env.add_overload("minor", "minor", vec![STRING_TYPE, INT_TYPE], minor))
         .and_then(|()| env.add_overload("major", "major", vec![INT_TYPE, INT_TYPE], major));
-    debug_assert!(added.is_ok(), "each name is added once: {added:?}");
+    debug_assert!(complete.is_ok(), "each name is added once: {complete:?}");
     env
 }
 
@@ -307,6 +320,15 @@ fn each<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
     let mut keys: Vec<Key> = map.map.keys().cloned().collect();
     keys.sort();
     owned(::cel::Value::List(Arc::new(keys.into_iter().map(::cel::Value::from).collect())))
+}
+
+fn added<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
+    let value = args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
+    if value.get_type().kind() == Kind::Map {
+        let (got, want) = ("an object".to_owned(), "what can be added".to_owned());
+        return Err(ExecutionError::UnexpectedType { got, want });
+    }
+    Ok(value)
 }
 
 fn minor<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {

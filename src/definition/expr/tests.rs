@@ -74,6 +74,8 @@ fn loops_are_flat_bounded_and_in_one_order() {
     refused("input.items.map(i, input.items.map(j, j.n))", "loop inside a loop");
     refused("input.items.map(input, input)", "has a meaning already");
     gives("{'b': 1, 'a': input.amount}", json!({"a": 600, "b": 1}));
+    gives("data.map(k, k) + input.items.map(i, i.sku)", json!(["x", "y", "z", "b", "a"]));
+    refused("[0] + data", "expected what can be added, got an object");
 }
 
 #[test]

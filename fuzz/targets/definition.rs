@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(init: paystate_fuzz::stack::guard(), |bytes: &[u8]| paystate_fuzz::targets::definition::run(bytes));
