@@ -2,10 +2,6 @@
 
 pub mod conformance;
 mod memory;
-<<<<<<< HEAD
-=======
-mod shim;
->>>>>>> fuzz
 mod sled;
 
 use std::sync::Arc;

@@ -246,12 +246,7 @@ fn weight(snapshot: &Snapshot) -> usize {
     let calls = snapshot.calls.values().map(|call| 400 + value_weight(&call.with) + call.trouble.len());
     let undo = snapshot.undo.iter().map(|undo| 200 + value_weight(&undo.with) + value_weight(&undo.result));
     let inbox = snapshot.inbox.iter().map(|early| 200 + value_weight(&early.payload) + early.source.len());
-<<<<<<< HEAD
     let parts = calls.chain(undo).chain(inbox).sum::<usize>() + value_weight(&snapshot.data);
-=======
-    let data = snapshot.data.as_object().into_iter().flatten().map(|(name, value)| name.len() + value_weight(value));
-    let parts = calls.chain(undo).chain(inbox).chain(data).sum::<usize>();
->>>>>>> fuzz
     let incident = snapshot.incident.as_ref().map_or(0, |incident| incident.reason.len());
     parts + value_weight(&snapshot.input) + snapshot.timers.len() * 100 + incident + snapshot.outcome.len()
 }
