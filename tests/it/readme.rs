@@ -124,3 +124,11 @@ fn blocks() -> Vec<Block> {
     assert!(open.is_none(), "a code block is not closed");
     blocks
 }
+
+#[test]
+fn the_example_runs() {
+    let example = paystate().parent().expect("a folder").join("examples/embed");
+    let output = Command::new(&example).output().expect("`cargo test` builds the examples");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("is in state settled, charge \"ch_1\""), "{told}");
+}
