@@ -6,7 +6,6 @@
 mod act;
 mod body;
 mod dashboard;
-mod diagram;
 mod engine;
 mod executor_engine;
 mod health;

@@ -42,7 +42,6 @@ problems! {
     IN_FLIGHT = "request-in-flight" 409 "A request with this Idempotency-Key is being worked on";
     NO_ORDER = "order-not-found" 404 "There is no such order";
     NO_WORKFLOW = "workflow-not-found" 404 "There is no such workflow";
-    NO_DIAGRAM = "no-diagram" 500 "The workflow cannot be drawn";
     UNKNOWN_EVENT = "unknown-event" 422 "The workflow has no such event";
     UNKNOWN_STATE = "unknown-state" 422 "The workflow has no such state";
     NO_INCIDENT = "no-incident" 409 "The order has no incident";

@@ -10,7 +10,9 @@ use super::problem::{Failure, NO_WORKFLOW, clip};
 use super::state::Api;
 use super::wire::{Problem, StateView, TransitionView, WorkflowDetail, WorkflowItem, WorkflowList, spine};
 use crate::definition::suggest::{did_you_mean, one_of};
-use crate::definition::{Late, State as WorkflowState, StateKind, Transition, Verdict, Workflow};
+use crate::definition::{
+    GraphFormat, Late, State as WorkflowState, StateKind, Transition, Verdict, Workflow, graph as graph_of,
+};
 use crate::types::{Version, format_duration};
 
 /// All workflows, by name.
@@ -69,7 +71,7 @@ pub(super) async fn one(
     ))]
 pub(super) async fn graph(State(api): State<Api>, Path(name): Path<String>, uri: Uri) -> Result<Response, Failure> {
     let workflow = find(&api, &name, &uri)?;
-    let svg = super::diagram::svg(&workflow);
+    let svg = graph_of(&workflow, GraphFormat::Svg);
     let mut response = ([(header::CONTENT_TYPE, "image/svg+xml; charset=utf-8")], svg).into_response();
     // Opened by itself, an SVG is a document: it may run nothing.
     let policy = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'");

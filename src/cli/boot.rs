@@ -76,10 +76,10 @@ async fn start_sandbox(data: &Path, env: &mut BTreeMap<String, String>) -> anyho
     let dir = data.join("sandbox");
     let options = sandbox::Options { dir: Some(dir.clone()), ..sandbox::Options::default() };
     let sandbox = Sandbox::start(options).await.context("the sandbox could not be started")?;
-    let ca = dir.join("ca.pem");
-    sandbox.write_ca(&ca).with_context(|| format!("cannot write {}", ca.display()))?;
+    // The same files as those of a sandbox by itself, so that samples can be made for this one too.
+    super::sandbox::write_config(&sandbox, &dir)?;
     env.extend(sandbox.env());
-    env.insert("SANDBOX_CA".to_owned(), ca.display().to_string());
+    env.insert("SANDBOX_CA".to_owned(), dir.join("ca.pem").display().to_string());
     Ok(sandbox)
 }
 

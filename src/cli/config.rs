@@ -24,13 +24,14 @@ pub(super) struct Config {
     pub(super) allowed_hosts: Option<Vec<String>>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-pub(super) enum SecretSource {
+/// One of the two: an enum would need a YAML tag.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SecretSource {
     /// An environment variable of the daemon.
-    Env(String),
+    env: Option<String>,
     /// A file; one newline at its end is not part of the secret.
-    File(PathBuf),
+    file: Option<PathBuf>,
 }
 
 impl Config {
@@ -58,14 +59,15 @@ impl Config {
 
 impl SecretSource {
     fn fetch(&self) -> Result<Secret, String> {
-        match self {
-            Self::Env(name) => {
+        match (&self.env, &self.file) {
+            (Some(name), None) => {
                 std::env::var(name).map(Secret::new).map_err(|_| format!("environment variable {name} is not set"))
             }
-            Self::File(path) => {
+            (None, Some(path)) => {
                 let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
                 Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text)))
             }
+            (None, None) | (Some(_), Some(_)) => Err("say either `env: NAME` or `file: PATH`".to_owned()),
         }
     }
 }

@@ -5,23 +5,41 @@
 
 mod bench;
 mod boot;
+mod cancel;
 mod check;
+mod client;
+mod completions;
 mod config;
 mod demo;
 mod graph;
+mod incidents;
+mod journal;
+mod list;
+mod output;
 mod replay;
+mod report;
+mod resolve;
+mod retry;
 mod sandbox;
+mod send;
 mod serve;
+mod show;
+mod submit;
 mod telemetry;
 mod test;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
+
+use report::report;
 
 /// Drives payments: methods in YAML, a durable executor, replay tests.
 #[derive(Debug, Parser)]
 #[command(name = "paystate", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+#[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 could not run.\n\
+    Environment: PAYSTATE_SERVER (the daemon's address), PAYSTATE_BY (your name), PAYSTATE_LOG (such as `info`),\n\
+    PAYSTATE_LOG_FORMAT (`text` or `json`), NO_COLOR.")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -33,15 +51,20 @@ enum Command {
     Serve(serve::Args),
     Check(check::Args),
     Graph(graph::Args),
+    Submit(submit::Args),
+    Show(show::Args),
+    List(list::Args),
+    Journal(journal::Args),
+    Send(send::Args),
+    Cancel(cancel::Args),
+    Incidents(incidents::Args),
+    Retry(retry::Args),
+    Resolve(resolve::Args),
     Test(test::Args),
     Replay(replay::Args),
     Sandbox(sandbox::Args),
     Bench(bench::Args),
-    /// Prints the completion script of a shell.
-    #[command(after_help = "Example:\n  paystate completions bash > /etc/bash_completion.d/paystate")]
-    Completions {
-        shell: clap_complete::Shell,
-    },
+    Completions(completions::Args),
 }
 
 /// How a command ended.
@@ -65,18 +88,12 @@ pub fn main() -> ExitCode {
     telemetry::start();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            anstream::eprintln!("error: the runtime could not be started: {error}");
-            return ExitCode::from(2);
-        }
+        Err(error) => return report(&anyhow::Error::new(error).context("the runtime could not be started")),
     };
     match runtime.block_on(run(cli.command)) {
         Ok(Verdict::Yes) => ExitCode::SUCCESS,
         Ok(Verdict::No) => ExitCode::from(1),
-        Err(error) => {
-            anstream::eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
+        Err(error) => report(&error),
     }
 }
 
@@ -86,14 +103,20 @@ async fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Serve(args) => serve::run(args).await,
         Command::Check(args) => check::run(&args),
         Command::Graph(args) => graph::run(&args),
+        Command::Submit(args) => submit::run(args).await,
+        Command::Show(args) => show::run(args).await,
+        Command::List(args) => list::run(args).await,
+        Command::Journal(args) => journal::run(args).await,
+        Command::Send(args) => send::run(args).await,
+        Command::Cancel(args) => cancel::run(args).await,
+        Command::Incidents(args) => incidents::run(args).await,
+        Command::Retry(args) => retry::run(args).await,
+        Command::Resolve(args) => resolve::run(args).await,
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Bench(args) => bench::run(args).await,
-        Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "paystate", &mut std::io::stdout());
-            Ok(Verdict::Yes)
-        }
+        Command::Completions(args) => Ok(completions::run(&args)),
     }
 }
 

@@ -100,11 +100,10 @@ impl Core {
         let mut dispatches = Vec::new();
         for (&call, state) in &live.snapshot.calls {
             match state.phase {
-                Phase::Sending => events.push(Event::Settled {
-                    call,
-                    attempt: state.attempt,
-                    outcome: Outcome::Unknown { reason: "interrupted by a restart".to_owned(), retry_after_ms: None },
-                }),
+                Phase::Sending => {
+                    let outcome = live.interrupted(state);
+                    events.push(Event::Settled { call, attempt: state.attempt, outcome });
+                }
                 Phase::Unknown { asking: true } | Phase::Pending { asking: true, .. } => {
                     dispatches.extend(live.inquiry(call, state.inquiries));
                 }
@@ -255,6 +254,16 @@ impl Live {
             | Command::CloseIncident => None,
         };
         commands.iter().filter_map(dispatch).collect()
+    }
+
+    /// What is known of a call whose intent is durable and whose outcome is not. What a built-in operation reserves is
+    /// made durable by its outcome alone, so without one it did nothing; all else may have happened.
+    fn interrupted(&self, call: &machine::Call) -> Outcome {
+        let reason = "interrupted by a restart".to_owned();
+        if machine::leaves_no_trace(&self.workflow, call) {
+            return Outcome::NotSent { reason, retry_after_ms: None };
+        }
+        Outcome::Unknown { reason, retry_after_ms: None }
     }
 
     fn inquiry(&self, call: CallId, inquiry: Attempt) -> Option<Dispatch> {

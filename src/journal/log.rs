@@ -1,6 +1,7 @@
 //! The journal as the rest of Paystate sees it.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use super::open::{self, Opened, SharedDisk};
 use super::segment::FIRST;
 use super::spares::{self, Spares};
 use super::tip::TipFile;
-use super::writer::{Group, Submission, Writer};
+use super::writer::{Counts, Group, Submission, Writer};
 use super::{Record, codec};
 use crate::types::Position;
 
@@ -34,6 +35,15 @@ pub struct JournalOptions {
     /// How long after the disk was full room is looked for again; also how often the tip is synced.
     pub pause: Duration,
     pub disk: SharedDisk,
+}
+
+/// What has been written since the journal was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalStats {
+    pub records: u64,
+    pub bytes: u64,
+    /// How often the disk was asked to make it durable.
+    pub syncs: u64,
 }
 
 /// A record's identity: no two journals agree on it.
@@ -69,6 +79,7 @@ pub struct Journal {
     files: Arc<Files>,
     spares: Arc<Spares>,
     tip: Arc<TipFile>,
+    counts: Arc<Counts>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
@@ -102,7 +113,7 @@ impl Journal {
         let files = Arc::new(Files::new(Arc::clone(&options.disk), &segments, segment.head.base + offset));
         let disk = Arc::clone(&options.disk);
         let spares = Arc::new(Spares::new(dir.clone(), Arc::clone(&disk), segment_size, options.pause, spares));
-        let (tip, group) = (Arc::new(tip), Group::default());
+        let (tip, group, counts) = (Arc::new(tip), Group::default(), Arc::new(Counts::default()));
         let writer = Writer {
             dir,
             disk,
@@ -117,6 +128,7 @@ impl Journal {
             chain,
             group,
             failed: None,
+            counts: Arc::clone(&counts),
         };
         let (sender, receiver) = mpsc::channel(QUEUE);
         let started = (|| {
@@ -125,7 +137,13 @@ impl Journal {
             Ok(vec![writer, ahead])
         })();
         let threads = started.map_err(|error: std::io::Error| JournalError::io("no thread for", data, &error))?;
-        Ok(Self { queue: Mutex::new(Some(sender)), files, spares, tip, threads: Mutex::new(threads) })
+        Ok(Self { queue: Mutex::new(Some(sender)), files, spares, tip, counts, threads: Mutex::new(threads) })
+    }
+
+    pub fn stats(&self) -> JournalStats {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let Counts { records, bytes, syncs } = &*self.counts;
+        JournalStats { records: read(records), bytes: read(bytes), syncs: read(syncs) }
     }
 
     /// Writes a batch. On return all of it is on disk.

@@ -26,5 +26,5 @@ pub use disk::{Disk, DiskFile, RealDisk};
 pub use entry::{Entry, FORMAT_VERSION, Opening, Record};
 pub use error::{Damage, JournalError, Place};
 pub use line::{event_text, lines, outcome_text};
-pub use log::{Journal, JournalOptions, Mark, Read, Scan, Written};
+pub use log::{Journal, JournalOptions, JournalStats, Mark, Read, Scan, Written};
 pub use replay::{Divergence, replay, replay_with};

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -45,6 +46,15 @@ pub(super) struct Writer {
     pub(super) chain: Chain,
     pub(super) group: Group,
     pub(super) failed: Option<String>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What has been written since the journal was opened.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) records: AtomicU64,
+    pub(super) bytes: AtomicU64,
+    pub(super) syncs: AtomicU64,
 }
 
 /// What will be written next.
@@ -157,6 +167,9 @@ impl Writer {
         write_all(&*self.segment.file, &self.group.bytes, self.offset)
             .map_err(|error| JournalError::io("could not write", path, &error))?;
         self.segment.file.sync_data().map_err(|error| JournalError::io("could not sync", path, &error))?;
+        self.counts.syncs.fetch_add(1, Ordering::Relaxed);
+        self.counts.records.fetch_add(self.group.last, Ordering::Relaxed);
+        self.counts.bytes.fetch_add(self.group.bytes.len() as u64, Ordering::Relaxed);
         self.offset = self.end_in_segment();
         let end = self.segment.head.base + self.offset;
         if let Some((_, _, mark)) = self.group.waiting.iter().rev().find(|(_, positions, _)| !positions.is_empty()) {

@@ -10,7 +10,9 @@ use super::run::Run;
 use super::scope::Given;
 use super::snapshot::{Call, Phase, Role, Undo};
 use super::transition::Rejection;
-use crate::definition::{CallRef, Compensate, EvalError, Invoke, MoneyKind, Operation, RetryPolicy, State, Workflow};
+use crate::definition::{
+    CallRef, Compensate, EvalError, Invoke, MoneyKind, Operation, Replay, RetryPolicy, State, Workflow,
+};
 use crate::types::{Attempt, CallId, Epoch, Timestamp, Value};
 
 /// Where a call is declared.
@@ -25,6 +27,12 @@ pub(super) struct Declared<'w> {
 /// How long one attempt of this call may take.
 pub fn attempt_timeout(workflow: &Workflow, call: &Call) -> Duration {
     declared(workflow, call).map_or(Duration::from_secs(30), |declared| declared.timeout)
+}
+
+/// A built-in operation whose only effect is what its outcome carries.
+pub fn leaves_no_trace(workflow: &Workflow, call: &Call) -> bool {
+    declared(workflow, call)
+        .is_some_and(|declared| declared.operation.request.is_none() && declared.operation.inquire.is_none())
 }
 
 impl<'w> Run<'w> {
@@ -72,6 +80,7 @@ impl<'w> Run<'w> {
             deadline,
             inquiries: Attempt(0),
             trouble: String::new(),
+            doubtful: false,
             reversed: false,
         };
         self.snapshot.calls.insert(id, call);
@@ -85,9 +94,14 @@ impl<'w> Run<'w> {
     }
 
     pub(super) fn settled(&mut self, id: CallId, attempt: Attempt, outcome: &Outcome) -> Result<(), Rejection> {
-        let call = self.snapshot.calls.get(&id).ok_or(Rejection::Stale)?;
+        let now = self.now;
+        let call = self.snapshot.calls.get_mut(&id).ok_or(Rejection::Stale)?;
         if call.attempt != attempt || matches!(call.phase, Phase::Done { .. } | Phase::Backoff) {
             return Err(Rejection::Stale);
+        }
+        // The request may have left at the end of its attempt: "not found" counts from there.
+        if call.phase == Phase::Sending {
+            call.last_sent_at = now;
         }
         self.apply(id, outcome.clone());
         self.drain();
@@ -98,6 +112,10 @@ impl<'w> Run<'w> {
     pub(super) fn apply(&mut self, id: CallId, outcome: Outcome) {
         match outcome {
             Outcome::Declined { soft: true, .. } if self.retry_soft(id) => {}
+            // An earlier send under this key may have done the work: this one says nothing of it.
+            Outcome::NotSent { reason, retry_after_ms } if self.is_doubtful(id) => {
+                self.unknown(id, &reason, retry_after_ms);
+            }
             Outcome::NotSent { ref reason, retry_after_ms } => {
                 let reason = reason.clone();
                 if !self.back_off(id, &reason, retry_after_ms, false) {
@@ -111,6 +129,13 @@ impl<'w> Run<'w> {
                 self.complete(id, outcome)
             }
         }
+    }
+
+    fn is_doubtful(&self, id: CallId) -> bool {
+        let call = self.snapshot.calls.get(&id);
+        let safe =
+            |call| self.declared(call).is_some_and(|declared| declared.operation.idempotency.replay == Replay::Safe);
+        call.is_some_and(|call| call.doubtful && !safe(call))
     }
 
     fn retry_soft(&mut self, id: CallId) -> bool {
@@ -140,6 +165,7 @@ impl<'w> Run<'w> {
                 call.epoch = call.epoch.next();
                 // The next send is the first of its key.
                 call.sent_at = at;
+                call.doubtful = false;
             }
         }
         self.snapshot.timers.remove(&Timer::Inquire { call: id });
@@ -225,6 +251,9 @@ impl<'w> Run<'w> {
             return;
         }
         let (name, given) = joined(&done);
+        if self.take_waiting_cancel() {
+            return;
+        }
         let reversed = self.snapshot.calls.values().any(|call| call.reversed);
         let name = if reversed { "reversed" } else { name };
         let before = self.hops;

@@ -2,9 +2,9 @@
 
 use super::event::{Command, Outcome, Resolution, Timer};
 use super::run::Run;
-use super::snapshot::{Incident, Phase};
+use super::snapshot::{Call, Incident, Phase, Role};
 use super::transition::Rejection;
-use crate::types::{Attempt, CallId};
+use crate::types::{Attempt, CallId, Value};
 
 impl Run<'_> {
     /// Gives a call up until a person says what to do. `unknown` says whether it may have happened.
@@ -23,7 +23,9 @@ impl Run<'_> {
         if self.snapshot.incident.is_some() {
             return;
         }
-        let at_stake = call.and_then(|id| self.snapshot.calls.get(&id)).and_then(|call| self.stake(call));
+        let moves = |call: &&Call| self.declared(call).is_some_and(|declared| declared.operation.money.is_some());
+        let call_at_stake = call.and_then(|id| self.snapshot.calls.get(&id)).filter(moves);
+        let at_stake = call_at_stake.and_then(|call| self.stake(call));
         self.commands.push(Command::OpenIncident { reason: reason.clone(), at_stake });
         self.snapshot.incident = Some(Incident { reason, opened_at: self.now, call, at_stake });
     }
@@ -45,6 +47,13 @@ impl Run<'_> {
             Phase::Parked { unknown: true } => self.unknown(id, "taken up again by a person", None),
             Phase::Parked { unknown: false } => {
                 call.phase = Phase::Backoff;
+                // A provider repeats its stored refusal under the old key. A notification keeps its id: the receiver
+                // knows by it what it has seen.
+                if !matches!(call.role, Role::Effect { .. }) {
+                    call.epoch = call.epoch.next();
+                    call.sent_at = now;
+                    call.doubtful = false;
+                }
                 self.send_again(id)?;
             }
             Phase::Done { .. } => self.join(),
@@ -57,16 +66,23 @@ impl Run<'_> {
 
     pub(super) fn resolved(&mut self, resolution: &Resolution) -> Result<(), Rejection> {
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
+        let call = incident.call;
         let about = || {
-            incident.call.ok_or_else(|| {
+            call.ok_or_else(|| {
                 Rejection::NotAllowed("this incident is not about a call: resolve it with a state to go on in".into())
             })
         };
         match resolution {
-            Resolution::Ok { result } => self.complete(about()?, Outcome::Ok { result: result.clone() }),
+            Resolution::Ok { result } => self.resolve_ok(about()?, result),
             Resolution::Declined { code } => {
-                let result = crate::types::Value::Null;
-                self.complete(about()?, Outcome::Declined { code: code.clone(), soft: false, result });
+                let id = about()?;
+                if self.has_succeeded(id) {
+                    let text = "this call has succeeded and is booked: resolve it as ok, or with a state to go on in";
+                    self.snapshot.incident = Some(incident);
+                    return Err(Rejection::NotAllowed(text.to_owned()));
+                }
+                let result = Value::Null;
+                self.complete(id, Outcome::Declined { code: code.clone(), soft: false, result });
             }
             Resolution::State { state } => {
                 if self.workflow.state(state).is_none() {
@@ -79,6 +95,26 @@ impl Run<'_> {
         self.next_parked();
         self.drain();
         Ok(())
+    }
+
+    /// A person says that the call did succeed. What was booked before is not booked again.
+    fn resolve_ok(&mut self, id: CallId, result: &Value) {
+        let outcome = Outcome::Ok { result: result.clone() };
+        let booked = self.has_succeeded(id);
+        if let Some(call) = self.snapshot.calls.get_mut(&id) {
+            // A person's word settles what the provider's answers left open.
+            call.reversed = false;
+            if booked {
+                call.phase = Phase::Done { outcome };
+                return self.join();
+            }
+        }
+        self.complete(id, outcome);
+    }
+
+    fn has_succeeded(&self, id: CallId) -> bool {
+        let phase = self.snapshot.calls.get(&id).map(|call| &call.phase);
+        matches!(phase, Some(Phase::Done { outcome: Outcome::Ok { .. } }))
     }
 
     /// Another call may be parked behind the one that was dealt with.

@@ -13,15 +13,20 @@ impl Run<'_> {
     pub(super) fn unknown(&mut self, id: CallId, reason: &str, after_ms: Option<u64>) {
         let Some(call) = self.snapshot.calls.get_mut(&id) else { return };
         reason.clone_into(&mut call.trouble);
+        call.doubtful = true;
         let Some(declared) = self.snapshot.calls.get(&id).and_then(|call| self.declared(call)) else {
             return self.park(id, true, format!("{reason}; the workflow no longer declares the call"));
         };
         if declared.operation.idempotency.replay == Replay::Safe {
-            if !self.back_off(id, reason, after_ms, false) {
-                let reason = reason.to_owned();
-                self.complete(id, Outcome::NotSent { reason, retry_after_ms: None });
+            if self.back_off(id, reason, after_ms, false) {
+                return;
             }
-            return;
+            // What is part of Paystate keeps counters: nobody may go on as if a reservation had not been made.
+            if declared.operation.request.is_none() {
+                return self.park(id, true, format!("the outcome of {} is not known: {reason}", self.call_name(id)));
+            }
+            let reason = reason.to_owned();
+            return self.complete(id, Outcome::NotSent { reason, retry_after_ms: None });
         }
         if declared.operation.inquire.is_none() {
             return self.resend(id, reason);

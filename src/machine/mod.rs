@@ -21,7 +21,7 @@ mod undo;
 #[cfg(test)]
 mod tests;
 
-pub use calls::attempt_timeout;
+pub use calls::{attempt_timeout, leaves_no_trace};
 pub use event::{Command, Event, Outcome, Parent, Resolution, Timer};
 pub use next::{all_transitions, next_events};
 pub use scope::order_value;

@@ -1,7 +1,7 @@
 //! What Paystate believes happened to the money, as a position of the order and as postings of double entry.
 
 use super::run::Run;
-use super::snapshot::{Call, MoneyPosition};
+use super::snapshot::{Call, MoneyPosition, Role};
 use super::transition::Rejection;
 use crate::definition::{MoneyKind, Scope, Workflow};
 use crate::ledger::Posting;
@@ -34,10 +34,27 @@ impl Run<'_> {
         let money =
             self.stake(call).ok_or_else(|| format!("{kind:?}: neither the call nor the order has an amount"))?;
         let before = self.snapshot.money;
-        let after = moved(before, kind, money)?;
-        self.postings.extend(postings(before, kind, money));
+        let held = self.gives_back_a_hold(call, before, money.amount);
+        let after = moved(before, kind, money, held)?;
+        self.postings.extend(postings(kind, money, held));
         self.snapshot.money = after;
         Ok(())
+    }
+
+    /// A release gives back what is undone, a hold or a capture; where nothing says which, what is held goes first.
+    fn gives_back_a_hold(&self, call: &Call, position: MoneyPosition, amount: i64) -> bool {
+        match self.undone_kind(call) {
+            Some(MoneyKind::Capture | MoneyKind::Purchase) => false,
+            Some(MoneyKind::Hold) => true,
+            _ => position.held >= amount,
+        }
+    }
+
+    /// What the call that this one undoes did to the money.
+    fn undone_kind(&self, call: &Call) -> Option<MoneyKind> {
+        let (Role::Compensation { branch } | Role::Reversal { branch, .. }) = &call.role else { return None };
+        let state = self.workflow.state(&call.state)?;
+        state.invokes().iter().find(|invoke| invoke.branch == *branch)?.operation.money
     }
 
     /// The money that a call moves: `amount` and `currency` of its arguments, or what the order is about.
@@ -51,7 +68,7 @@ impl Run<'_> {
 }
 
 /// The position after one more movement.
-fn moved(position: MoneyPosition, kind: MoneyKind, money: Money) -> Result<MoneyPosition, String> {
+fn moved(position: MoneyPosition, kind: MoneyKind, money: Money, held: bool) -> Result<MoneyPosition, String> {
     let amount = money.amount;
     if amount < 0 {
         return Err(format!("{}: an amount is not negative", kind.name()));
@@ -69,7 +86,7 @@ fn moved(position: MoneyPosition, kind: MoneyKind, money: Money) -> Result<Money
         }
         MoneyKind::Release => {
             after.released += amount;
-            if releases_hold(position, amount) { after.held -= amount } else { after.captured -= amount }
+            if held { after.held -= amount } else { after.captured -= amount }
         }
         MoneyKind::Refund => after.refunded += amount,
     }
@@ -79,16 +96,12 @@ fn moved(position: MoneyPosition, kind: MoneyKind, money: Money) -> Result<Money
     Ok(after)
 }
 
-fn releases_hold(position: MoneyPosition, amount: i64) -> bool {
-    position.held >= amount
-}
-
-fn postings(before: MoneyPosition, kind: MoneyKind, money: Money) -> [Posting; 2] {
+fn postings(kind: MoneyKind, money: Money, held: bool) -> [Posting; 2] {
     let (from, to) = match kind {
         MoneyKind::Hold => ("customer", "held"),
         MoneyKind::Capture => ("held", "merchant"),
         MoneyKind::Purchase => ("customer", "merchant"),
-        MoneyKind::Release if releases_hold(before, money.amount) => ("held", "customer"),
+        MoneyKind::Release if held => ("held", "customer"),
         MoneyKind::Release | MoneyKind::Refund => ("merchant", "customer"),
     };
     let leg = |account: &str, amount| Posting { account: account.to_owned(), amount, currency: money.currency };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::Walked;
-use super::event::Timer;
+use super::calls::declared;
+use super::event::{Outcome, Timer};
 use super::run::Run;
 use super::scope::Given;
 use super::snapshot::{Early, Phase, Role};
@@ -103,14 +104,6 @@ impl<'w> Run<'w> {
         for id in superseded {
             self.drop_call(id);
         }
-        let about_a_call = self
-            .snapshot
-            .incident
-            .as_ref()
-            .is_some_and(|incident| incident.call.is_none_or(|call| !self.snapshot.calls.contains_key(&call)));
-        if about_a_call {
-            self.snapshot.incident = None;
-        }
     }
 
     pub(super) fn enter(&mut self, target: StateName) {
@@ -131,6 +124,10 @@ impl<'w> Run<'w> {
         if state.is_final() {
             self.snapshot.timers.remove(&Timer::Deadline);
             self.snapshot.due.clear();
+            // What was wrong with the order as a whole, such as its deadline, is over when the order is.
+            if self.snapshot.incident.as_ref().is_some_and(|incident| incident.call.is_none()) {
+                self.snapshot.incident = None;
+            }
         }
         if let Err(error) = self.activate(state) {
             self.open_incident(None, error.to_string());
@@ -192,11 +189,40 @@ impl<'w> Run<'w> {
                 Err(error) => {
                     // The event stays in the inbox, so nothing is lost; a person sees why it did not apply.
                     self.open_incident(None, error.to_string());
-                    return false;
                 }
             }
         }
         false
+    }
+
+    /// A cancel that waited for the outcome comes before the way on that the outcome opens: the next call must not be
+    /// sent first. True when it has led elsewhere.
+    pub(super) fn take_waiting_cancel(&mut self) -> bool {
+        let waiting = self.snapshot.inbox.iter().find(|early| early.name.as_str() == CANCEL).cloned();
+        let Some(early) = waiting else { return false };
+        if !self.can_be_undone() {
+            return false;
+        }
+        let before = self.hops;
+        match self.raise(CANCEL, &Given::event(CANCEL, &early.payload)) {
+            Ok(Taken::Yes) => {
+                self.snapshot.inbox.retain(|other| other.id != early.id);
+                self.hops > before
+            }
+            // A cancel that this state does not handle, or whose guard cannot be evaluated, waits on.
+            Ok(Taken::No) | Err(_) => false,
+        }
+    }
+
+    /// Whatever the state's calls have done can be undone by the engine. What cannot, such as a page that was opened,
+    /// only the states that follow know how to close.
+    fn can_be_undone(&self) -> bool {
+        let done = self
+            .snapshot
+            .calls
+            .values()
+            .filter(|call| matches!(call.phase, Phase::Done { outcome: Outcome::Ok { .. } }));
+        done.into_iter().all(|call| declared(self.workflow, call).is_some_and(|declared| declared.compensate.is_some()))
     }
 
     fn take_due(&mut self) -> bool {
@@ -282,11 +308,23 @@ impl<'w> Run<'w> {
                     Phase::Unknown { .. } | Phase::Parked { unknown: true } | Phase::Pending { asking: true, .. }
                 )
             })
+            || self.snapshot.calls.values().any(|call| call.doubtful && call.phase == Phase::Backoff)
     }
 
     /// A provider's word settles an unknown outcome; a wish to cancel must not override one.
     fn may_take(&self, name: &str) -> bool {
-        if name == CANCEL { !self.outcome_is_open() && !self.is_undoing() } else { !self.is_sending() }
+        if name == CANCEL {
+            !self.outcome_is_open() && !self.is_pending() && !self.is_undoing()
+        } else {
+            !self.is_sending()
+        }
+    }
+
+    /// A provider has accepted something and will decide on it: a cancel must hear the decision first, unless the state
+    /// itself says what a cancel means while it waits.
+    fn is_pending(&self) -> bool {
+        let handled = self.state().is_some_and(|state| state.on.contains_key(CANCEL));
+        !handled && self.working_calls().any(|phase| matches!(phase, Phase::Pending { .. }))
     }
 
     fn is_undoing(&self) -> bool {

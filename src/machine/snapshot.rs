@@ -117,7 +117,7 @@ pub struct Call {
     pub begun_at: Timestamp,
     /// When the present epoch was first sent, from which the idempotency window counts.
     pub sent_at: Timestamp,
-    /// When it was last sent, from which "not found" becomes final.
+    /// When its last attempt was sent, or ended: from then on "not found" becomes final.
     pub last_sent_at: Timestamp,
     /// No retry begins later than this.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -127,6 +127,9 @@ pub struct Call {
     /// What went wrong last.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub trouble: String,
+    /// A send of the present epoch ended without a known outcome: a later one that is not sent says nothing of it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub doubtful: bool,
     /// Its reversal has been acknowledged, and is now being confirmed by inquiry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reversed: bool,

@@ -74,7 +74,7 @@ impl<'w> Run<'w> {
     pub(super) fn complete_reversal(&mut self, id: CallId, of: CallId, call: &Call, outcome: &Outcome) {
         let Outcome::Ok { .. } = outcome else {
             let label = Given::outcome(outcome).label;
-            return self.park(id, true, format!("{} could not reverse ({label})", call_name(call)));
+            return self.park(id, false, format!("{} could not reverse ({label})", call_name(call)));
         };
         self.drop_call(id);
         let Some(original) = self.snapshot.calls.get_mut(&of) else { return };

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{
     KeySize, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey, PrivateDecryptingKey,
     PublicEncryptingKey, PublicKey, PublicKeyComponents,
@@ -129,7 +129,18 @@ pub fn peek(compact: &str) -> Result<Header, JweError> {
 impl PrivateKey {
     /// Makes an RSA key of 2048 bits. Takes some tens of milliseconds to a second.
     pub fn generate() -> Result<Self, JweError> {
+        Self::from_pkcs8(&Self::generate_pkcs8()?)
+    }
+
+    /// A new key in the form in which it can be kept.
+    pub fn generate_pkcs8() -> Result<Zeroizing<Vec<u8>>, JweError> {
         let key = PrivateDecryptingKey::generate(KeySize::Rsa2048)?;
+        let der: Pkcs8V1Der<'_> = key.as_der()?;
+        Ok(Zeroizing::new(der.as_ref().to_vec()))
+    }
+
+    pub fn from_pkcs8(der: &[u8]) -> Result<Self, JweError> {
+        let key = PrivateDecryptingKey::from_pkcs8(der).map_err(|_| JweError::Library)?;
         let public = PublicJwk::of(&key.public_key())?;
         Ok(Self { key: OaepPrivateDecryptingKey::new(key)?, public })
     }

@@ -8,6 +8,7 @@ mod clock;
 mod customer;
 mod gateway;
 pub mod jwe;
+mod keys;
 mod lines;
 mod samples;
 pub mod shop;

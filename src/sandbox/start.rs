@@ -12,8 +12,9 @@ use super::bank::{self, Bank};
 use super::clock::{Clock, fresh_secret, fresh_webhook_secret};
 use super::gateway::{self, Gateway, GatewayError, GatewayOptions, NOTIFIED, Parts, ToBank};
 use super::jwe::PublicJwk;
+use super::keys;
 use super::shop::{Shop, ShopError, ShopOptions, ShopSecrets};
-use super::tls::{Authority, TlsError, TlsServer, bind_loopback, https_url, serve_tls};
+use super::tls::{Authority, TlsError, TlsServer, https_url, serve_tls};
 use crate::types::{Secret, Timestamp};
 
 /// What kind of sandbox.
@@ -62,7 +63,9 @@ impl Sandbox {
         let authority = Authority::new(UNIX_EPOCH + Duration::from_millis(clock.now().unix_ms().unsigned_abs()))?;
         let ca_pem = authority.ca_pem();
         let client = client(&ca_pem)?;
-        let (bank_port, gateway_port, shop_port) = (bind_loopback()?, bind_loopback()?, bind_loopback()?);
+        let dir = options.dir.as_deref();
+        let (bank_port, gateway_port) = (keys::port(dir, "bank")?, keys::port(dir, "gateway")?);
+        let shop_port = keys::port(dir, "merchant")?;
         let urls = BTreeMap::from([
             ("bank", https_url(&bank_port)?),
             ("gateway", https_url(&gateway_port)?),

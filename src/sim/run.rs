@@ -78,7 +78,7 @@ fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, ending
         take(&mut world, &provider, number, step, false, &mut failures);
     }
     let mut order = world.order().map_err(|error| error.to_string())?;
-    if order.state != *ending && order.incident.is_none() {
+    if order.state != *ending {
         world.advance(REST).map_err(|error| error.to_string())?;
         order = world.order().map_err(|error| error.to_string())?;
     }

@@ -21,8 +21,15 @@ pub struct Scenario {
     /// How the provider answers, by operation, such as `gateway.authorize: [unknown, ok]`.
     #[serde(default)]
     pub answers: BTreeMap<String, Value>,
+    /// Whether a run with a crash must end in the same state; not where the story hangs on who comes first.
+    #[serde(default = "yes")]
+    pub crashes: bool,
     #[serde(default)]
     pub steps: Vec<Step>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// What every scenario of a folder has in common: its `_common.yaml`.

@@ -94,7 +94,7 @@ fn run_one(scenario: &Scenario, workflow: &Arc<Workflow>, crashes: bool, outcome
     let report = run(scenario, workflow);
     outcome.journal = story(&report, workflow);
     outcome.failures.extend(report.failures.iter().cloned());
-    if crashes && report.failures.is_empty() {
+    if crashes && scenario.crashes && report.failures.is_empty() {
         let (runs, failures) = run_crashes(scenario, workflow, &report);
         outcome.crashes = runs;
         outcome.failures.extend(failures);

@@ -2,7 +2,6 @@
 
 pub mod conformance;
 mod memory;
-mod shim;
 mod sled;
 
 use std::sync::Arc;

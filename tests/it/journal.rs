@@ -238,6 +238,10 @@ async fn older_copies_are_found() {
     old_tip.put_back(&older, &tip);
     assert_eq!(entries(&open(&old_tip).unwrap()).unwrap().len(), 6);
 
+    let no_tip = disk.copy();
+    no_tip.erase(&tip);
+    assert_eq!(entries(&open(&no_tip).unwrap()).unwrap().len(), 6);
+
     let gone = disk.copy();
     gone.erase(&segment);
     assert!(matches!(open(&gone), Err(JournalError::Damaged(_))));

@@ -1,8 +1,11 @@
 #![allow(unreachable_pub, reason = "one binary: nothing in it is reachable from outside")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+mod api;
+mod api_fake;
 #[path = "../browser/mod.rs"]
 mod browser;
+mod cli;
 mod connector_faults;
 mod connector_http;
 mod connector_limits;
@@ -10,19 +13,23 @@ mod connector_scripted;
 mod connector_support;
 mod connector_tls;
 mod connector_webhook;
+mod demo;
 mod docs;
 mod fuzz;
 mod invalid;
 mod journal;
 mod journal_codec;
 mod journal_disk;
+mod kill;
 mod library;
 mod methods;
+mod readme;
 mod sandbox;
 mod sandbox_instruments;
 mod scenarios;
 mod shop;
 mod store;
+mod store_kill;
 mod store_sled;
 mod support;
 mod tidy;

@@ -39,7 +39,6 @@ fn the_method_of_the_readme_works() {
 fn the_commands_of_the_readme_work_against_a_daemon() {
     let daemon = Daemon::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    fs::write(folder.path().join("order.json"), daemon.sample("bank_card")).expect("an order");
     let block = blocks()
         .into_iter()
         .find(|block| block.text.starts_with("paystate serve"))
@@ -52,6 +51,10 @@ fn the_commands_of_the_readme_work_against_a_daemon() {
         match word {
             // The daemon of this test runs with these very flags, and an order that ended well has nothing to retry.
             "serve" => {}
+            "sandbox" => {
+                let dir = daemon.sandbox_dir().display().to_string();
+                run(&line.replace("data/sandbox", &dir), folder.path(), &daemon.environment());
+            }
             "retry" => {
                 let output = call(&line.replace("ORDER", &order), folder.path(), &daemon.environment());
                 assert_eq!(output.status.code(), Some(1), "the order has no incident, and the command says so");
@@ -66,7 +69,7 @@ fn the_commands_of_the_readme_work_against_a_daemon() {
             _ => run(&line.replace("ORDER", &order), folder.path(), &daemon.environment()),
         }
     }
-    assert_eq!(ran, ["serve", "submit", "list", "show", "journal", "retry"]);
+    assert_eq!(ran, ["serve", "sandbox", "submit", "list", "show", "journal", "retry"]);
 }
 
 #[test]
@@ -120,4 +123,12 @@ fn blocks() -> Vec<Block> {
     }
     assert!(open.is_none(), "a code block is not closed");
     blocks
+}
+
+#[test]
+fn the_example_runs() {
+    let example = paystate().parent().expect("a folder").join("examples/embed");
+    let output = Command::new(&example).output().expect("`cargo test` builds the examples");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && told.contains("is in state settled, charge \"ch_1\""), "{told}");
 }

@@ -277,12 +277,17 @@ async fn the_books_outlive_the_sandbox() {
     let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
     let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
     assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
+    let (url, key) = (world.sandbox.gateway_url().to_owned(), world.sandbox.payment_key().clone());
+    let session = world.card("p", 700, GOOD).await;
     world.sandbox.shutdown().await;
 
     let world = World { sandbox: Sandbox::start(options).await.unwrap() };
     assert_eq!(world.oracle("o")["purchased"], 500);
     let found = world.inquire("o-p").await;
     assert_eq!((found.status, &found.body["status"]), (200, &json!("approved")));
+    // What was sealed, and the pages that customers have open, are good after it too.
+    assert_eq!((world.sandbox.gateway_url(), world.sandbox.payment_key()), (url.as_str(), &key));
+    assert_eq!(world.post("/v1/purchases", &ask("p", "p", 700, json!({ "session": session }))).await.status, 201);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub(crate) fn options() -> SledOptions {
     }
 }
 
-pub(crate) fn open(dir: &Path) -> SledStore {
+fn open(dir: &Path) -> SledStore {
     SledStore::open(dir, options(), &SampleFold).unwrap()
 }
 
@@ -116,6 +116,13 @@ impl Store for Reopening {
     async fn close(&self) -> Result<(), StoreError> {
         self.store().await.close().await
     }
+}
+
+/// Moves one order by one step, as its owner does: knowing where its last entry is.
+async fn go_on(store: &SledStore, samples: &mut Samples, order: u64, tip: &mut Option<Position>) {
+    let mut commit = samples.next(order_id(order), &Next { to: "a".into(), ..Next::default() }).unwrap();
+    commit.entry.prev = *tip;
+    *tip = store.commit(vec![commit]).await.unwrap().pop();
 }
 
 /// Moves each of `orders` `steps` times; the amount posted is the same at every step.
@@ -264,6 +271,7 @@ async fn nobody_else_can_read_the_files() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("journal")), 0o700);
+    assert_eq!(mode(&dir.join("sled")), 0o700);
     for file in ["lock", "tip", "working", "journal/00000000000000000000.journal"] {
         assert_eq!(mode(&dir.join(file)), 0o600, "{file}");
     }
@@ -358,4 +366,59 @@ async fn a_commit_that_nobody_waits_for_happens_all_the_same() {
         store.commit(vec![next]).await.unwrap();
     }
     assert!(!listed.is_empty());
+}
+
+/// Every file of the store meets a disk that is really full.
+#[tokio::test]
+#[ignore = "needs a file system of about 100 MiB, named by PAYSTATE_TEST_SMALL_DISK"]
+async fn a_small_disk_runs_full_and_recovers() {
+    let small = PathBuf::from(std::env::var("PAYSTATE_TEST_SMALL_DISK").unwrap());
+    let dir = small.join("data");
+    let options = SledOptions {
+        journal: JournalOptions { segment_size: 4 * 1024 * 1024, ..JournalOptions::default() },
+        ..options()
+    };
+    let store = SledStore::open(&dir, options.clone(), &SampleFold).unwrap();
+    let mut accepted = Samples::new();
+    let mut written = 0;
+    let mut tips = [None; 10];
+    for (n, tip) in tips.iter_mut().enumerate() {
+        go_on(&store, &mut accepted, n as u64, tip).await;
+    }
+    let filler = small.join("filler");
+    let mut opened = 1000;
+    let refused = loop {
+        if opened == 3000 {
+            // All that is left, but for a little.
+            let mut file = fs::File::create(&filler).unwrap();
+            while std::io::Write::write_all(&mut file, &[1; 64 * 1024]).is_ok() {}
+        }
+        let next = Next { to: "a".into(), note: "n".repeat(1500), ..Next::default() };
+        match store.commit(vec![Samples::new().next(order_id(opened), &next).unwrap()]).await {
+            Ok(_) => opened += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(refused, StoreError::Full), "{refused}");
+    for _ in 0..20 {
+        for (n, tip) in tips.iter_mut().enumerate() {
+            go_on(&store, &mut accepted, n as u64, tip).await;
+        }
+        written += 1;
+    }
+    fs::remove_file(&filler).unwrap();
+    let begun = Instant::now();
+    let commit = Samples::new().next(order_id(opened), &Next { to: "a".into(), ..Next::default() }).unwrap();
+    while let Err(error) = store.commit(vec![commit.clone()]).await {
+        assert!(matches!(error, StoreError::Full), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "it did not recover");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    store.close().await.unwrap();
+    drop(store);
+    let store = SledStore::open(&dir, options, &SampleFold).unwrap();
+    assert_eq!(store.order(order_id(3)).await.unwrap().unwrap().snapshot.seq, Seq(written + 1));
+    for n in 1000..=opened {
+        assert!(store.order(order_id(n)).await.unwrap().is_some());
+    }
 }

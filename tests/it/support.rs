@@ -17,7 +17,7 @@ pub fn paystate() -> PathBuf {
 pub struct Daemon {
     child: Child,
     pub url: String,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Daemon {
@@ -36,22 +36,16 @@ impl Daemon {
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the daemon says in JSON where it listens");
         let url = ready["api"].as_str().expect("the address of the API").to_owned();
-        Self { child, url, _data: data }
+        Self { child, url, data }
     }
 
     pub fn environment(&self) -> BTreeMap<String, String> {
         BTreeMap::from([("PAYSTATE_SERVER".to_owned(), self.url.clone())])
     }
 
-    /// The input of an order that ends well, sealed for this daemon's own gateway.
-    pub fn sample(&self, workflow: &str) -> String {
-        let output = Command::new(paystate())
-            .args(["sandbox", "sample", workflow])
-            .envs(self.environment())
-            .output()
-            .expect("the sample command");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).expect("JSON is UTF-8")
+    /// Where its sandbox keeps what others need to talk to it.
+    pub fn sandbox_dir(&self) -> PathBuf {
+        self.data.path().join("data/sandbox")
     }
 }
 

@@ -33,13 +33,18 @@ async function show() {
   if (!found) return fill(place, h("p", { class: "empty" }, "There is nothing here. ", h("a", { href: "#/orders" }, "To the orders")));
   const [match, view] = found;
   const cleanups = [];
-  leave = () => cleanups.forEach((cleanup) => cleanup());
+  let left = false;
+  leave = () => { left = true; cleanups.forEach((cleanup) => cleanup()); };
   try {
-    await view(place, match.slice(1).map(decodeURIComponent), (cleanup) => cleanups.push(cleanup));
+    // A view that is still loading when it is left must not stay and listen.
+    await view(place, match.slice(1).map(decodeURIComponent), (cleanup) => (left ? cleanup() : cleanups.push(cleanup)));
   } catch (error) {
     fill(place, h("p", { class: "warn" }, error.message), h("p", null, h("a", { href: "#/orders" }, "To the orders")));
   }
 }
+
+/** Orders that were seen with an incident: when they change, the number may. */
+const parked = new Set();
 
 function theme() {
   const system = matchMedia("(prefers-color-scheme: dark)");
@@ -58,6 +63,7 @@ async function countIncidents() {
   const badge = document.getElementById("incident-count");
   const page = await get("/v1/incidents?limit=100").catch(() => null);
   if (!page) return;
+  page.incidents.forEach((incident) => parked.add(incident.order));
   badge.hidden = page.incidents.length === 0;
   badge.textContent = page.next ? "100+" : String(page.incidents.length);
 }
@@ -71,11 +77,8 @@ function connection(state) {
 theme();
 addEventListener("hashchange", show);
 const recount = paced(countIncidents, 3000);
-const parked = new Set();
 onChange((order) => {
-  // Only an order that becomes an incident, or stops being one, changes the number.
   if (!order || order.status === "incident" || parked.has(order.id)) recount();
-  if (order) order.status === "incident" ? parked.add(order.id) : parked.delete(order.id);
 });
 setInterval(() => {
   for (const time of document.querySelectorAll("time[data-ago]")) time.textContent = ago(time.dataset.ago);

@@ -14,7 +14,7 @@ export async function orderView(place, [id], cleanup) {
   const picture = await diagram(order.workflow, order.version);
   const top = h("div"), history = h("div"), side = h("div", { class: "stack" });
   const graph = card("States", picture.element, h("span", { class: "legend" },
-    h("span", null, h("i", { class: "passed" }), "passed"), h("span", null, h("i", { class: "now" }), "now")));
+    h("span", null, h("i", { class: "passed" }), "passed"), h("span", null, h("i", { class: "now" }), "now"), picture.fit));
   graph.classList.add("wide");
   fill(place, top, graph, h("div", { class: "columns" }, history, side));
 
@@ -87,12 +87,13 @@ function alarm(order) {
 }
 
 function actions(order) {
-  if (["succeeded", "failed"].includes(order.status) && !order.next_events.length) return null;
+  // An order that has ended takes late events from providers only.
+  const open = ["running", "waiting", "incident"].includes(order.status);
+  if (!open) return null;
   const buttons = order.next_events.filter((name) => name !== "cancel").map((name) =>
     h("button", { type: "button", onclick: () => sendDialog(order.id, name) }, name));
-  const open = ["running", "waiting", "incident"].includes(order.status);
   return card("What can happen", h("div", { class: "body acts" }, buttons,
-    open && h("button", { type: "button", class: "danger", onclick: () => cancelDialog(order.id) }, "Cancel the order")));
+    h("button", { type: "button", class: "danger", onclick: () => cancelDialog(order.id) }, "Cancel the order")));
 }
 
 function moneyCard(order) {

@@ -99,7 +99,7 @@ function row(order, isFresh) {
   const href = `#/orders/${order.id}`;
   return h("tr", { class: isFresh ? "fresh" : null, onclick: () => { location.hash = href; } },
     h("td", null, h("a", { class: "what", href }, order.title), h("span", { class: "id mono", title: order.id }, shortId(order.id))),
-    h("td", null, pill(order.status), h("span", { class: "state" }, order.state_title || order.state)),
+    h("td", { class: "now" }, pill(order.status), h("span", { class: "state" }, order.state_title || order.state)),
     h("td", { class: "progress" }, spine(order)),
     h("td", { class: "num" }, amountOf(order.amount)),
     h("td", { class: "when" }, h("time", { "data-ago": order.updated_at, title: full(order.updated_at) }, ago(order.updated_at))));

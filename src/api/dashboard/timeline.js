@@ -27,10 +27,9 @@ export function timeline(entries) {
 function item(entry, begin) {
   const moved = entry.from !== null && entry.from !== undefined && entry.from !== entry.to;
   return h("li", { class: tone(entry) },
-    h("div", { class: "line" }, h("span", { class: "say" }, entry.summary),
-      h("time", { datetime: entry.at, title: full(entry.at) }, `${clock(entry.at)}  +${span(Date.parse(entry.at) - begin)}`)),
-    moved && h("div", { class: "move" }, entry.from, " → ", h("b", null, entry.to)),
-    who(entry.event), details(entry));
+    details(entry, h("summary", { class: "line", title: `Entry ${entry.seq}: all of it` }, h("span", { class: "say" }, entry.summary),
+      h("time", { datetime: entry.at, title: full(entry.at) }, `${clock(entry.at)}  +${span(Date.parse(entry.at) - begin)}`))),
+    moved && h("div", { class: "move" }, entry.from, " → ", h("b", null, entry.to)), who(entry.event));
 }
 
 function who(event) {
@@ -38,8 +37,8 @@ function who(event) {
   return event.by && said.length ? h("div", { class: "move" }, said.join(" ")) : null;
 }
 
-function details(entry) {
-  const place = h("details", null, h("summary", null, `entry ${entry.seq}`));
+function details(entry, summary) {
+  const place = h("details", null, summary);
   // Filled when it is opened: a long journal would be most of the page.
   place.addEventListener("toggle", () => {
     if (place.open && place.children.length === 1) {

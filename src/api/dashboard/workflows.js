@@ -14,7 +14,7 @@ export async function workflowsView(place) {
 export async function workflowView(place, [name]) {
   const workflow = await get(`/v1/workflows/${encodeURIComponent(name)}`);
   const picture = await diagram(workflow.workflow, null);
-  const graph = card("States", picture.element);
+  const graph = card("States", picture.element, h("span", { class: "legend" }, picture.fit));
   graph.classList.add("wide");
   fill(place, h("p", { class: "crumb" }, h("a", { href: "#/workflows" }, "Workflows"), " / ", workflow.workflow),
     h("div", { class: "title" }, h("h1", null, workflow.title), h("a", { href: `#/orders?workflow=${encodeURIComponent(workflow.workflow)}` }, "its orders")),

@@ -66,7 +66,7 @@ async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
     let elapsed = begun.elapsed();
     let after = store.stats();
     executor.shutdown(Duration::from_secs(10)).await?;
-    let entries = after.entries - before.entries;
+    let entries = after.records - before.records;
     let bytes = after.bytes - before.bytes;
     let records = entries.div_ceil(args.orders.max(1));
     let record = usize::try_from(bytes / entries.max(1)).unwrap_or(usize::MAX);

@@ -156,6 +156,19 @@ pub(crate) async fn present(State(gateway): State<Arc<Gateway>>, Json(ask): Json
     run(&gateway, OperationKind::Presentment, ask, work).await
 }
 
+/// Cheques that were in the clearing when the process ended.
+pub(crate) fn take_up(gateway: &Arc<Gateway>) {
+    let waiting = |record: &Record| record.kind == OperationKind::Presentment && record.is_open();
+    for record in gateway.tables.select(OPERATIONS, waiting) {
+        let gateway = Arc::clone(gateway);
+        tokio::spawn(async move {
+            if let Ok(session) = session(&gateway, &record.ask) {
+                clear(&gateway, &record.ask, &session).await;
+            }
+        });
+    }
+}
+
 /// The clearing house, a while later.
 async fn clear(gateway: &Gateway, ask: &Ask, session: &Session) {
     clock::pause(gateway.options.clearing).await;

@@ -34,10 +34,12 @@ pub(crate) use to_bank::ToBank;
 
 use super::clock::Clock;
 use super::jwe::PrivateKey;
+use super::keys;
 use crate::types::Secret;
 use faults::Faults;
 use notices::Notices;
 use tables::Tables;
+use zeroize::Zeroizing;
 
 /// The connectors to which notifications are sent: `POST {base}/hooks/{connector}`.
 pub(crate) const NOTIFIED: [&str; 6] = ["gateway", "unionpay", "ebank", "thirdparty", "phone", "echeque"];
@@ -113,7 +115,12 @@ pub enum GatewayError {
 impl Gateway {
     pub(crate) fn open(dir: Option<&Path>, parts: Parts) -> Result<Arc<Self>, GatewayError> {
         let notices = Notices::start(parts.client, parts.hooks, Arc::clone(&parts.clock));
-        Ok(Arc::new(Self {
+        let opener = keys::kept(dir, "payment.key", || Ok::<_, GatewayError>(PrivateKey::generate_pkcs8()?))?;
+        let issuer = keys::kept(dir, "issuer.key", || {
+            let key = Ed25519KeyPair::generate().and_then(|key| key.to_pkcs8());
+            Ok::<_, GatewayError>(Zeroizing::new(key.map_err(|_| GatewayError::Issuer)?.as_ref().to_vec()))
+        })?;
+        let gateway = Arc::new(Self {
             clock: parts.clock,
             options: parts.options,
             tables: Tables::open(dir)?,
@@ -121,11 +128,14 @@ impl Gateway {
             bank: parts.bank,
             notices,
             key: parts.key,
-            opener: PrivateKey::generate()?,
-            issuer: Ed25519KeyPair::generate().map_err(|_| GatewayError::Issuer)?,
+            opener: PrivateKey::from_pkcs8(&opener)?,
+            issuer: Ed25519KeyPair::from_pkcs8(&issuer).map_err(|_| GatewayError::Issuer)?,
             base: parts.base,
             on_advance: parts.on_advance,
-        }))
+        });
+        visits::take_up(&gateway);
+        echeque::take_up(&gateway);
+        Ok(gateway)
     }
 }
 

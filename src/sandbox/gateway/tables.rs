@@ -104,6 +104,14 @@ impl Tables {
         Ok(Some(row))
     }
 
+    /// Every row of a table that fits, for taking up work after a restart.
+    pub(crate) fn select<T: DeserializeOwned>(&self, table: &str, fits: impl Fn(&T) -> bool) -> Vec<T> {
+        let inside = self.inside();
+        let prefix = format!("{table}/");
+        let rows = inside.rows.iter().filter(|(key, _)| key.starts_with(&prefix));
+        rows.filter_map(|(_, row)| serde_json::from_value(row.clone()).ok()).filter(fits).collect()
+    }
+
     pub(crate) fn remove(&self, table: &str, key: &str) -> Result<(), TableError> {
         self.inside().write(format!("{table}/{key}"), Value::Null)
     }

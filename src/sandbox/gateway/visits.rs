@@ -209,6 +209,26 @@ pub(crate) async fn decide(
     }
 }
 
+/// Customers' decisions that were cut off by the end of the process are carried out now.
+pub(crate) fn take_up(gateway: &Arc<Gateway>) {
+    let unfinished = |visit: &Visit| {
+        let Purpose::Payment { instruction, .. } = &visit.purpose else { return false };
+        let decided = matches!(visit.state, VisitState::Confirmed | VisitState::Refused);
+        let status = status_of(gateway, &instruction.reference);
+        decided && matches!(status, Some(Status::Pending | Status::Processing))
+    };
+    // Two steps: a row must not be looked up while the table is being walked.
+    let payments = gateway.tables.select(VISITS, |visit: &Visit| matches!(visit.purpose, Purpose::Payment { .. }));
+    for visit in payments.into_iter().filter(unfinished) {
+        let gateway = Arc::clone(gateway);
+        tokio::spawn(async move { follow_up(&gateway, &visit).await });
+    }
+}
+
+fn status_of(gateway: &Gateway, reference: &str) -> Option<Status> {
+    gateway.tables.get::<Record>(OPERATIONS, reference).and_then(|record| record.status)
+}
+
 /// What a decision leads to.
 async fn follow_up(gateway: &Gateway, visit: &Visit) {
     let confirmed = visit.state == VisitState::Confirmed;
@@ -232,7 +252,7 @@ async fn follow_up(gateway: &Gateway, visit: &Visit) {
 async fn pay(gateway: &Gateway, visit: &Visit, instruction: &Instruction, sender: Sender) {
     let mut ours = false;
     let claimed = gateway.tables.update(OPERATIONS, &instruction.reference, |record: &mut Record| {
-        ours = record.is_open();
+        ours = record.is_open() || record.status == Some(Status::Processing);
         if ours {
             record.status = Some(Status::Processing);
         }

@@ -94,7 +94,7 @@ pub(super) async fn keep_definition(
 
 /// Encodes every entry, and checks that it follows the one before it.
 fn encode(shared: &Shared, claim: &Claim, batch: &[Commit]) -> Result<Batch, StoreError> {
-    let mut last = claim.last(shared)?;
+    let mut last = claim.last(shared, batch)?;
     let mut encoded = Batch::with_capacity(batch.len());
     for (index, commit) in batch.iter().enumerate() {
         let (order, seq) = (commit.entry.order, commit.entry.seq);
@@ -152,7 +152,8 @@ fn apply(shared: &Shared, claim: Claim, batch: Vec<Commit>, written: Written) ->
         claim.release(&mut overlay);
         overlay.waiting()
     };
-    if waiting > shared.lag / 4 {
+    // Small passes: those who wait for room wait for the end of one.
+    if waiting > shared.lag / 8 {
         // It is awake already when the channel is full.
         let _ = shared.wake.try_send(Wake::Now);
     }
@@ -173,7 +174,7 @@ impl Claim {
     }
 
     /// Where each order stands. Orders that are not there yet are not in the answer.
-    fn last(&self, shared: &Shared) -> Result<HashMap<OrderId, Last>, StoreError> {
+    fn last(&self, shared: &Shared, batch: &[Commit]) -> Result<HashMap<OrderId, Last>, StoreError> {
         let mut last = HashMap::with_capacity(self.orders.len());
         let mut elsewhere = Vec::new();
         {
@@ -187,7 +188,12 @@ impl Claim {
             }
         }
         for order in elsewhere {
-            if let Some((seq, tip)) = shared.index()?.last(order)? {
+            let found = match shared.index().and_then(|index| index.last(order)) {
+                Ok(found) => found,
+                // Orders that were accepted go on without the working store, which may be out of room.
+                Err(error) => Some(said(shared, batch, order).ok_or(error)?),
+            };
+            if let Some((seq, tip)) = found {
                 last.insert(order, Last { seq, prev: Prev::At(tip) });
             }
         }
@@ -198,6 +204,16 @@ impl Claim {
         for order in self.orders.drain(..) {
             overlay.under_way.remove(&order);
         }
+    }
+}
+
+/// Where the caller says that the order stands, if the journal does not contradict.
+fn said(shared: &Shared, batch: &[Commit], order: OrderId) -> Option<(Seq, Position)> {
+    let commit = batch.iter().find(|commit| commit.entry.order == order)?;
+    let prev = commit.entry.prev?;
+    match shared.journal.read(prev).ok()?.record {
+        Record::Entry(entry) if entry.order == order => Some((entry.seq, prev)),
+        _ => None,
     }
 }
 
@@ -228,10 +244,9 @@ fn check_size(snapshot: &Snapshot) -> Result<(), StoreError> {
 /// About how long the snapshot's JSON is.
 fn weight(snapshot: &Snapshot) -> usize {
     let calls = snapshot.calls.values().map(|call| 400 + value_weight(&call.with) + call.trouble.len());
-    let undo = snapshot.undo.iter().map(|undo| 200 + value_weight(&undo.with));
+    let undo = snapshot.undo.iter().map(|undo| 200 + value_weight(&undo.with) + value_weight(&undo.result));
     let inbox = snapshot.inbox.iter().map(|early| 200 + value_weight(&early.payload) + early.source.len());
-    let data = snapshot.data.as_object().into_iter().flatten().map(|(name, value)| name.len() + value_weight(value));
-    let parts = calls.chain(undo).chain(inbox).chain(data).sum::<usize>();
+    let parts = calls.chain(undo).chain(inbox).sum::<usize>() + value_weight(&snapshot.data);
     let incident = snapshot.incident.as_ref().map_or(0, |incident| incident.reason.len());
     parts + value_weight(&snapshot.input) + snapshot.timers.len() * 100 + incident + snapshot.outcome.len()
 }

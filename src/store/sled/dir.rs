@@ -3,6 +3,8 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::journal::{Disk, RealDisk};
 use crate::store::StoreError;
@@ -12,8 +14,11 @@ const CLEAN: &str = "clean";
 /// Holds the directory for this process. The system gives it up when the process dies, however it dies.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: File,
+    file: File,
 }
+
+/// A daemon that is just ending may still hold it.
+const PATIENCE: Duration = Duration::from_millis(300);
 
 impl Lock {
     /// Makes the directory if there is none, and takes it.
@@ -21,7 +26,7 @@ impl Lock {
         let failed = |error: io::Error| StoreError::Read { what: dir.display().to_string(), why: error.to_string() };
         RealDisk.create_dir(dir).map_err(failed)?;
         let mut file = open_private(&dir.join("lock")).map_err(failed)?;
-        match file.try_lock() {
+        match lock_patiently(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut holder = String::new();
@@ -36,7 +41,24 @@ impl Lock {
         }
         let written = file.set_len(0).and_then(|()| file.rewind());
         written.and_then(|()| writeln!(file, "{}", std::process::id())).map_err(failed)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing would do, were it not for a process that is being started at this moment: it has the file open too.
+        let _ = self.file.unlock();
+    }
+}
+
+fn lock_patiently(file: &File) -> Result<(), TryLockError> {
+    let until = Instant::now() + PATIENCE;
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(10)),
+            answer => return answer,
+        }
     }
 }
 
@@ -68,6 +90,11 @@ impl Marker {
 
     pub(super) fn clean(&self) -> io::Result<()> {
         self.write(CLEAN)
+    }
+
+    /// It was found to be wrong: the next start does not believe it.
+    pub(super) fn damaged(&self) -> io::Result<()> {
+        self.write("damaged")
     }
 
     fn write(&self, text: &str) -> io::Result<()> {

@@ -14,13 +14,14 @@ use std::{fs, io, thread};
 
 use sled::{Db, IVec};
 
+use super::dir::Marker;
 use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
     definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_order, event_key,
     open_key, order_key, take_u64,
 };
-use crate::journal::Mark;
+use crate::journal::{Disk, Mark, RealDisk};
 use crate::store::{KeyRecord, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
@@ -41,6 +42,9 @@ pub(super) struct Index {
     db: Db,
     /// For tests: every write fails while this is set.
     broken: Arc<AtomicBool>,
+    marker: Marker,
+    /// Something in it could not be read.
+    suspect: AtomicBool,
 }
 
 /// Rows of one kind in the order of their ids.
@@ -50,11 +54,16 @@ pub(super) type Bytes = IVec;
 impl Index {
     /// Opens it on a thread of its own: damaged files can make sled panic, or never return.
     pub(super) fn open(path: &Path, cache: u64, within: Duration, broken: Arc<AtomicBool>) -> Result<Self, Trouble> {
-        remove_half_made_snapshots(path).map_err(|error| trouble(&sled::Error::Io(error)))?;
+        // sled would make the directory readable to everybody.
+        let prepared = RealDisk.create_dir(path).and_then(|()| remove_half_made_snapshots(path));
+        prepared.map_err(|error| trouble(&sled::Error::Io(error)))?;
         let deadline = Instant::now() + LOCK_WAIT;
         loop {
             match open_watched(path.to_owned(), cache, within) {
-                Ok(db) => return Ok(Self { db, broken }),
+                Ok(db) => {
+                    let marker = Marker::new(path.parent().unwrap_or(path));
+                    return Ok(Self { db, broken, marker, suspect: AtomicBool::new(false) });
+                }
                 Err(Some(sled::Error::Io(error))) if is_locked(&error) && Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(20));
                 }
@@ -99,7 +108,7 @@ impl Index {
         }
         for (id, moved) in &layer.orders {
             let value = encode_order(&moved.stored).map_err(|why| Trouble { full: false, why })?;
-            let open = !moved.stored.snapshot.status.is_final();
+            let open = moved.stored.snapshot.is_open();
             if open {
                 self.put(&open_key(*id), Vec::new())?;
             }
@@ -108,7 +117,9 @@ impl Index {
                 self.db.remove(open_key(*id)).map_err(|error| trouble(&error))?;
             }
         }
-        self.put(value::APPLIED, encode_mark(&layer.mark))
+        self.put(value::APPLIED, encode_mark(&layer.mark))?;
+        // Into the system's memory, so that a store that has to be opened again after a failed write has this layer.
+        self.db.flush().map(drop).map_err(|error| trouble(&error))
     }
 
     pub(super) fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
@@ -166,12 +177,14 @@ impl Index {
         if backwards { Box::new(rows.rev().map(parse)) } else { Box::new(rows.map(parse)) }
     }
 
-    /// Writes all buffers out, and makes the files durable.
+    /// Writes all buffers out, makes the files durable, and notes that they can be believed.
     pub(super) fn close(self, path: &Path) -> Result<(), Trouble> {
         self.db.flush().map_err(|error| trouble(&error))?;
         drop(self.db);
         // What sled calls a flush leaves the data in the device's cache.
-        sync_tree(path).map_err(|error| trouble(&sled::Error::Io(error)))
+        let synced =
+            sync_tree(path).and_then(|()| if self.suspect.into_inner() { Ok(()) } else { self.marker.clean() });
+        synced.map_err(|error| trouble(&sled::Error::Io(error)))
     }
 
     /// The number and the position of an order's last entry.
@@ -193,7 +206,22 @@ impl Index {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
-        self.db.get(key).map_err(|error| unreadable("the working store", &error.to_string()))
+        // Damage that opening does not meet is met here, as an error or as a panic.
+        let read = catch_unwind(AssertUnwindSafe(|| self.db.get(key)));
+        let why = match read {
+            Ok(Ok(found)) => return Ok(found),
+            // After a failed write sled refuses reads too, with the error of the write.
+            Ok(Err(error @ sled::Error::Io(_))) => return Err(unreadable("the working store", &error.to_string())),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "sled has panicked".to_owned(),
+        };
+        if !self.suspect.swap(true, Ordering::Relaxed) {
+            tracing::error!(%why, "the working store is damaged; it is rebuilt at the next start");
+            if let Err(error) = self.marker.damaged() {
+                tracing::error!(%error, "this could not be noted: delete the directory `sled` before the next start");
+            }
+        }
+        Err(unreadable("the working store", &why))
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Trouble> {
@@ -231,12 +259,7 @@ fn open_watched(path: PathBuf, cache: u64, within: Duration) -> Result<Db, Optio
 
 /// A snapshot that was being written when the process died would be taken for a whole one.
 fn remove_half_made_snapshots(path: &Path) -> io::Result<()> {
-    let entries = match fs::read_dir(path) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
+    for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_name().to_string_lossy().ends_with(".generating") {
             fs::remove_file(entry.path())?;

@@ -24,12 +24,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::behind::{Behind, Wake};
-use self::dir::{Lock, Marker};
+use self::dir::Lock;
 use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;
 use super::StoreError;
 use crate::definition::Sources;
-use crate::journal::{Entry, Journal, JournalOptions, Mark};
+use crate::journal::{Entry, Journal, JournalOptions, JournalStats, Mark};
 use crate::machine::Snapshot;
 use crate::types::{Version, WorkflowName};
 
@@ -94,7 +94,7 @@ impl Default for SledOptions {
             cache: 256 * 1024 * 1024,
             open_within: Duration::from_secs(60),
             lag: 64 * 1024,
-            every: Duration::from_millis(250),
+            every: Duration::from_secs(1),
             break_index: Arc::default(),
         }
     }
@@ -135,6 +135,11 @@ impl SledStore {
         &self.shared.dir
     }
 
+    /// What the journal has written since it was opened.
+    pub fn stats(&self) -> JournalStats {
+        self.shared.journal.stats()
+    }
+
     /// For replay and audit: every record, in its order.
     pub fn log(&self) -> &Journal {
         &self.shared.journal
@@ -157,8 +162,6 @@ impl SledStore {
         if let Some(index) = index.filter(|_| clean).and_then(Arc::into_inner) {
             let closed = index.close(&self.shared.dir.join("sled"));
             closed.map_err(|trouble| unreadable("the working store", &trouble.why))?;
-            let marked = Marker::new(&self.shared.dir).clean();
-            marked.map_err(|error| unreadable("the data directory", &error.to_string()))?;
         }
         drop(lock);
         Ok(journal?)

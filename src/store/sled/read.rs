@@ -114,7 +114,7 @@ pub(super) fn open_orders(shared: &Shared, after: Option<OrderId>, limit: usize)
             return Ok(false);
         }
         let stored = candidate.stored(&index)?;
-        found.extend(stored.filter(|stored| !stored.snapshot.status.is_final()));
+        found.extend(stored.filter(|stored| stored.snapshot.is_open()));
         Ok(true)
     })?;
     Ok(found)

@@ -45,6 +45,8 @@ fn open_index(
         let reason = if marker.is_trustworthy() {
             match open().map(|index| usable(index, journal)) {
                 Ok(Ok(found)) => return Ok(found),
+                // A disk without room says nothing about the store.
+                Err(trouble) if trouble.full => return Err(refused(trouble)),
                 Ok(Err(why)) | Err(Trouble { why, .. }) => why,
             }
         } else {

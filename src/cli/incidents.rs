@@ -1,0 +1,64 @@
+use super::Verdict;
+use super::client::{Client, Connection};
+use super::output;
+use crate::api::wire::{IncidentItem, IncidentPage};
+use crate::types::Value;
+
+/// List the orders that need a person, with what is at stake.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Example:\n  paystate incidents\n\nThen: paystate show ORDER, paystate retry ORDER, paystate resolve ORDER."
+)]
+pub(super) struct Args {
+    /// Only orders of this workflow.
+    #[arg(long)]
+    workflow: Option<String>,
+    /// How many.
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: u16,
+    /// Only orders older than this one.
+    #[arg(long, value_name = "ORDER")]
+    after: Option<String>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
+    let client = Client::new(&args.connection)?;
+    let mut query = vec![("limit", args.limit.to_string())];
+    query.extend(args.workflow.map(|workflow| ("workflow", workflow)));
+    query.extend(args.after.map(|after| ("after", after)));
+    let value = client.get("v1/incidents", &query).await?;
+    if args.connection.json {
+        value["incidents"].as_array().into_iter().flatten().for_each(output::json);
+        return Ok(Verdict::Yes);
+    }
+    let page: IncidentPage = client.read::<IncidentPage>(Value::clone(&value))?;
+    if page.incidents.is_empty() {
+        output::out("no order needs a person\n");
+        return Ok(Verdict::Yes);
+    }
+    let rows = page.incidents.iter().map(row).collect();
+    output::out(&output::table(&["order", "at stake", "since"], &[1], rows));
+    let sums: Vec<String> = page.at_stake.iter().map(|sum| output::line(&sum.text)).collect();
+    if !sums.is_empty() {
+        output::out(&format!("\nat stake in all: {}\n", sums.join(", ")));
+    }
+    if let Some(next) = page.next {
+        output::err(&format!("there are more: --after {next}\n"));
+    }
+    Ok(Verdict::Yes)
+}
+
+fn row(incident: &IncidentItem) -> Vec<String> {
+    let call = incident.call.as_ref().map_or_else(String::new, |call| format!(", {call}"));
+    vec![
+        format!(
+            "{}\n{}",
+            incident.order,
+            output::line(&format!("{}: {}{call}: {}", incident.workflow, incident.state, incident.reason))
+        ),
+        incident.at_stake.as_ref().map(|money| output::line(&money.text)).unwrap_or_default(),
+        output::minute(incident.opened_at),
+    ]
+}

@@ -1,0 +1,61 @@
+use super::Verdict;
+use super::client::{Client, Connection};
+use super::output;
+use crate::api::wire::{Entry, JournalPage};
+use crate::types::{Timestamp, Value, format_duration};
+
+/// Show everything that ever happened to an order.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Example:\n  paystate journal 019ab1c2-7d4e-7000-8000-0242ac120002")]
+pub(super) struct Args {
+    /// The order's id.
+    order: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
+    let client = Client::new(&args.connection)?;
+    let path = format!("v1/orders/{}/journal", args.order);
+    let mut rows = Vec::new();
+    let mut after = 0;
+    let mut begin = None;
+    loop {
+        let value = client.get(&path, &[("after", after.to_string()), ("limit", "500".to_owned())]).await?;
+        if args.connection.json {
+            value["entries"].as_array().into_iter().flatten().for_each(output::json);
+        }
+        let page: JournalPage = client.read::<JournalPage>(Value::clone(&value))?;
+        for entry in &page.entries {
+            rows.push(row(entry, *begin.get_or_insert(entry.at)));
+        }
+        match page.next {
+            Some(next) if next > after => after = next,
+            _ => break,
+        }
+    }
+    if args.connection.json {
+        return Ok(Verdict::Yes);
+    }
+    if let Some(begin) = begin {
+        output::out(&format!("submitted {}\n\n", output::time(begin)));
+    }
+    output::out(&output::table(&["seq", "after", "event", "state"], &[0], rows));
+    Ok(Verdict::Yes)
+}
+
+fn row(entry: &Entry, begin: Timestamp) -> Vec<String> {
+    let said = ["by", "note", "reason"].iter().filter_map(|name| entry.event.get(name).and_then(Value::as_str));
+    let note: Vec<String> = said.skip(1).filter(|text| !text.is_empty()).map(output::line).collect();
+    let note = if note.is_empty() { String::new() } else { format!("\n{}", note.join(" ")) };
+    let state = match &entry.from {
+        Some(from) if *from == entry.to => String::new(),
+        _ => output::line(&entry.to),
+    };
+    vec![
+        entry.seq.to_string(),
+        format!("+{}", format_duration(entry.at.since(begin))),
+        format!("{}{note}", output::line(&entry.summary)),
+        if state.is_empty() { String::new() } else { format!("-> {state}") },
+    ]
+}

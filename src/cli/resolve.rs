@@ -1,0 +1,72 @@
+use anyhow::Context;
+
+use super::Verdict;
+use super::client::{Client, Connection};
+use super::retry::name;
+use super::submit::json_argument;
+use super::{output, show};
+use crate::api::wire::ResolveBody;
+use crate::types::Value;
+
+/// End an incident the way you say.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  paystate resolve ORDER --by kim --note 'seen in the bank portal' --ok --result '{\"id\": \"ch_1\"}'\n  \
+    paystate resolve ORDER --by kim --note 'the bank has no such payment' --declined\n  \
+    paystate resolve ORDER --by kim --note 'paid by hand' --state settled\n\n\
+    Ask the provider first: money moves by what you say here."
+)]
+#[command(group = clap::ArgGroup::new("as").required(true).args(["ok", "declined", "state"]))]
+pub(super) struct Args {
+    /// The order's id.
+    order: String,
+    /// The call did succeed.
+    #[arg(long)]
+    ok: bool,
+    /// With --ok: what the call answered, as JSON or @FILE.
+    #[arg(long, value_name = "JSON|@FILE", requires = "ok")]
+    result: Option<String>,
+    /// The call did not happen.
+    #[arg(long)]
+    declined: bool,
+    /// With --declined: the code of the decline.
+    #[arg(long, requires = "declined")]
+    code: Option<String>,
+    /// Go on in this state.
+    #[arg(long)]
+    state: Option<String>,
+    /// Who answers for it; your login name when it is not given.
+    #[arg(long, env = "PAYSTATE_BY", value_name = "NAME")]
+    by: Option<String>,
+    /// How you know.
+    #[arg(long)]
+    note: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
+    let client = Client::new(&args.connection)?;
+    let result = args.result.as_deref().map(json_argument).transpose().context("--result")?;
+    let resolution = match (args.ok, args.declined) {
+        (true, _) => "ok",
+        (_, true) => "declined",
+        _ => "state",
+    };
+    let body = ResolveBody {
+        by: name(args.by)?,
+        note: args.note,
+        resolution: resolution.to_owned(),
+        result: result.unwrap_or(Value::Null),
+        code: args.code,
+        state: args.state,
+        id: None,
+    };
+    let value = client.post(&format!("v1/orders/{}/resolve", args.order), &[], None, &body).await?;
+    if args.connection.json {
+        output::json(&value);
+    } else {
+        show::print(&client.read(value)?);
+    }
+    Ok(Verdict::Yes)
+}

@@ -1,0 +1,148 @@
+//! An operator at the dashboard: orders move live, an order shows its way, an incident is resolved, hostile text stays text.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use paystate::machine::Outcome;
+use serde_json::{Value, json};
+
+use super::cdp::{Browser, Failure, Page, program};
+use crate::api_fake::{Fake, SEALED};
+
+const HOSTILE: &str = "<img src=x onerror=window.broken=1><script>window.broken=1</script>\"'&lt;";
+
+fn picture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/screenshots").join(format!("dashboard-{name}.png"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_watches_and_resolves() -> Result<(), Failure> {
+    let Some(program) = program() else {
+        eprintln!("skipped: 1 (no chromium; set PAYSTATE_CHROMIUM)");
+        return Ok(());
+    };
+    let fake = Fake::new();
+    let server = fake.serve();
+    let url = format!("http://{}", server.address());
+    let parked = fill(&fake);
+    let mut browser = Browser::start(&program).await?;
+    let page = browser.open(&url, 1280, 900).await?;
+    browser.wait(&page, "document.querySelectorAll('tbody tr').length === 12").await?;
+    browser.wait(&page, "document.querySelector('.live.on')").await?;
+    browser.wait(&page, "document.querySelector('#incident-count').textContent === '2'").await?;
+    browser.screenshot(&page, &picture("1-orders")).await?;
+
+    let new = fake.open(json!({"amount": 4_711, "currency": "CNY"}));
+    let row = format!("document.querySelector('tbody tr a[href=\"#/orders/{new}\"]')");
+    browser.wait(&page, &row).await?;
+    fake.receive(new, "customer.confirmed");
+    browser.wait(&page, &format!("{row}.closest('tr').innerText.includes('The gateway takes the money')")).await?;
+
+    one_order(&mut browser, &page, &url, &parked).await?;
+    resolve(&mut browser, &page, &parked).await?;
+    browser.evaluate(&page, "location.hash = '#/incidents'").await?;
+    browser.wait(&page, "document.querySelectorAll('.alarm').length === 1").await?;
+    browser.wait(&page, "document.querySelector('#incident-count').textContent === '1'").await?;
+    browser.screenshot(&page, &picture("4-incidents")).await?;
+    browser.evaluate(&page, "location.hash = '#/workflows/card'").await?;
+    browser.wait(&page, "document.querySelector('.states tbody tr') && document.querySelector('svg.workflow')").await?;
+    browser.screenshot(&page, &picture("5-workflow")).await?;
+    phone(&mut browser, &page, &parked).await?;
+    nothing_went_wrong(&browser);
+    Ok(())
+}
+
+async fn one_order(browser: &mut Browser, page: &Page, url: &str, parked: &str) -> Result<(), Failure> {
+    browser.call(Some(page), "Page.navigate", json!({"url": format!("{url}/#/orders/{parked}")})).await?;
+    browser.wait(page, "document.querySelectorAll('.timeline li').length > 5").await?;
+    browser.wait(page, "document.querySelector('#state-authorized.now.incident')").await?;
+    browser.wait(page, "document.querySelector('.edge.passed[data-from=verified][data-to=authorized]')").await?;
+    browser.screenshot(page, &picture("2-order")).await?;
+    let text = browser.evaluate(page, "document.body.innerText").await?;
+    let text = text.as_str().ok_or("no text")?;
+    assert!(text.contains(HOSTILE), "a provider's text is shown as it is");
+    assert!(text.contains("sealed)") && !text.contains(SEALED), "payments stay sealed");
+    assert_eq!(browser.evaluate(page, "window.broken ?? null").await?, Value::Null, "and does nothing");
+    Ok(())
+}
+
+async fn resolve(browser: &mut Browser, page: &Page, parked: &str) -> Result<(), Failure> {
+    let button = "[...document.querySelectorAll('.alarm button')].find((one) => one.textContent === 'Resolve')";
+    browser.evaluate(page, &format!("{button}.click()")).await?;
+    browser.click(page, "dialog input[value=ok]").await?;
+    browser.wait(page, "document.querySelector('dialog [name=result]')").await?;
+    browser.evaluate(page, "document.querySelector('dialog [name=result]').value = '{\"id\": \"ch_9\"}'").await?;
+    browser.evaluate(page, "document.querySelector('dialog [name=by]').value = 'Kim'").await?;
+    browser.evaluate(page, "document.querySelector('dialog [name=note]').value = 'Seen in the portal'").await?;
+    browser.screenshot(page, &picture("3-resolve")).await?;
+    browser.click(page, "dialog button.primary").await?;
+    browser.wait(page, "!document.querySelector('dialog') && !document.querySelector('.alarm')").await?;
+    browser.wait(page, "document.querySelector('#state-settled.now')").await?;
+    browser.wait(page, "document.querySelector('.timeline').innerText.includes('resolved as ok by Kim')").await?;
+    assert_eq!(browser.evaluate(page, "location.hash").await?, format!("#/orders/{parked}"));
+    Ok(())
+}
+
+/// Phone width, light and dark: nothing is wider than the screen.
+async fn phone(browser: &mut Browser, page: &Page, parked: &str) -> Result<(), Failure> {
+    browser.dark(page, true).await?;
+    browser.evaluate(page, &format!("location.hash = '#/orders/{parked}'")).await?;
+    browser.wait(page, "document.querySelector('.timeline li')").await?;
+    browser.screenshot(page, &picture("6-order-dark")).await?;
+    browser.resize(page, 390, 844).await?;
+    let fits = "document.documentElement.scrollWidth <= innerWidth";
+    browser.wait(page, fits).await?;
+    browser.screenshot(page, &picture("7-order-phone-dark")).await?;
+    browser.dark(page, false).await?;
+    for (name, hash) in [
+        ("8-orders-phone", "#/orders"),
+        ("9-incidents-phone", "#/incidents"),
+        ("10-workflow-phone", "#/workflows/card"),
+    ] {
+        browser.evaluate(page, &format!("location.hash = '{hash}'")).await?;
+        browser.wait(page, "document.querySelector('main .head, main .title')").await?;
+        browser.wait(page, fits).await?;
+        browser.screenshot(page, &picture(name)).await?;
+    }
+    Ok(())
+}
+
+/// No script failed, nothing was refused by the policy, nothing was asked of another host.
+fn nothing_went_wrong(browser: &Browser) {
+    for event in &browser.events {
+        let method = event["method"].as_str().unwrap_or_default();
+        assert_ne!(method, "Runtime.exceptionThrown", "{event}");
+        let level = event["params"]["entry"]["level"].as_str().unwrap_or_default();
+        assert!(method != "Log.entryAdded" || level != "error", "{event}");
+    }
+}
+
+/// Orders of every kind; the answer is one that is parked.
+fn fill(fake: &Arc<Fake>) -> String {
+    let ok = || Outcome::Ok { result: json!({"id": "ch_1", "amount": 1200}) };
+    let declined = || Outcome::Declined { code: "insufficient_funds".to_owned(), soft: false, result: Value::Null };
+    let mut parked = String::new();
+    for (number, amount) in (1_i64..=12).map(|number| (number, 12_345 * number)) {
+        let id = fake.open(json!({"amount": amount, "currency": "CNY", "payment": SEALED, "note": HOSTILE}));
+        match number % 6 {
+            0 => {}
+            1 | 5 => {
+                fake.receive(id, "customer.confirmed");
+                fake.settle(id, ok());
+                if number % 6 == 1 {
+                    fake.receive(id, "shop.shipped");
+                }
+            }
+            2 => drop(fake.receive(id, "customer.refused")),
+            3 => {
+                fake.park(id, &format!("timed out; the gateway said {HOSTILE}"));
+                parked = id.to_string();
+            }
+            _ => {
+                fake.receive(id, "customer.confirmed");
+                fake.settle(id, declined());
+            }
+        }
+    }
+    parked
+}
