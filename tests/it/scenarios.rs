@@ -51,7 +51,7 @@ fn run(scenarios: &str, folder: &str, golden: Option<&str>) -> Results {
 fn differs(outcome: &suite::Outcome, scenarios: &str, golden: &str) -> Option<String> {
     let relative = outcome.path.strip_prefix(root().join(scenarios)).expect("below the scenarios");
     let path = root().join(golden).join(relative).with_extension("journal");
-    let text = outcome.journal.join("\n") + "\n";
+    let text = golden_text(&outcome.journal);
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(&path, &text).expect("the golden journal is written");
@@ -68,6 +68,17 @@ fn differs(outcome: &suite::Outcome, scenarios: &str, golden: &str) -> Option<St
             text.lines().nth(line).unwrap_or("(nothing)")
         )
     })
+}
+
+/// A person reads a golden journal: of one that polls for days, the beginning and the end are enough.
+fn golden_text(journal: &[String]) -> String {
+    const SHOWN: usize = 250;
+    if journal.len() <= 2 * SHOWN {
+        return journal.join("\n") + "\n";
+    }
+    let (begin, end) = (&journal[..SHOWN], &journal[journal.len() - SHOWN..]);
+    let left_out = journal.len() - 2 * SHOWN;
+    format!("{}\n... {left_out} entries more ...\n{}\n", begin.join("\n"), end.join("\n"))
 }
 
 pub fn workflows(folder: &str) -> BTreeMap<WorkflowName, Arc<Workflow>> {
