@@ -3,20 +3,28 @@
 use std::collections::HashMap;
 
 use axum::Json as Reply;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::Uri;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
+use futures_util::future::ready;
+use futures_util::stream::{once, unfold};
 
 use super::params::{Params, order_id};
 use super::problem::{Failure, NO_ORDER};
 use super::redact::redact;
 use super::state::Api;
 use super::wire::{Entry, JournalPage, Problem};
-use crate::journal::{self, event_text};
+use crate::journal::{self, Record, event_text};
 use crate::machine::{Event, Timer};
 use crate::types::{CallId, OrderId, Seq, Value};
 
 /// Entries that are folded to find the names of calls. A longer journal is shown with the numbers of its calls.
 const FOLD_MAX: usize = 10_000;
+/// Entries that are read at once for a recorded journal.
+const RECORDED_PAGE: usize = 500;
 
 /// An order's journal, oldest first.
 #[utoipa::path(get, path = "/v1/orders/{id}/journal", tag = "orders",
@@ -40,6 +48,52 @@ pub(super) async fn journal(
     let id = order_id(&id)?;
     let history = History::read(&api, id, Seq(after.unwrap_or(0)), limit).await?;
     Ok(Reply(history.page(id, limit)))
+}
+
+/// An order's journal with the text of its workflow's version, as a recorded journal: one JSON record on each line, which
+/// `paystate test` replays. Sealed payments are cut down.
+#[utoipa::path(get, path = "/v1/orders/{id}/recording", tag = "orders",
+    params(("id" = String, Path, description = "The order")),
+    responses(
+        (status = 200, description = "The definition, then every entry", body = String, content_type = "application/x-ndjson"),
+        (status = 404, description = "There is no such order", body = Problem),
+    ))]
+pub(super) async fn recording(State(api): State<Api>, Path(id): Path<String>, uri: Uri) -> Result<Response, Failure> {
+    Params::read(&uri, &[])?;
+    let id = order_id(&id)?;
+    let found = api.engine.journal(id, Seq(0), RECORDED_PAGE).await?;
+    let entries = found.ok_or_else(|| NO_ORDER.because("there is no order of this id"))?;
+    let opened = entries.first().and_then(|first| Some((first.at, &first.opening.as_ref()?.version)));
+    let definition = opened
+        .and_then(|(at, version)| Some(Record::definition(&*api.engine.version(version)?, at)))
+        .map(|definition| journal::recording_line(definition).unwrap_or_default());
+    let pages = unfold(Some((Some(entries), Seq(0))), move |state| {
+        let api = api.clone();
+        async move {
+            let (entries, after) = state?;
+            let entries = match entries {
+                Some(entries) => Ok(entries),
+                None => api.engine.journal(id, after, RECORDED_PAGE).await.map(Option::unwrap_or_default),
+            };
+            match entries {
+                Ok(entries) => {
+                    let last = entries.last()?.seq;
+                    Some((Ok(entries.iter().map(recorded).collect::<String>()), Some((None, last))))
+                }
+                // The answer breaks off: a reader must not take half a journal for a whole one.
+                Err(error) => Some((Err(error), None)),
+            }
+        }
+    });
+    let begin = once(ready(Ok(definition.unwrap_or_default())));
+    let body = Body::from_stream(begin.chain(pages));
+    Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+/// One line of a recorded journal, without what is sealed.
+fn recorded(entry: &journal::Entry) -> String {
+    let shown: Option<Record> = serde_json::from_value(json(&Record::Entry(entry.clone()))).ok();
+    shown.and_then(|record| journal::recording_line(record).ok()).unwrap_or_default()
 }
 
 struct History {
@@ -83,8 +137,8 @@ fn names(api: &Api, entries: &[journal::Entry]) -> HashMap<CallId, String> {
     let mut names = HashMap::new();
     let version = entries.first().and_then(|entry| entry.opening.as_ref()).map(|opening| &opening.version);
     let Some(workflow) = version.and_then(|version| api.engine.version(version)) else { return names };
-    let mut see = |snapshot: &crate::machine::Snapshot| {
-        for (&id, call) in &snapshot.calls {
+    let mut see = |decision: &crate::machine::Decision| {
+        for (&id, call) in &decision.snapshot.calls {
             names.entry(id).or_insert_with(|| format!("{}.{}", call.connector, call.operation));
         }
     };

@@ -17,7 +17,7 @@ const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.js
                        `type` of the form `urn:paystate:problem:<id>`.",
     ),
     paths(
-        submit::submit, orders::list, orders::one, history::journal, act::events, act::cancel, act::retry, act::resolve,
+        submit::submit, orders::list, orders::one, history::journal, history::recording, act::events, act::cancel, act::retry, act::resolve,
         stream::stream, incidents::list, workflows::list, workflows::one, workflows::graph, hooks::hook, health::live,
         health::ready, health::metrics, openapi, workflow_schema, connector_schema, dashboard::index, dashboard::asset,
     ),

@@ -22,6 +22,7 @@ fn table() -> Vec<Route> {
         ("get", "/v1/orders", get(orders::list)),
         ("get", "/v1/orders/{id}", get(orders::one)),
         ("get", "/v1/orders/{id}/journal", get(history::journal)),
+        ("get", "/v1/orders/{id}/recording", get(history::recording)),
         ("post", "/v1/orders/{id}/events", post(act::events)),
         ("post", "/v1/orders/{id}/cancel", post(act::cancel)),
         ("post", "/v1/orders/{id}/retry", post(act::retry)),

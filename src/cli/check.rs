@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use super::Verdict;
+use super::{Verdict, output};
 use crate::definition::{Library, Problem, Style, render, render_github};
 
 /// Checks workflows and connectors: all problems, each with its line, what to do, and the id of its rule.
@@ -33,9 +33,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let style = if color { Style::Colored } else { Style::Plain };
     for (problem, text) in found.problems.values() {
         match format {
-            "json" => println!("{}", json(problem)),
-            "github" => println!("{}", render_github(problem)),
-            _ => anstream::println!("{}\n", render(problem, text, style)),
+            "json" => output::out(&format!("{}\n", json(problem))),
+            "github" => output::out(&format!("{}\n", render_github(problem))),
+            _ => output::out(&format!("{}\n\n", render(problem, text, style))),
         }
     }
     let count = found.problems.len();

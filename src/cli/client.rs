@@ -77,6 +77,12 @@ impl Client {
         self.ask(self.http.get(self.address(path, query)?)).await
     }
 
+    /// Something that is not JSON.
+    pub(super) async fn get_text(&self, path: &str) -> Result<String, ClientError> {
+        let body = self.body(self.http.get(self.address(path, &[])?)).await?;
+        String::from_utf8(body.to_vec()).map_err(|_| self.unreadable("its answer is not text".to_owned()))
+    }
+
     pub(super) async fn post(
         &self,
         path: &str,
@@ -103,6 +109,11 @@ impl Client {
     }
 
     async fn ask(&self, request: reqwest::RequestBuilder) -> Result<Value, ClientError> {
+        let body = self.body(request).await?;
+        serde_json::from_slice(&body).map_err(|_| self.unreadable("its answer is not JSON".to_owned()))
+    }
+
+    async fn body(&self, request: reqwest::RequestBuilder) -> Result<bytes::Bytes, ClientError> {
         let unreachable = |error: reqwest::Error| {
             let why = if error.is_timeout() { "it took too long".to_owned() } else { root_cause(&error) };
             ClientError::Unreachable { server: self.server.clone(), why }
@@ -111,7 +122,7 @@ impl Client {
         let status = response.status();
         let body = response.bytes().await.map_err(unreachable)?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|_| self.unreadable("its answer is not JSON".to_owned()));
+            return Ok(body);
         }
         match serde_json::from_slice::<Problem>(&body) {
             Ok(problem) => Err(ClientError::Refused(Box::new(problem))),

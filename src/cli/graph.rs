@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::Verdict;
+use super::{Verdict, output};
 use crate::definition::{GraphFormat, Library, graph, load};
 
 /// Draws a workflow's states and transitions.
@@ -26,10 +26,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
         Err(problems) => {
             let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
             let file = args.file.display();
-            anstream::eprintln!(
-                "{file} has {} problems, the first: {first}\nrun `paystate check {file}`",
+            output::err(&format!(
+                "{file} has {} problems, the first: {first}\nrun `paystate check {file}`\n",
                 problems.len()
-            );
+            ));
             return Ok(Verdict::No);
         }
     };
@@ -40,9 +40,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     };
     let picture = graph(&workflow, format);
     if args.json {
-        println!("{}", serde_json::json!({ "workflow": workflow.name, "format": args.format, "graph": picture }));
+        output::json(&serde_json::json!({ "workflow": workflow.name, "format": args.format, "graph": picture }));
     } else {
-        print!("{picture}");
+        output::out(&picture);
     }
     Ok(Verdict::Yes)
 }

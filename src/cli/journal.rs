@@ -1,3 +1,7 @@
+use std::path::PathBuf;
+
+use anyhow::Context;
+
 use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
@@ -6,16 +10,26 @@ use crate::types::{Timestamp, Value, format_duration};
 
 /// Show everything that ever happened to an order.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  paystate journal 019ab1c2-7d4e-7000-8000-0242ac120002")]
+#[command(after_help = "Examples:\n  paystate journal 019ab1c2-7d4e-7000-8000-0242ac120002\n  \
+    paystate journal 019ab1c2-7d4e-7000-8000-0242ac120002 --record recorded/lost_answer.jsonl")]
 pub(super) struct Args {
     /// The order's id.
     order: String,
+    /// Write it into this file as a recorded journal, with its workflow's text: `paystate test FILE` replays it.
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    record: Option<PathBuf>,
     #[command(flatten)]
     connection: Connection,
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
+    if let Some(file) = &args.record {
+        let text = client.get_text(&format!("v1/orders/{}/recording", args.order)).await?;
+        std::fs::write(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+        output::err(&format!("{} lines in {}\n", text.lines().count(), file.display()));
+        return Ok(Verdict::Yes);
+    }
     let path = format!("v1/orders/{}/journal", args.order);
     let mut rows = Vec::new();
     let mut after = 0;

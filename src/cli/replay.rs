@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::Verdict;
 use super::boot::read_one;
+use super::{Verdict, output};
 use crate::definition::Workflow;
 use crate::executor::{Refold, read_versions};
 use crate::journal;
@@ -73,7 +73,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
     }
     store.close().await?;
     if !args.json {
-        println!("{} orders replay the same, {} diverge", sums.same, sums.diverged);
+        output::out(&format!("{} orders replay the same, {} diverge\n", sums.same, sums.diverged));
     }
     Ok(if sums.diverged == 0 { Verdict::Yes } else { Verdict::No })
 }
@@ -97,8 +97,8 @@ fn tell(order: &Snapshot, workflow: &Workflow, entries: &[journal::Entry], json:
             "order": order.id.to_string(), "workflow": order.workflow, "version": workflow.version,
             "entries": entries.len(), "same": problem.is_none(), "divergence": problem,
         });
-        println!("{line}");
+        output::json(&line);
     } else if let Some(problem) = problem {
-        println!("{}  {}  {problem}", order.id, order.workflow);
+        output::out(&format!("{}  {}  {problem}\n", order.id, order.workflow));
     }
 }

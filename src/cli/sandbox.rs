@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde_json::{Value, json};
 
-use super::Verdict;
 use super::config::Config;
 use super::serve::stop_signal;
+use super::{Verdict, output};
 use crate::sandbox::{Customer, Options, Sandbox};
 
 /// Runs a payment gateway, a bank and a shop on loopback, over TLS, until it is stopped.
@@ -68,7 +68,7 @@ async fn sample(dir: &Path, method: &str) -> anyhow::Result<Verdict> {
     let ca = env("SANDBOX_CA")?;
     let ca = std::fs::read_to_string(ca).with_context(|| format!("cannot read {ca}"))?;
     let customer = Customer::connect(env("GATEWAY_URL")?, &ca).await.context("the sandbox does not run")?;
-    println!("{}", customer.sample(method, SAMPLE_AMOUNT, "CNY").await?);
+    output::out(&format!("{}\n", customer.sample(method, SAMPLE_AMOUNT, "CNY").await?));
     Ok(Verdict::Yes)
 }
 

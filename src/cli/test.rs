@@ -1,18 +1,28 @@
 //! `paystate test`: scenarios and recorded journals.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::Verdict;
 use super::boot::read_workflows;
-use crate::sim::suite::{self, Coverage, Results};
+use super::{Verdict, output};
+use crate::definition::Workflow;
+use crate::journal::{Record, recording_line};
+use crate::sim::suite::{self, Coverage, Options, Results};
+use crate::types::WorkflowName;
 
-/// Runs scenarios: virtual time, scripted providers, no network. Prints how much of each workflow they walk.
+/// Runs scenarios and replays recorded journals: virtual time, scripted providers, no network. Prints how much of each
+/// workflow they walk.
+///
+/// A scenario is a story in YAML. A recorded journal (*.jsonl, made by `paystate journal ORDER --record FILE`) is an order
+/// that really happened: it must replay the same on the version that it was recorded on, and on the present one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  paystate test scenarios --workflows workflows --crashes --junit report.xml")]
+#[command(after_help = "Examples:\n  paystate test scenarios --workflows workflows --crashes --junit report.xml\n  \
+    paystate test recorded --workflows workflows")]
 pub(super) struct Args {
-    /// Scenario files, or folders of them.
+    /// Scenarios (*.yaml), recorded journals (*.jsonl), or folders of them.
     #[arg(default_value = "scenarios")]
     paths: Vec<PathBuf>,
     /// The folder of workflows that the scenarios are about.
@@ -21,16 +31,22 @@ pub(super) struct Args {
     /// Run each scenario again with a crash after every commit, before and after sending.
     #[arg(long)]
     crashes: bool,
+    /// Replay recorded journals only on the version that they were recorded on, not on the present one.
+    #[arg(long)]
+    as_recorded: bool,
     /// Fail unless every state and transition of the workflows is walked.
     #[arg(long)]
     full_coverage: bool,
     /// Write the results as JUnit XML.
     #[arg(long)]
     junit: Option<PathBuf>,
+    /// Write the journals of everything that passed into this file, as a recorded journal.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Print each scenario's journal.
     #[arg(long)]
     show: bool,
-    /// Print one JSON object for each scenario.
+    /// Print one JSON object for each scenario and each recorded order.
     #[arg(long)]
     json: bool,
 }
@@ -39,21 +55,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let workflows = read_workflows(&args.workflows)?;
     let files = suite::find(&args.paths).map_err(anyhow::Error::msg)?;
     if files.is_empty() {
-        bail!("there is no scenario (*.yaml) in {}", list(&args.paths));
+        bail!("there is no scenario (*.yaml) and no recorded journal (*.jsonl) in {}", list(&args.paths));
     }
     let mut results = Results::default();
+    let options = Options { crashes: args.crashes, as_recorded: args.as_recorded };
     for file in &files {
-        suite::run_file(file, &workflows, args.crashes, &mut results);
-        if let Some(outcome) = results.outcomes.last() {
-            print_outcome(outcome, args);
-        }
+        let told = results.outcomes.len();
+        suite::run_file(file, &workflows, options, &mut results);
+        results.outcomes.iter().skip(told).for_each(|outcome| print_outcome(outcome, args));
+    }
+    if let Some(path) = &args.record {
+        record(path, &results, &workflows)?;
     }
     let coverage = results.coverage(&workflows);
     let tested = |coverage: &&Coverage| coverage.states.0 > 0 || args.full_coverage;
     let tested: Vec<&Coverage> = coverage.iter().filter(tested).collect();
     if !args.json {
         print_coverage(&tested);
-        println!("\n{} passed, {} failed", results.passed(), results.failed());
+        output::out(&format!("\n{} passed, {} failed\n", results.passed(), results.failed()));
     }
     if let Some(path) = &args.junit {
         std::fs::write(path, results.junit()).with_context(|| format!("cannot write {}", path.display()))?;
@@ -73,32 +92,47 @@ fn print_outcome(outcome: &suite::Outcome, args: &Args) {
             "crash_runs": outcome.crashes,
             "failures": outcome.failures,
         });
-        println!("{line}");
+        output::json(&line);
         return;
     }
     let crashes = if outcome.crashes > 0 { format!(", {} crashes", outcome.crashes) } else { String::new() };
-    println!("{}  {} ({}{crashes})", if ok { "ok  " } else { "FAIL" }, outcome.title, outcome.path.display());
-    for failure in &outcome.failures {
-        println!("      {failure}");
+    let mut text =
+        format!("{}  {} ({}{crashes})\n", if ok { "ok  " } else { "FAIL" }, outcome.title, outcome.path.display());
+    let journal = if args.show || !ok { outcome.journal.as_slice() } else { &[] };
+    for line in outcome.failures.iter().chain(journal) {
+        text.push_str(&format!("      {line}\n"));
     }
-    if args.show || !ok {
-        for line in &outcome.journal {
-            println!("      {line}");
-        }
+    output::out(&text);
+}
+
+/// The file holds what it needs: the text of every version, then the orders.
+fn record(path: &Path, results: &Results, workflows: &BTreeMap<WorkflowName, Arc<Workflow>>) -> anyhow::Result<()> {
+    let passed: Vec<&suite::Outcome> =
+        results.outcomes.iter().filter(|outcome| outcome.failures.is_empty() && !outcome.entries.is_empty()).collect();
+    let mut text = String::new();
+    for workflow in workflows.values() {
+        let of_it = |outcome: &&&suite::Outcome| outcome.workflow.as_ref() == Some(&workflow.name);
+        let Some(first) = passed.iter().find(of_it).and_then(|outcome| outcome.entries.first()) else { continue };
+        text.push_str(&recording_line(Record::definition(workflow, first.at))?);
     }
+    for entry in passed.iter().flat_map(|outcome| &outcome.entries) {
+        text.push_str(&recording_line(Record::Entry(entry.clone()))?);
+    }
+    std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn print_coverage(tested: &[&Coverage]) {
-    println!();
+    output::out("\n");
     for coverage in tested {
         let (states, transitions) = (coverage.states, coverage.transitions);
-        println!(
-            "{:<22} states {:>3} of {:<3}  transitions {:>3} of {:<3}",
+        let mut text = format!(
+            "{:<22} states {:>3} of {:<3}  transitions {:>3} of {:<3}\n",
             coverage.workflow, states.0, states.1, transitions.0, transitions.1
         );
         for missing in &coverage.missing {
-            println!("    not walked: {missing}");
+            text.push_str(&format!("    not walked: {missing}\n"));
         }
+        output::out(&text);
     }
 }
 

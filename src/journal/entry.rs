@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Sources;
+use crate::definition::{Sources, Workflow};
 use crate::ledger::Posting;
 use crate::machine::{Command, Event};
 use crate::types::{OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
@@ -21,6 +21,19 @@ pub enum Record {
         sources: Sources,
     },
     Entry(Entry),
+}
+
+impl Record {
+    /// The record that keeps a workflow's version.
+    pub fn definition(workflow: &Workflow, at: Timestamp) -> Self {
+        Self::Definition {
+            v: FORMAT_VERSION,
+            workflow: workflow.name.clone(),
+            version: workflow.version.clone(),
+            at,
+            sources: Sources::clone(&workflow.sources),
+        }
+    }
 }
 
 /// One event of one order, and what was decided: replay can disagree with it.

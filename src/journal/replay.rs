@@ -2,7 +2,7 @@
 
 use super::entry::Entry;
 use crate::definition::Workflow;
-use crate::machine::{self, Command, Event, Snapshot};
+use crate::machine::{self, Command, Decision, Event, Snapshot};
 use crate::types::{Seq, StateName};
 
 /// Where a journal and the machine disagree first.
@@ -27,11 +27,11 @@ pub fn replay(workflow: &Workflow, entries: &[Entry]) -> Result<Snapshot, Diverg
     replay_with(workflow, entries, &mut |_| ())
 }
 
-/// The same, and shows the order after each entry.
+/// The same, and shows what each entry decides.
 pub fn replay_with(
     workflow: &Workflow,
     entries: &[Entry],
-    see: &mut dyn FnMut(&Snapshot),
+    see: &mut dyn FnMut(&Decision),
 ) -> Result<Snapshot, Divergence> {
     let mut order: Option<Snapshot> = None;
     for entry in entries {
@@ -48,13 +48,13 @@ pub fn replay_with(
         };
         let decision = decided.map_err(|refused| Divergence::Refused { seq: entry.seq, why: refused.to_string() })?;
         compare(entry, &decision)?;
-        see(&decision.snapshot);
+        see(&decision);
         order = Some(decision.snapshot);
     }
     order.ok_or(Divergence::Empty)
 }
 
-fn compare(entry: &Entry, decision: &machine::Decision) -> Result<(), Divergence> {
+fn compare(entry: &Entry, decision: &Decision) -> Result<(), Divergence> {
     let seq = entry.seq;
     if decision.snapshot.state != entry.to {
         return Err(Divergence::State { seq, then: entry.to.clone(), now: decision.snapshot.state.clone() });

@@ -2,6 +2,7 @@
 //!
 //! **Invariant.** Nothing here reads the clock or draws a random number: a run can always be repeated.
 
+mod recorded;
 mod run;
 mod scenario;
 mod stage;

@@ -21,7 +21,8 @@ pub struct Scenario {
     /// How the provider answers, by operation, such as `gateway.authorize: [unknown, ok]`.
     #[serde(default)]
     pub answers: BTreeMap<String, Value>,
-    /// Whether a run with a crash must end in the same state; not where the story hangs on who comes first.
+    /// Whether a run with a crash must end in the same state with the same money; not where the story hangs on who comes
+    /// first. Even then such a run must come to an end or to an incident, with nothing done twice.
     #[serde(default = "yes")]
     pub crashes: bool,
     #[serde(default)]

@@ -1,10 +1,11 @@
-//! Many scenarios: found on disk, run, and told as a table, as coverage and as JUnit.
+//! Many scenarios and recorded journals: found on disk, run, and told as a table, as coverage and as JUnit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::recorded;
 use super::run::{Report, run, run_crashes};
 use super::scenario::{Common, Scenario};
 use crate::definition::{Workflow, read_data};
@@ -12,10 +13,12 @@ use crate::journal::{self, Entry};
 use crate::machine::{Walked, all_transitions};
 use crate::types::{CallId, StateName, Value, WorkflowName};
 
+/// The ending of a recorded journal: JSON lines.
+const RECORDED: &str = "jsonl";
 /// Folders below a path that is searched for scenarios.
 const DEPTH_MAX: usize = 8;
 
-/// What came of one scenario.
+/// What came of one scenario, or of one recorded order.
 #[derive(Debug)]
 pub struct Outcome {
     pub path: PathBuf,
@@ -24,6 +27,7 @@ pub struct Outcome {
     pub failures: Vec<String>,
     /// How many runs with a crash there were.
     pub crashes: usize,
+    pub entries: Vec<Entry>,
     /// The journal, a line an entry.
     pub journal: Vec<String>,
 }
@@ -47,7 +51,17 @@ pub struct Coverage {
     pub missing_states: Vec<StateName>,
 }
 
-/// The scenario files below each path, sorted. Files whose name begins with `_` are parts of others.
+/// How scenarios and recorded journals are run.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// Run each scenario again with a crash after every commit.
+    pub crashes: bool,
+    /// Replay recorded journals on nothing but the version that is recorded in them.
+    pub as_recorded: bool,
+}
+
+/// The scenarios (`*.yaml`) and recorded journals (`*.jsonl`) below each path, sorted. Files whose name begins with `_` are
+/// parts of others.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     let mut found = Vec::new();
     for path in paths {
@@ -61,16 +75,17 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
-/// Runs one scenario, with its crashes if they are wanted.
-pub fn run_file(path: &Path, workflows: &BTreeMap<WorkflowName, Arc<Workflow>>, crashes: bool, results: &mut Results) {
-    let mut outcome = Outcome {
-        path: path.to_owned(),
-        title: path.display().to_string(),
-        workflow: None,
-        failures: Vec::new(),
-        crashes: 0,
-        journal: Vec::new(),
-    };
+/// Runs one file: a scenario, or the orders of a recorded journal.
+pub fn run_file(
+    path: &Path,
+    workflows: &BTreeMap<WorkflowName, Arc<Workflow>>,
+    options: Options,
+    results: &mut Results,
+) {
+    if path.extension().is_some_and(|extension| extension == RECORDED) {
+        return recorded::run_file(path, (!options.as_recorded).then_some(workflows), results);
+    }
+    let mut outcome = Outcome::new(path, path.display().to_string());
     match read(path) {
         Err(error) => outcome.failures.push(error),
         Ok(scenario) => {
@@ -83,7 +98,7 @@ pub fn run_file(path: &Path, workflows: &BTreeMap<WorkflowName, Arc<Workflow>>, 
                     scenario.workflow,
                     workflows.keys().map(WorkflowName::as_str).collect::<Vec<_>>().join(", ")
                 )),
-                Some(workflow) => run_one(&scenario, workflow, crashes, &mut outcome, results),
+                Some(workflow) => run_one(&scenario, workflow, options.crashes, &mut outcome, results),
             }
         }
     }
@@ -94,13 +109,13 @@ fn run_one(scenario: &Scenario, workflow: &Arc<Workflow>, crashes: bool, outcome
     let report = run(scenario, workflow);
     outcome.journal = story(&report, workflow);
     outcome.failures.extend(report.failures.iter().cloned());
-    if crashes && scenario.crashes && report.failures.is_empty() {
+    if crashes && report.failures.is_empty() {
         let (runs, failures) = run_crashes(scenario, workflow, &report);
         outcome.crashes = runs;
         outcome.failures.extend(failures);
     }
-    results.walked.entry(workflow.name.clone()).or_default().extend(report.walked);
-    results.states.entry(workflow.name.clone()).or_default().extend(report.states);
+    outcome.entries = report.entries;
+    results.saw(workflow, report.walked, report.states);
 }
 
 /// Reads a scenario, with what its folder has in common.
@@ -132,7 +147,25 @@ fn merged(common: Value, own: Value) -> Value {
     }
 }
 
+impl Outcome {
+    pub(super) fn new(path: &Path, title: String) -> Self {
+        let (failures, entries, journal) = (Vec::new(), Vec::new(), Vec::new());
+        Self { path: path.to_owned(), title, workflow: None, failures, crashes: 0, entries, journal }
+    }
+}
+
 impl Results {
+    /// A run has been through these transitions and states.
+    pub(super) fn saw(
+        &mut self,
+        workflow: &Workflow,
+        walked: impl IntoIterator<Item = Walked>,
+        states: impl IntoIterator<Item = StateName>,
+    ) {
+        self.walked.entry(workflow.name.clone()).or_default().extend(walked);
+        self.states.entry(workflow.name.clone()).or_default().extend(states);
+    }
+
     pub fn passed(&self) -> usize {
         self.outcomes.iter().filter(|outcome| outcome.failures.is_empty()).count()
     }
@@ -206,8 +239,8 @@ fn story(report: &Report, workflow: &Workflow) -> Vec<String> {
 /// The operation of each call: folded again, since a journal names calls by number.
 pub fn call_names(entries: &[Entry], workflow: &Workflow) -> BTreeMap<CallId, String> {
     let mut names = BTreeMap::new();
-    let mut learn = |snapshot: &crate::machine::Snapshot| {
-        for (&id, call) in &snapshot.calls {
+    let mut learn = |decision: &crate::machine::Decision| {
+        for (&id, call) in &decision.snapshot.calls {
             names.entry(id).or_insert_with(|| format!("{}.{}", call.connector, call.operation));
         }
     };
@@ -227,10 +260,10 @@ fn collect(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> std::io::Resu
     for entry in fs::read_dir(path)? {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let scenario = path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+        let is = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
         if path.is_dir() {
             collect(&path, depth - 1, found)?;
-        } else if scenario && !name.starts_with('_') {
+        } else if (is("yaml") || is("yml") || is(RECORDED)) && !name.starts_with('_') {
             found.push(path);
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use paystate::definition::{Library, Workflow, load};
-use paystate::sim::suite::{self, Results};
+use paystate::sim::suite::{self, Options, Results};
 use paystate::types::WorkflowName;
 
 use crate::support::root;
@@ -34,7 +34,7 @@ fn run(scenarios: &str, folder: &str, golden: Option<&str>) -> Results {
     let files = suite::find(&[root().join(scenarios)]).expect("the scenarios are there");
     assert!(!files.is_empty());
     for file in &files {
-        suite::run_file(file, &workflows, true, &mut results);
+        suite::run_file(file, &workflows, Options { crashes: true, as_recorded: false }, &mut results);
     }
     let mut wrong = Vec::new();
     for outcome in &results.outcomes {

@@ -13,7 +13,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 use serde_json::json;
 
-use super::Verdict;
+use super::{Verdict, output};
 use crate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use crate::definition::{self, Sources};
 use crate::executor::{Clock, Executor, Options, Refold, Submission, SystemClock};
@@ -50,9 +50,9 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     std::fs::remove_dir_all(&folder).ok();
     let figures = figures?;
     if args.json {
-        println!("{}", figures.json())
+        output::out(&format!("{}\n", figures.json()))
     } else {
-        print!("{figures}")
+        output::out(&figures.to_string())
     }
     Ok(Verdict::Yes)
 }

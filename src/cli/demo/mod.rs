@@ -11,10 +11,10 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::json;
 
-use super::Verdict;
 use super::boot::{Boot, Node};
 use super::config::Config;
 use super::serve::{listen_on, serve, stop_signal};
+use super::{Verdict, output};
 use crate::api::wire::Order;
 use crate::executor::{Executor, Submission};
 use crate::machine::{Snapshot, Status};
@@ -153,7 +153,7 @@ async fn report(
                 fields.insert("bank".to_owned(), oracle);
                 fields.insert("agrees".to_owned(), json!(wrong.is_none()));
             }
-            println!("{line}");
+            output::out(&format!("{line}\n"));
         }
         if let Some(wrong) = wrong {
             good = false;
@@ -168,9 +168,11 @@ async fn report(
 
 fn say_where(node: &Node, api: &str, quiet: bool) {
     if let (Some(sandbox), false) = (&node.sandbox, quiet) {
-        println!("dashboard  {api}");
-        println!("shop       {}  (its certificate is the sandbox's own: accept it)", sandbox.shop_url());
-        println!();
+        output::out(&format!("dashboard  {api}\n"));
+        output::out(&format!(
+            "shop       {}  (its certificate is the sandbox's own: accept it)\n\n",
+            sandbox.shop_url()
+        ));
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
 
+use crate::cli::output;
 use crate::definition::Stage;
 use crate::executor::Executor;
 use crate::machine::{Snapshot, Status};
@@ -67,7 +68,7 @@ impl Table {
             } else {
                 "Not every order ended as it should."
             };
-            println!("\n{text}");
+            output::out(&format!("\n{text}\n"));
         }
     }
 }
