@@ -112,18 +112,20 @@ fn resolution(body: ResolveBody) -> Result<Resolution, Failure> {
         "ok" => "result",
         "declined" => "code",
         "state" => "state",
+        "dismissed" => "nothing else",
         other => {
-            let words = ["ok", "declined", "state"];
+            let words = ["ok", "declined", "state", "dismissed"];
             let help = did_you_mean(other, words).unwrap_or_else(|| format!("it is {}", one_of(words)));
             return Err(wrong("as", format!("`as` cannot be this: {help}")));
         }
     };
     if let Some((field, _)) = given.iter().find(|(field, there)| *there && *field != belongs) {
-        return Err(wrong(field, format!("`{field}` does not belong to `as: {resolution}`, which takes `{belongs}`")));
+        return Err(wrong(field, format!("`{field}` does not belong to `as: {resolution}`, which takes {belongs}")));
     }
     match belongs {
         "result" => Ok(Resolution::Ok { result }),
         "code" => Ok(Resolution::Declined { code: required("code", code.as_deref().unwrap_or("resolved"))? }),
+        "nothing else" => Ok(Resolution::Dismissed),
         _ => Ok(Resolution::State { state: StateName::new(required("state", state.as_deref().unwrap_or_default())?) }),
     }
 }

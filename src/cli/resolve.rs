@@ -13,10 +13,11 @@ use crate::types::Value;
 #[command(
     after_help = "Examples:\n  paystate resolve ORDER --by kim --note 'seen in the bank portal' --ok --result '{\"id\": \"ch_1\"}'\n  \
     paystate resolve ORDER --by kim --note 'the bank has no such payment' --declined\n  \
-    paystate resolve ORDER --by kim --note 'paid by hand' --state settled\n\n\
+    paystate resolve ORDER --by kim --note 'paid by hand' --state settled\n  \
+    paystate resolve ORDER --by kim --note 'the late payment was given back by hand' --dismissed\n\n\
     Ask the provider first: money moves by what you say here."
 )]
-#[command(group = clap::ArgGroup::new("as").required(true).args(["ok", "declined", "state"]))]
+#[command(group = clap::ArgGroup::new("as").required(true).args(["ok", "declined", "state", "dismissed"]))]
 pub(super) struct Args {
     /// The order's id.
     order: String,
@@ -35,6 +36,9 @@ pub(super) struct Args {
     /// Go on in this state.
     #[arg(long)]
     state: Option<String>,
+    /// It is dealt with, and the order stays where it is; not for an incident about a call.
+    #[arg(long)]
+    dismissed: bool,
     /// Who answers for it; your login name when it is not given.
     #[arg(long, env = "PAYSTATE_BY", value_name = "NAME")]
     by: Option<String>,
@@ -48,9 +52,10 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let result = args.result.as_deref().map(json_argument).transpose().context("--result")?;
-    let resolution = match (args.ok, args.declined) {
-        (true, _) => "ok",
-        (_, true) => "declined",
+    let resolution = match (args.ok, args.declined, args.dismissed) {
+        (true, ..) => "ok",
+        (_, true, _) => "declined",
+        (.., true) => "dismissed",
         _ => "state",
     };
     let body = ResolveBody {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Command, Outcome, Timer};
+use super::money;
 use super::retry;
 use super::route::Taken;
 use super::run::Run;
@@ -38,6 +39,7 @@ pub fn leaves_no_trace(workflow: &Workflow, call: &Call) -> bool {
 impl<'w> Run<'w> {
     pub(super) fn begin_invoke(&mut self, state: &'w State, invoke: &'w Invoke) -> Result<(), EvalError> {
         let with = invoke.with.render(&self.scope(&Given::default()))?;
+        money::check_arguments(invoke.operation.money, &with)?;
         let role = Role::Invoke { branch: invoke.branch.clone() };
         let deadline = invoke.timeout_total.map(|total| self.now.plus(total));
         self.begin_call(role, state, &invoke.call, Arc::new(with), deadline);
@@ -47,6 +49,7 @@ impl<'w> Run<'w> {
     pub(super) fn begin_effects(&mut self, state: &'w State) -> Result<(), EvalError> {
         for (index, effect) in (0..).zip(&state.entry) {
             let with = effect.with.render(&self.scope(&Given::default()))?;
+            money::check_arguments(effect.operation.money, &with)?;
             self.begin_call(Role::Effect { index }, state, &effect.call, Arc::new(with), None);
         }
         Ok(())

@@ -95,6 +95,8 @@ pub enum Resolution {
     Declined { code: String },
     /// Go on in this state.
     State { state: StateName },
+    /// It has been dealt with elsewhere: the order stays where it is.
+    Dismissed,
 }
 
 /// The classified answer of a provider. Everything that is not understood is `Unknown`.

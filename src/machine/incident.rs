@@ -4,6 +4,7 @@ use super::event::{Command, Outcome, Resolution, Timer};
 use super::run::Run;
 use super::snapshot::{Call, Incident, Phase, Role};
 use super::transition::Rejection;
+use crate::definition::Activity;
 use crate::types::{Attempt, CallId, Value};
 
 impl Run<'_> {
@@ -24,19 +25,19 @@ impl Run<'_> {
             return;
         }
         let moves = |call: &&Call| self.declared(call).is_some_and(|declared| declared.operation.money.is_some());
-        let call_at_stake = call.and_then(|id| self.snapshot.calls.get(&id)).filter(moves);
-        let at_stake = call_at_stake.and_then(|call| self.stake(call));
+        let at_stake = match call {
+            Some(id) => self.snapshot.calls.get(&id).filter(moves).and_then(|call| self.stake(call)),
+            // It is about the order as a whole, and so is what is at stake.
+            None => self.snapshot.amount,
+        };
         self.commands.push(Command::OpenIncident { reason: reason.clone(), at_stake });
-        self.snapshot.incident = Some(Incident { reason, opened_at: self.now, call, at_stake });
+        self.snapshot.incident = Some(Incident { reason, opened_at: self.now, call, at_stake, unbegun: false });
     }
 
     /// A person wants it tried again: the policy gets a fresh budget, and what is unknown is asked about first.
     pub(super) fn retry_requested(&mut self) -> Result<(), Rejection> {
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
-        let Some(id) = incident.call else {
-            self.drain();
-            return Ok(());
-        };
+        let Some(id) = incident.call else { return self.retry_order(&incident) };
         let now = self.now;
         let Some(call) = self.snapshot.calls.get_mut(&id) else { return Ok(()) };
         call.spent = call.attempt.0;
@@ -64,12 +65,45 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Takes up again what was wrong with the order as a whole.
+    fn retry_order(&mut self, incident: &Incident) -> Result<(), Rejection> {
+        let undoing = self.state().is_some_and(|state| matches!(state.activity, Activity::Compensate));
+        let working = self.snapshot.calls.values().any(|call| !matches!(call.role, Role::Effect { .. }));
+        if incident.unbegun {
+            self.enter(self.snapshot.state.clone());
+        } else if undoing && !working {
+            if let Err(error) = self.undo_next() {
+                self.open_incident(None, error.to_string());
+            }
+        } else if !self.is_past_deadline() {
+            let text = "there is nothing to try again: resolve it with a state to go on in, or dismiss it";
+            return Err(Rejection::NotAllowed(text.to_owned()));
+        }
+        self.renew_deadline();
+        self.drain();
+        Ok(())
+    }
+
+    fn is_past_deadline(&self) -> bool {
+        let timed = self.workflow.deadline.is_some() && !self.is_final();
+        timed && !self.snapshot.timers.contains_key(&Timer::Deadline) && !self.snapshot.due.contains(&Timer::Deadline)
+    }
+
+    /// A person has looked into the order: it gets the time that it had at first, lest it wait for ever.
+    fn renew_deadline(&mut self) {
+        if self.is_past_deadline() {
+            self.arm_deadline();
+        }
+    }
+
     pub(super) fn resolved(&mut self, resolution: &Resolution) -> Result<(), Rejection> {
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
         let call = incident.call;
         let about = || {
             call.ok_or_else(|| {
-                Rejection::NotAllowed("this incident is not about a call: resolve it with a state to go on in".into())
+                Rejection::NotAllowed(
+                    "this incident is not about a call: resolve it with a state to go on in, or dismiss it".into(),
+                )
             })
         };
         match resolution {
@@ -78,7 +112,6 @@ impl Run<'_> {
                 let id = about()?;
                 if self.has_succeeded(id) {
                     let text = "this call has succeeded and is booked: resolve it as ok, or with a state to go on in";
-                    self.snapshot.incident = Some(incident);
                     return Err(Rejection::NotAllowed(text.to_owned()));
                 }
                 let result = Value::Null;
@@ -91,7 +124,14 @@ impl Run<'_> {
                 self.leave();
                 self.enter(state.clone());
             }
+            Resolution::Dismissed if call.is_some() || (incident.unbegun && !self.is_final()) => {
+                let text =
+                    "this incident holds the order up: retry it, or resolve it as ok, as declined or with a state";
+                return Err(Rejection::NotAllowed(text.to_owned()));
+            }
+            Resolution::Dismissed => {}
         }
+        self.renew_deadline();
         self.next_parked();
         self.drain();
         Ok(())

@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::snapshot::{Call, MoneyPosition, Role};
 use super::transition::Rejection;
-use crate::definition::{MoneyKind, Scope, Workflow};
+use crate::definition::{EvalError, MoneyKind, Scope, Workflow};
 use crate::ledger::Posting;
 use crate::types::{Currency, Money, Value};
 
@@ -15,12 +15,29 @@ pub(super) fn at_stake(workflow: &Workflow, input: &Value) -> Result<Option<Mone
     let amount = template.amount.render(&scope).map_err(|error| bad(&error.to_string()))?;
     let currency = template.currency.render(&scope).map_err(|error| bad(&error.to_string()))?;
     let amount = amount.as_i64().ok_or_else(|| bad("the amount is not a whole number of minor units"))?;
+    if amount < 0 {
+        return Err(bad("the amount is below zero"));
+    }
     let currency: Currency = currency
         .as_str()
         .ok_or_else(|| bad("the currency is not text"))?
         .parse()
         .map_err(|error| bad(&format!("{error}")))?;
     Ok(Some(Money::new(amount, currency)))
+}
+
+/// Refuses arguments of a call that moves money if they do not say how much: before it is sent, not after.
+pub(super) fn check_arguments(kind: Option<MoneyKind>, with: &Value) -> Result<(), EvalError> {
+    let given = |name: &str| kind.and_then(|_| with.get(name)).filter(|value| !value.is_null());
+    let bad = |name: &str, what: &str| EvalError { source_text: format!("with.{name}"), message: what.to_owned() };
+    if given("amount").is_some_and(|amount| amount.as_i64().is_none_or(|amount| amount < 0)) {
+        return Err(bad("amount", "it is not a whole number of minor units, zero or more"));
+    }
+    let known = |currency: &Value| currency.as_str().is_some_and(|code| code.parse::<Currency>().is_ok());
+    if given("currency").is_some_and(|currency| !known(currency)) {
+        return Err(bad("currency", "it is not a currency of ISO 4217"));
+    }
+    Ok(())
 }
 
 impl Run<'_> {

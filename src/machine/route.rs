@@ -92,6 +92,10 @@ impl<'w> Run<'w> {
 
     /// Drops what belongs to the present state. Effects of the outbox go on.
     pub(super) fn leave(&mut self) {
+        // An order that something late takes up again must end as any other.
+        if self.is_final() {
+            self.arm_deadline();
+        }
         self.snapshot.timers.retain(|timer, _| !matches!(timer, Timer::After { .. }));
         self.snapshot.due.retain(|timer| !matches!(timer, Timer::After { .. }));
         let superseded: Vec<CallId> = self
@@ -129,8 +133,16 @@ impl<'w> Run<'w> {
                 self.snapshot.incident = None;
             }
         }
+        let (next_call, attempts, commands) = (self.snapshot.next_call, self.snapshot.attempts, self.commands.len());
         if let Err(error) = self.activate(state) {
+            // All of the state's work begins, or none of it, so that a person can have it tried again.
+            self.snapshot.calls.retain(|&id, _| id < next_call);
+            (self.snapshot.next_call, self.snapshot.attempts) = (next_call, attempts);
+            self.commands.truncate(commands);
             self.open_incident(None, error.to_string());
+            if let Some(incident) = &mut self.snapshot.incident {
+                incident.unbegun = incident.call.is_none();
+            }
         }
     }
 

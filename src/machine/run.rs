@@ -48,11 +48,16 @@ impl<'w> Run<'w> {
 
     /// Enters the initial state of a new order.
     pub(super) fn begin(&mut self) {
+        self.arm_deadline();
+        self.enter(self.workflow.initial.clone());
+        self.drain();
+    }
+
+    /// Gives the order all the time that its workflow allows, from now on.
+    pub(super) fn arm_deadline(&mut self) {
         if let Some(deadline) = &self.workflow.deadline {
             self.snapshot.timers.insert(Timer::Deadline, self.now.plus(deadline.delay));
         }
-        self.enter(self.workflow.initial.clone());
-        self.drain();
     }
 
     /// The state that the order is in. A snapshot of another version is refused before a run begins.

@@ -200,6 +200,9 @@ pub struct Incident {
     /// The money whose whereabouts are not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_stake: Option<Money>,
+    /// The state was entered, and nothing of its work could begin.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unbegun: bool,
 }
 
 /// What Paystate believes happened to the money of an order, in minor units.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::calls::call_name;
 use super::event::Outcome;
+use super::money;
 use super::run::Run;
 use super::scope::{Given, NULL};
 use super::snapshot::{Call, Phase, Role, Undo};
@@ -47,7 +48,9 @@ impl<'w> Run<'w> {
         let call = serde_json::json!({ "key": key });
         let given = Given::default();
         let scope = self.scope(&given).with("call", &call).with("with", with).with("result", result);
-        undo.with.render(&scope)
+        let with = undo.with.render(&scope)?;
+        money::check_arguments(undo.operation.money, &with)?;
+        Ok(with)
     }
 
     fn compensation(&self, undo: &Undo) -> Option<&'w Compensate> {

@@ -21,10 +21,12 @@ export async function resolveDialog(id, workflow) {
   const details = {
     ok: () => h("label", null, "What the call answered (JSON)", h("textarea", { name: "result", class: "mono", spellcheck: "false" }, "{}")),
     declined: () => h("label", null, "Code of the decline", h("input", { name: "code", value: "resolved", required: true, maxlength: 200 })),
+    dismissed: () => [],
     state: () => h("label", null, "Go on in", h("select", { name: "state", required: true }, states.map((state) => h("option", { value: state.name }, state.title ? `${state.name}: ${state.title}` : state.name)))),
   };
   const ways = h("fieldset", { onchange: (event) => fill(detail, details[event.target.value]()) },
-    choice("ok", "The call did succeed"), choice("declined", "The call did not happen"), choice("state", "Go on in another state"));
+    choice("ok", "The call did succeed"), choice("declined", "The call did not happen"), choice("state", "Go on in another state"),
+    choice("dismissed", "Nothing is left to do: the order stays where it is"));
   dialog("Resolve the incident", "Ask the provider first: money moves by what you say here.", [ways, detail, by(), note(true)], "Resolve", (form) => {
     const body = { as: form.as, by: form.by, note: form.note, id: form.once };
     if (form.as === "ok") body.result = JSON.parse(form.result || "null");

@@ -61,6 +61,7 @@ pub struct ResolveBody {
     /// How it was found out.
     pub note: String,
     /// `ok`: the call did succeed. `declined`: it did not happen. `state`: go on in another state.
+    /// `dismissed`: it is dealt with, and the order stays where it is; not for an incident about a call.
     #[serde(rename = "as")]
     pub resolution: String,
     /// With `ok`: what the call answered.

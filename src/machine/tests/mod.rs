@@ -2,6 +2,7 @@
 
 mod cancel;
 mod events;
+mod incidents;
 mod join;
 mod ladder;
 mod properties;

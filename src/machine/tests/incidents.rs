@@ -1,0 +1,99 @@
+//! Incidents that are about an order as a whole: what a person can do about them.
+
+use super::*;
+use crate::machine::event::Resolution;
+use crate::machine::snapshot::Status;
+
+fn retry() -> Event {
+    Event::RetryRequested { id: "again".into(), by: "kim".to_owned(), note: String::new() }
+}
+
+fn resolve(resolution: Resolution) -> Event {
+    Event::Resolved { id: "said".into(), by: "kim".to_owned(), note: "seen".to_owned(), resolution }
+}
+
+/// An order whose capture cannot be rendered until the event `chosen` has assigned what it needs.
+fn unbegun() -> Story {
+    let text = METHOD.replace(
+        "with: { authorization: \"${input.amount}\", amount: \"${input.amount}\"",
+        "with: { authorization: \"${data.chosen}\", amount: \"${input.amount}\"",
+    );
+    let text = text.replace("on: { ok: settled,", "on: { chosen: { assign: { chosen: 1 } }, ok: settled,");
+    let mut story = Story::of(&text);
+    story.settle(1, ok()).in_state("capturing");
+    story
+}
+
+#[test]
+fn what_comes_after_the_end_is_dismissed_and_not_tried_again() {
+    let mut story = Story::new();
+    story.settle(1, ok()).settle(2, ok()).settle(3, ok()).settle(4, ok()).in_state("notified");
+    story.receive("customer.refused");
+    let incident = story.order.incident.clone().expect("the rule says so");
+    assert_eq!(incident.at_stake.map(|money| money.amount), Some(1000));
+    let refused = story.try_apply(&retry());
+    assert!(matches!(refused, Err(Rejection::NotAllowed(_))), "nothing can be tried, and nothing is lost: {refused:?}");
+    story.apply(&resolve(Resolution::Dismissed)).in_state("notified");
+    assert_eq!(story.order.status, Status::Succeeded);
+    assert!(story.order.calls.is_empty(), "nobody is notified again");
+}
+
+#[test]
+fn an_order_that_is_taken_up_again_late_has_a_deadline() {
+    let mut story = Story::new();
+    story.settle(1, declined()).in_state("declined");
+    assert!(!story.order.timers.contains_key(&Timer::Deadline));
+    story.receive("payment.succeeded").in_state("review");
+    assert_eq!(story.due_in(Timer::Deadline), Duration::from_secs(7 * 86_400));
+    story.receive("operator.agreed").in_state("declined");
+    assert!(story.order.timers.is_empty());
+}
+
+#[test]
+fn an_order_past_its_deadline_gets_the_same_time_again() {
+    for event in [retry(), resolve(Resolution::Dismissed)] {
+        let mut story = Story::new();
+        story.settle(1, Outcome::ActionRequired { result: json!({}) }).in_state("waiting");
+        story.apply(&Event::TimerFired { timer: Timer::Deadline });
+        assert_eq!(story.order.status, Status::Incident);
+        story.apply(&event).in_state("waiting");
+        assert_eq!(story.order.status, Status::Waiting);
+        assert_eq!(story.due_in(Timer::Deadline), Duration::from_secs(7 * 86_400));
+    }
+}
+
+#[test]
+fn a_state_whose_work_cannot_begin_begins_it_once_it_can() {
+    let mut story = unbegun();
+    assert_eq!(story.order.status, Status::Incident);
+    assert!(story.order.calls.is_empty() && story.commands.iter().all(|c| !matches!(c, Command::Invoke { .. })));
+    assert!(matches!(story.try_apply(&resolve(Resolution::Dismissed)), Err(Rejection::NotAllowed(_))));
+    story.apply(&retry()).in_state("capturing");
+    assert_eq!(story.order.status, Status::Incident, "it still cannot");
+    story.receive("chosen");
+    story.apply(&retry());
+    assert_eq!(story.order.status, Status::Running);
+    assert_eq!(story.invoked(), [(2, 1)]);
+    story.settle(2, ok()).in_state("settled");
+}
+
+#[test]
+fn a_call_never_moves_less_than_nothing() {
+    for amount in ["${0 - input.amount}", "${string(input.amount)}", "${double(input.amount) / 3.0}"] {
+        let text = METHOD.replace(
+            "with: { authorization: \"${input.amount}\", amount: \"${input.amount}\"",
+            &format!("with: {{ authorization: \"${{input.amount}}\", amount: \"{amount}\""),
+        );
+        let mut story = Story::of(&text);
+        story.settle(1, ok()).in_state("capturing");
+        assert_eq!(story.order.status, Status::Incident, "{amount}");
+        assert_eq!(story.invoked(), [], "{amount}");
+    }
+}
+
+#[test]
+fn an_order_is_not_about_less_than_nothing() {
+    let input = json!({ "amount": -1, "currency": "CNY" });
+    let started = start(&method(METHOD), OrderId::from_bytes([7; 16]), input, None, Timestamp::from_unix_ms(0));
+    assert_eq!(started, Err(Rejection::NotAllowed("money: the amount is below zero".to_owned())));
+}
