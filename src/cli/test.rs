@@ -46,10 +46,13 @@ pub(super) struct Args {
     /// Print each scenario's journal.
     #[arg(long)]
     show: bool,
-    /// Print one JSON object for each scenario and each recorded order.
+    /// Print one JSON object for each scenario and each recorded order, and then one for the coverage of each workflow.
     #[arg(long)]
     json: bool,
 }
+
+/// Entries that are shown of what failed.
+const JOURNAL_END: usize = 20;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let workflows = read_workflows(&args.workflows)?;
@@ -70,15 +73,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let coverage = results.coverage(&workflows);
     let tested = |coverage: &&Coverage| coverage.states.0 > 0 || args.full_coverage;
     let tested: Vec<&Coverage> = coverage.iter().filter(tested).collect();
-    if !args.json {
+    if args.json {
+        tested.iter().for_each(|coverage| print_coverage_json(coverage));
+    } else {
         print_coverage(&tested);
         output::out(&format!("\n{} passed, {} failed\n", results.passed(), results.failed()));
     }
     if let Some(path) = &args.junit {
         std::fs::write(path, results.junit()).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    let whole = tested.iter().all(|coverage| coverage.missing.is_empty() && coverage.missing_states.is_empty());
-    Ok(if results.failed() == 0 && (whole || !args.full_coverage) { Verdict::Yes } else { Verdict::No })
+    let gaps = tested.iter().filter(|coverage| !coverage.is_whole()).count();
+    if args.full_coverage && gaps > 0 && !args.json {
+        output::out(&format!("{gaps} workflows are not walked in full, as --full-coverage wants\n"));
+    }
+    Ok(if results.failed() == 0 && (gaps == 0 || !args.full_coverage) { Verdict::Yes } else { Verdict::No })
 }
 
 fn print_outcome(outcome: &suite::Outcome, args: &Args) {
@@ -98,8 +106,20 @@ fn print_outcome(outcome: &suite::Outcome, args: &Args) {
     let crashes = if outcome.crashes > 0 { format!(", {} crashes", outcome.crashes) } else { String::new() };
     let mut text =
         format!("{}  {} ({}{crashes})\n", if ok { "ok  " } else { "FAIL" }, outcome.title, outcome.path.display());
-    let journal = if args.show || !ok { outcome.journal.as_slice() } else { &[] };
-    for line in outcome.failures.iter().chain(journal) {
+    for line in outcome.failures.iter().flat_map(|failure| failure.lines()) {
+        text.push_str(&format!("      {line}\n"));
+    }
+    let journal = &outcome.journal;
+    let shown = match (args.show, ok) {
+        (true, _) => journal.len(),
+        (false, false) => JOURNAL_END,
+        (false, true) => 0,
+    };
+    let left_out = journal.len().saturating_sub(shown);
+    if shown > 0 && left_out > 0 {
+        text.push_str(&format!("      ... {left_out} entries before these; --show prints them\n"));
+    }
+    for line in journal.iter().skip(left_out) {
         text.push_str(&format!("      {line}\n"));
     }
     output::out(&text);
@@ -132,8 +152,22 @@ fn print_coverage(tested: &[&Coverage]) {
         for missing in &coverage.missing {
             text.push_str(&format!("    not walked: {missing}\n"));
         }
+        for missing in &coverage.missing_states {
+            text.push_str(&format!("    never in: {missing}\n"));
+        }
         output::out(&text);
     }
+}
+
+fn print_coverage_json(coverage: &Coverage) {
+    let count = |(walked, all): (usize, usize)| serde_json::json!({ "walked": walked, "all": all });
+    output::json(&serde_json::json!({
+        "coverage": coverage.workflow,
+        "states": count(coverage.states),
+        "transitions": count(coverage.transitions),
+        "not_walked": coverage.missing,
+        "never_in": coverage.missing_states,
+    }));
 }
 
 fn list(paths: &[PathBuf]) -> String {

@@ -18,6 +18,7 @@ mod rules;
 mod schema;
 mod source;
 pub(crate) mod suggest;
+mod text;
 mod workflow;
 
 pub use connector::{
@@ -34,6 +35,7 @@ pub use problem::Problem;
 pub use render::{Style, render, render_github};
 pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
+pub use text::YamlText;
 pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
     State, StateKind, Transition, Verdict, Workflow,

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::suggest;
+
 /// One mistake. `check` prints it as `file:line:col`, the source line and a caret.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Problem {
@@ -23,8 +25,22 @@ pub struct Problem {
 }
 
 impl Problem {
+    /// Says which known word is meant, or which there are.
     #[must_use]
-    pub(super) fn with_help(mut self, help: impl Into<Option<String>>) -> Self {
+    pub(crate) fn with_nearest<'a>(
+        self,
+        word: &str,
+        known: impl IntoIterator<Item = &'a str> + Clone,
+        there_are: &str,
+    ) -> Self {
+        match suggest::nearest(word, known.clone()) {
+            Some(near) => self.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned()),
+            None => self.with_help(format!("{there_are} {}", suggest::one_of(known).replace(" or ", " and "))),
+        }
+    }
+
+    #[must_use]
+    pub(crate) fn with_help(mut self, help: impl Into<Option<String>>) -> Self {
         self.help = help.into();
         self
     }

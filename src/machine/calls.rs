@@ -205,7 +205,7 @@ impl<'w> Run<'w> {
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
             call.phase = Phase::Pending { asking: false, reference };
         }
-        self.arm_poll(id);
+        self.arm_poll(id, None);
     }
 
     /// The outcome is definite: books it, and goes where it leads.

@@ -1,5 +1,7 @@
 //! The ladder of an unknown outcome: ask by our own reference, send again under the same key, undo, call a person.
 
+use std::time::Duration;
+
 use super::event::{Command, Outcome, Timer};
 use super::retry;
 use super::run::Run;
@@ -63,7 +65,7 @@ impl Run<'_> {
             Outcome::Pending { .. } if !reversed => self.apply(id, outcome.clone()),
             Outcome::NotFound => self.not_found(id),
             Outcome::Pending { .. } | Outcome::Unknown { .. } | Outcome::NotSent { .. } => {
-                self.ask_again(id, trouble(outcome));
+                self.ask_again(id, trouble(outcome), wait(outcome));
             }
         }
     }
@@ -77,7 +79,7 @@ impl Run<'_> {
                 if let Some(Call { phase: Phase::Pending { asking, .. }, .. }) = self.snapshot.calls.get_mut(&id) {
                     *asking = false;
                 }
-                self.arm_poll(id);
+                self.arm_poll(id, wait(outcome));
             }
             // It was accepted and is gone: nobody can say what became of it.
             Outcome::NotFound => {
@@ -113,12 +115,12 @@ impl Run<'_> {
         self.snapshot.timers.insert(Timer::Inquire { call: id }, at);
     }
 
-    fn ask_again(&mut self, id: CallId, reason: String) {
+    fn ask_again(&mut self, id: CallId, reason: String, after_ms: Option<u64>) {
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
             call.phase = Phase::Unknown { asking: false };
             call.trouble.clone_from(&reason);
         }
-        if !self.arm_inquiry(id, None) {
+        if !self.arm_inquiry(id, after_ms) {
             self.resend(id, &reason);
         }
     }
@@ -164,20 +166,17 @@ impl Run<'_> {
         if usize::try_from(made).is_ok_and(|made| made >= inquire.schedule.len()) {
             return false;
         }
-        let mut wait = retry::step(&inquire.schedule, made);
-        if let Some(ms) = after_ms {
-            wait = wait.max(std::time::Duration::from_millis(ms));
-        }
+        let wait = retry::step(&inquire.schedule, made).max(ms(after_ms));
         self.snapshot.timers.insert(Timer::Inquire { call: id }, self.now.plus(wait));
         true
     }
 
     /// Arms the next poll of a pending call. Its last delay repeats: the state's `after` or the deadline ends it.
-    pub(super) fn arm_poll(&mut self, id: CallId) {
+    pub(super) fn arm_poll(&mut self, id: CallId, after_ms: Option<u64>) {
         let Some(call) = self.snapshot.calls.get(&id) else { return };
         let Some(declared) = self.declared(call) else { return };
         if declared.operation.inquire.is_some() {
-            let wait = retry::step(&declared.operation.poll, call.inquiries.0);
+            let wait = retry::step(&declared.operation.poll, call.inquiries.0).max(ms(after_ms));
             self.snapshot.timers.insert(Timer::Inquire { call: id }, self.now.plus(wait));
         }
     }
@@ -201,6 +200,18 @@ impl Run<'_> {
 pub(super) fn may_resend(idempotency: &Idempotency, sent_at: Timestamp, now: Timestamp) -> bool {
     let remembered = idempotency.window.is_none_or(|window| now.since(sent_at) < window.mul_f64(0.9));
     idempotency.may_resend() && remembered
+}
+
+/// How long the provider asked us to wait before we ask again.
+fn wait(outcome: &Outcome) -> Option<u64> {
+    match outcome {
+        Outcome::Unknown { retry_after_ms, .. } | Outcome::NotSent { retry_after_ms, .. } => *retry_after_ms,
+        _ => None,
+    }
+}
+
+fn ms(wait: Option<u64>) -> Duration {
+    Duration::from_millis(wait.unwrap_or_default())
 }
 
 fn trouble(outcome: &Outcome) -> String {

@@ -23,7 +23,7 @@ mod tests;
 
 pub use calls::{attempt_timeout, leaves_no_trace};
 pub use event::{Command, Event, Outcome, Parent, Resolution, Timer};
-pub use next::{all_transitions, next_events};
+pub use next::{all_transitions, known_events, next_events};
 pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
 pub use transition::{Rejection, start, transition};

@@ -21,7 +21,7 @@ pub fn next_events(workflow: &Workflow, snapshot: &Snapshot) -> Vec<EventName> {
 }
 
 /// Every event from outside that the workflow handles anywhere.
-pub(super) fn known_events(workflow: &Workflow) -> Vec<EventName> {
+pub fn known_events(workflow: &Workflow) -> Vec<EventName> {
     let mut names: BTreeSet<&EventName> = workflow.on.keys().collect();
     for state in &workflow.states {
         names.extend(state.on.keys());

@@ -2,7 +2,9 @@
 //!
 //! **Invariant.** Nothing here reads the clock or draws a random number: a run can always be repeated.
 
+mod read;
 mod recorded;
+mod rules;
 mod run;
 mod scenario;
 mod stage;
@@ -10,6 +12,6 @@ pub mod suite;
 mod world;
 
 pub use run::{Report, run, run_crashes};
-pub use scenario::{Common, EventStep, Expect, Person, ResolveStep, Scenario, Step};
+pub use scenario::{Act, Answers, EventStep, Expect, Person, ResolveStep, Scenario, Step};
 pub use stage::Stage;
 pub use world::{Crash, World, WorldError};

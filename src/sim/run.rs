@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::scenario::{Expect, Scenario, Step};
+use super::scenario::{Act, Expect, Scenario, Step};
 use super::stage::Stage;
 use super::world::{Crash, World, WorldError};
 use crate::definition::Workflow;
@@ -32,22 +32,27 @@ pub struct Report {
 
 /// Runs a scenario as it is told.
 pub fn run(scenario: &Scenario, workflow: &Arc<Workflow>) -> Report {
-    let provider = match provider(scenario) {
-        Ok(provider) => Arc::new(provider),
-        Err(error) => return Report::failed(error),
-    };
+    let provider = Arc::new(Stage::new(&scenario.answers));
     let mut world = World::new(Arc::clone(workflow), Arc::<Stage>::clone(&provider), None);
     let mut failures = Vec::new();
-    if let Err(errors) = workflow.input.validate(&scenario.input) {
-        failures.extend(errors.iter().map(|error| format!("input{}: {}", error.pointer, error.message)));
-    } else if let Err(error) = world.submit(scenario.input.clone()) {
+    if let Err(error) = world.submit(scenario.input.clone()) {
         failures.push(format!("submit: {error}"));
-    } else {
-        for (number, step) in (1..).zip(&scenario.steps) {
-            let before = failures.len();
-            take(&mut world, &provider, number, step, true, &mut failures);
-            if failures.len() > before {
-                break;
+        return Report::of(&world, failures);
+    }
+    for (number, step) in (1..).zip(&scenario.steps) {
+        take(&mut world, &provider, number, step, true, &mut failures);
+        if !failures.is_empty() {
+            return Report::of(&world, failures);
+        }
+    }
+    let own = scenario.answers.iter().filter(|(_, answers)| answers.own);
+    for (operation, _) in own {
+        let (invocations, inquiries) = provider.unused(operation);
+        for (left, asked) in [(invocations, "called"), (inquiries, "inquired about")] {
+            if left > 0 {
+                failures.push(format!(
+                    "answers of {operation}: the last {left} are left over; it was not {asked} so often"
+                ));
             }
         }
     }
@@ -87,7 +92,7 @@ struct Endings<'a> {
 }
 
 fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, endings: Endings<'_>) -> Result<(), String> {
-    let provider = Arc::new(provider(scenario)?);
+    let provider = Arc::new(Stage::new(&scenario.answers));
     let shared = Arc::<Stage>::clone(&provider);
     let mut world = World::new(Arc::clone(workflow), shared, Some(crash));
     world.submit(scenario.input.clone()).map_err(|error| error.to_string())?;
@@ -127,7 +132,7 @@ fn compare(order: &Snapshot, ending: &Snapshot) -> Result<(), String> {
 
 /// Where the story without a crash leads to, when its last step is not the end of the order.
 fn at_rest(scenario: &Scenario, workflow: &Arc<Workflow>) -> Option<Snapshot> {
-    let provider = Arc::new(provider(scenario).ok()?);
+    let provider = Arc::new(Stage::new(&scenario.answers));
     let mut world = World::new(Arc::clone(workflow), Arc::<Stage>::clone(&provider), None);
     world.submit(scenario.input.clone()).ok()?;
     for (number, step) in (1..).zip(&scenario.steps) {
@@ -141,48 +146,45 @@ fn ended(order: &Snapshot) -> bool {
     order.status.is_final() || order.incident.is_some()
 }
 
-fn provider(scenario: &Scenario) -> Result<Stage, String> {
-    Stage::new(&scenario.answers)
-}
-
 fn take(world: &mut World, provider: &Stage, number: usize, step: &Step, strict: bool, failures: &mut Vec<String>) {
     let id = || EventId::new(format!("step-{number}"));
+    let here = format!("line {}, step {number}", step.line);
     let by = |by: &str| if by.is_empty() { "operator".to_owned() } else { by.to_owned() };
-    let (result, refused) = match step {
-        Step::Advance(by) => (world.advance(*by), false),
-        Step::Event(event) => {
+    let (result, refused) = match &step.act {
+        Act::Advance(by) => (world.advance(*by), false),
+        Act::Event(event) => {
             let id = event.id.as_deref().map_or_else(id, EventId::from);
             let (name, payload) = (event.name.clone(), event.payload.clone());
             let received = Event::Received { id, name, payload, source: "scenario".to_owned() };
             (world.event(received).map(drop), event.refused)
         }
-        Step::Cancel(person) => {
+        Act::Cancel(person) => {
             let event = Event::CancelRequested { id: id(), by: by(&person.by), reason: person.note.clone() };
             (world.event(event).map(drop), person.refused)
         }
-        Step::Retry(person) => {
+        Act::Retry(person) => {
             let event = Event::RetryRequested { id: id(), by: by(&person.by), note: person.note.clone() };
             (world.event(event).map(drop), person.refused)
         }
-        Step::Resolve(step) => {
+        Act::Resolve(step) => {
             let resolution = step.resolution.clone();
             let event = Event::Resolved { id: id(), by: by(&step.by), note: step.note.clone(), resolution };
-            (world.event(event).map(drop), false)
+            (world.event(event).map(drop), step.refused)
         }
-        Step::Crash => (world.crash(), false),
-        Step::Expect(expect) => {
+        Act::Crash => (world.crash(), false),
+        Act::Expect(expect) => {
             if strict {
                 let wrong = expectations(world, provider, expect);
-                failures.extend(wrong.into_iter().map(|wrong| format!("step {number}: {wrong}")));
+                failures.extend(wrong.into_iter().map(|wrong| format!("{here}: {wrong}")));
             }
             return;
         }
     };
     match (result, refused) {
-        (Ok(()), true) if strict => failures.push(format!("step {number}: was not refused")),
+        (Ok(()), true) if strict => failures.push(format!("{here}: was not refused")),
         (Err(WorldError::Refused(_)), true) | (Ok(()), _) => {}
         (Err(WorldError::Refused(_)), false) if !strict => {}
-        (Err(error), _) => failures.push(format!("step {number}: {error}")),
+        (Err(error), _) => failures.push(format!("{here}: {error}")),
     }
 }
 
@@ -192,51 +194,47 @@ fn expectations(world: &World, provider: &Stage, expect: &Expect) -> Vec<String>
         Err(error) => return vec![error.to_string()],
     };
     let mut wrong = Vec::new();
-    let mut differ = |what: &str, expected: &dyn std::fmt::Debug, found: &dyn std::fmt::Debug| {
-        wrong.push(format!("{what} is {found:?}, expected {expected:?}"));
+    let mut compare = |what: &str, expected: Value, found: Value| {
+        if expected != found {
+            wrong.push(format!("{what} is {}, expected {}", shown(&found), shown(&expected)));
+        }
     };
-    if let Some(state) = expect.state.as_ref().filter(|state| **state != order.state) {
-        differ("state", state, &order.state);
+    if let Some(state) = &expect.state {
+        compare("state", state.as_str().into(), order.state.as_str().into());
     }
-    if let Some(status) = expect.status.filter(|status| *status != order.status) {
-        differ("status", &status, &order.status);
+    if let Some(status) = expect.status {
+        compare("status", serde_json::json!(status), serde_json::json!(order.status));
     }
     for (name, value) in &expect.data {
         let found = order.data.get(name).unwrap_or(&Value::Null);
-        if found != value {
-            differ(&format!("data.{name}"), value, found);
-        }
+        compare(&format!("data.{name}"), value.clone(), found.clone());
     }
     for (name, amount) in &expect.money {
-        let found = money(&order, name);
-        if found != Some(*amount) {
-            differ(&format!("money.{name}"), amount, &found);
-        }
+        compare(&format!("money.{name}"), (*amount).into(), money(&order, name).into());
     }
     for (operation, times) in &expect.effects {
-        let found = provider.effects(operation);
-        if found != *times {
-            differ(&format!("effects of {operation}"), times, &found);
-        }
+        compare(&format!("effects of {operation}"), (*times).into(), provider.effects(operation).into());
     }
     for (operation, times) in &expect.calls {
-        let found = provider.calls(operation);
-        if found != *times {
-            differ(&format!("calls of {operation}"), times, &found);
-        }
+        compare(&format!("calls of {operation}"), (*times).into(), provider.calls(operation).into());
     }
-    if let Some(inbox) = expect.inbox.filter(|inbox| *inbox != order.inbox.len()) {
-        differ("inbox", &inbox, &order.inbox.len());
+    if let Some(inbox) = expect.inbox {
+        compare("inbox", inbox.into(), order.inbox.len().into());
     }
     let reason = order.incident.as_ref().map(|incident| incident.reason.as_str());
-    match (&expect.incident, reason) {
-        (Some(expected), None) if expected != "none" => differ("incident", expected, &"none"),
-        (Some(expected), Some(reason)) if !reason.contains(expected.as_str()) => differ("incident", expected, &reason),
-        // An incident that nobody expects is a failure, even where the story does not speak of incidents.
-        (None, Some(reason)) => differ("incident", &"none", &reason),
-        _ => {}
+    match (expect.incident.as_deref(), reason) {
+        (Some(expected), Some(reason)) if reason.contains(expected) => {}
+        (expected, found) => compare("incident", expected.unwrap_or("none").into(), found.unwrap_or("none").into()),
     }
     wrong
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
 }
 
 fn money(order: &Snapshot, name: &str) -> Option<i64> {
@@ -257,15 +255,5 @@ impl Report {
         // A state that is passed through within one event is seen only in the transition out of it.
         states.extend(walked.iter().map(|walked| walked.state.clone()));
         Self { entries, order: world.order().ok(), walked, states, failures }
-    }
-
-    fn failed(error: String) -> Self {
-        Self {
-            entries: Vec::new(),
-            order: None,
-            walked: BTreeSet::new(),
-            states: BTreeSet::new(),
-            failures: vec![error],
-        }
     }
 }

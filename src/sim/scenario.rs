@@ -5,48 +5,44 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::connector::Script;
 use crate::machine::{Resolution, Status};
-use crate::types::{EventName, StateName, Value, WorkflowName, parse_duration};
+use crate::types::{EventName, StateName, Value, WorkflowName};
 
-/// The file, as it is written.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A story, with what its folder has in common filled in.
+#[derive(Clone, Debug)]
 pub struct Scenario {
     /// What the story shows, in a few words.
     pub scenario: String,
     pub workflow: WorkflowName,
-    /// What is submitted. Fields that are not given come from the folder's `_common.yaml`.
-    #[serde(default)]
+    /// What is submitted.
     pub input: Value,
-    /// How the provider answers, by operation, such as `gateway.authorize: [unknown, ok]`.
-    #[serde(default)]
-    pub answers: BTreeMap<String, Value>,
+    /// How the providers answer, by operation, such as `gateway.authorize`.
+    pub answers: BTreeMap<String, Answers>,
     /// Whether a run with a crash must end in the same state with the same money; not where the story hangs on who comes
     /// first. Even then such a run must come to an end or to an incident, with nothing done twice.
-    #[serde(default = "yes")]
     pub crashes: bool,
-    #[serde(default)]
     pub steps: Vec<Step>,
 }
 
-fn yes() -> bool {
-    true
+/// How one operation answers.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    pub script: Script,
+    /// It stands in the scenario itself, where every answer must be asked for; answers of the folder are for all.
+    pub own: bool,
 }
 
-/// What every scenario of a folder has in common: its `_common.yaml`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Common {
-    #[serde(default)]
-    pub input: Value,
-    #[serde(default)]
-    pub answers: BTreeMap<String, Value>,
+/// One step of a story.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The line that it begins on.
+    pub line: u32,
+    pub act: Act,
 }
 
-/// One step. Each is a map with one key, so that a story reads as a list.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(try_from = "BTreeMap<String, Value>")]
-pub enum Step {
+#[derive(Clone, Debug)]
+pub enum Act {
     Advance(Duration),
     Event(EventStep),
     Cancel(Person),
@@ -57,7 +53,6 @@ pub enum Step {
 }
 
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct EventStep {
     pub name: EventName,
     /// The sender's id; a number in the order of the steps when it is not given.
@@ -70,7 +65,7 @@ pub struct EventStep {
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 pub struct Person {
     pub by: String,
     pub note: String,
@@ -84,13 +79,15 @@ pub struct ResolveStep {
     pub by: String,
     #[serde(default)]
     pub note: String,
+    /// It must be refused.
+    #[serde(default)]
+    pub refused: bool,
     #[serde(flatten)]
     pub resolution: Resolution,
 }
 
 /// What must be true now. Only what is written is looked at.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Clone, Debug, Default)]
 pub struct Expect {
     pub state: Option<StateName>,
     pub status: Option<Status>,
@@ -98,7 +95,7 @@ pub struct Expect {
     pub data: BTreeMap<String, Value>,
     /// How often each operation took effect at the provider.
     pub effects: BTreeMap<String, u32>,
-    /// Part of the incident's reason; `none` means that there is none.
+    /// Part of the incident's reason; `none` means that there is none. An incident that is not expected is a failure.
     pub incident: Option<String>,
     /// `held`, `captured`, `released`, `refunded`, in minor units.
     pub money: BTreeMap<String, i64>,
@@ -106,47 +103,4 @@ pub struct Expect {
     pub inbox: Option<usize>,
     /// How often each operation was called, repeats included.
     pub calls: BTreeMap<String, u32>,
-}
-
-impl TryFrom<BTreeMap<String, Value>> for Step {
-    type Error = String;
-
-    fn try_from(map: BTreeMap<String, Value>) -> Result<Self, String> {
-        const KINDS: &str = "advance, event, cancel, retry, resolve, crash, expect";
-        let mut entries = map.into_iter();
-        let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
-            return Err(format!("a step has one key, one of {KINDS}"));
-        };
-        let step = match kind.as_str() {
-            "advance" => {
-                let text = value.as_str().ok_or("advance takes a duration, such as 30s")?;
-                Self::Advance(parse_duration(text).map_err(|error| error.to_string())?)
-            }
-            "event" => match value {
-                Value::String(name) => {
-                    let name = EventName::new(name);
-                    Self::Event(EventStep { name, id: None, payload: Value::Null, refused: false })
-                }
-                other => Self::Event(read(other)?),
-            },
-            "cancel" => Self::Cancel(person(value)?),
-            "retry" => Self::Retry(person(value)?),
-            "resolve" => Self::Resolve(read(value)?),
-            "crash" => Self::Crash,
-            "expect" => Self::Expect(Box::new(read(value)?)),
-            other => return Err(format!("there is no step `{other}`; there are {KINDS}")),
-        };
-        Ok(step)
-    }
-}
-
-fn read<T: for<'de> Deserialize<'de>>(value: Value) -> Result<T, String> {
-    serde_json::from_value(value).map_err(|error| error.to_string())
-}
-
-fn person(value: Value) -> Result<Person, String> {
-    match value {
-        Value::Null | Value::Bool(true) => Ok(Person::default()),
-        other => read(other),
-    }
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
-use crate::connector::{Connector, Invocation, Script, ScriptedConnector};
+use super::scenario::Answers;
+use crate::connector::{Connector, Invocation, ScriptedConnector};
 use crate::machine::Outcome;
-use crate::types::{ConnectorName, Value};
+use crate::types::ConnectorName;
 
 /// Scripted providers by the name of their connector. One that is not scripted says ok to everything.
 #[derive(Debug, Default)]
@@ -16,17 +17,24 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Reads answers such as `gateway.authorize: [unknown, ok]`.
-    pub fn new(answers: &BTreeMap<String, Value>) -> Result<Self, String> {
+    /// Providers that answer as they are told; the rest say ok to everything.
+    pub fn new(answers: &BTreeMap<String, Answers>) -> Self {
         let mut stage = Self::default();
-        for (call, script) in answers {
-            let (connector, operation) = call
-                .split_once('.')
-                .ok_or_else(|| format!("answers: {call} is not of the form connector.operation"))?;
-            let script = Script::parse(script).map_err(|error| format!("answers: {call}: {error}"))?;
-            stage.providers.entry(ConnectorName::from(connector)).or_default().script(operation, script);
+        for (call, Answers { script, .. }) in answers {
+            if let Some((connector, operation)) = call.split_once('.') {
+                let provider = stage.providers.entry(ConnectorName::from(connector)).or_default();
+                provider.script(operation, script.clone());
+            }
         }
-        Ok(stage)
+        stage
+    }
+
+    /// How many answers of an operation were never asked for: (to the call itself, to an inquiry about it).
+    pub fn unused(&self, call: &str) -> (usize, usize) {
+        let Some((connector, operation)) = call.split_once('.') else { return (0, 0) };
+        let unused = self.provider(connector).unused();
+        let of_it = unused.into_iter().find(|(name, ..)| name.as_str() == operation);
+        of_it.map_or((0, 0), |(_, invocations, inquiries)| (invocations, inquiries))
     }
 
     /// How often `gateway.capture` took effect, over all keys.

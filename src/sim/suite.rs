@@ -5,13 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::recorded;
 use super::run::{Report, run, run_crashes};
-use super::scenario::{Common, Scenario};
-use crate::definition::{Workflow, read_data};
+use super::scenario::Scenario;
+use super::{read, recorded};
+use crate::definition::Workflow;
 use crate::journal::{self, Entry};
 use crate::machine::{Walked, all_transitions};
-use crate::types::{CallId, StateName, Value, WorkflowName};
+use crate::types::{CallId, StateName, WorkflowName};
 
 /// The ending of a recorded journal: JSON lines.
 const RECORDED: &str = "jsonl";
@@ -51,6 +51,12 @@ pub struct Coverage {
     pub missing_states: Vec<StateName>,
 }
 
+impl Coverage {
+    pub fn is_whole(&self) -> bool {
+        self.missing.is_empty() && self.missing_states.is_empty()
+    }
+}
+
 /// How scenarios and recorded journals are run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -86,21 +92,14 @@ pub fn run_file(
         return recorded::run_file(path, (!options.as_recorded).then_some(workflows), results);
     }
     let mut outcome = Outcome::new(path, path.display().to_string());
-    match read(path) {
-        Err(error) => outcome.failures.push(error),
-        Ok(scenario) => {
-            outcome.title.clone_from(&scenario.scenario);
-            outcome.workflow = Some(scenario.workflow.clone());
-            match workflows.get(&scenario.workflow) {
-                None => outcome.failures.push(format!(
-                    "{}: there is no workflow {}; there are: {}",
-                    path.display(),
-                    scenario.workflow,
-                    workflows.keys().map(WorkflowName::as_str).collect::<Vec<_>>().join(", ")
-                )),
-                Some(workflow) => run_one(&scenario, workflow, options.crashes, &mut outcome, results),
-            }
-        }
+    let told = read::read(path, workflows);
+    outcome.title = told.title.unwrap_or(outcome.title);
+    outcome.workflow = told.workflow;
+    outcome.failures = told.problems;
+    if let Some(scenario) = &told.scenario
+        && let Some(workflow) = workflows.get(&scenario.workflow)
+    {
+        run_one(scenario, workflow, options.crashes, &mut outcome, results);
     }
     results.outcomes.push(outcome);
 }
@@ -116,35 +115,6 @@ fn run_one(scenario: &Scenario, workflow: &Arc<Workflow>, crashes: bool, outcome
     }
     outcome.entries = report.entries;
     results.saw(workflow, report.walked, report.states);
-}
-
-/// Reads a scenario, with what its folder has in common.
-pub fn read(path: &Path) -> Result<Scenario, String> {
-    let name = path.display().to_string();
-    let text = fs::read_to_string(path).map_err(|error| format!("{name}: {error}"))?;
-    let mut scenario: Scenario = read_data(&name, &text)?;
-    let beside = path.with_file_name("_common.yaml");
-    if beside.exists() {
-        let shown = beside.display().to_string();
-        let text = fs::read_to_string(&beside).map_err(|error| format!("{shown}: {error}"))?;
-        let common: Common = read_data(&shown, &text)?;
-        scenario.input = merged(common.input, scenario.input);
-        for (operation, answers) in common.answers {
-            scenario.answers.entry(operation).or_insert(answers);
-        }
-    }
-    Ok(scenario)
-}
-
-fn merged(common: Value, own: Value) -> Value {
-    match (common, own) {
-        (Value::Object(mut common), Value::Object(own)) => {
-            common.extend(own);
-            Value::Object(common)
-        }
-        (common, Value::Null) => common,
-        (_, own) => own,
-    }
 }
 
 impl Outcome {

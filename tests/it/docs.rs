@@ -8,7 +8,7 @@ use paystate::definition::{RULES, Sources, Style, load, load_connector, render};
 use serde_json::Value;
 
 /// The blocks of a document that are marked with `tag`, and their first lines.
-fn blocks(text: &str, tag: &str) -> Vec<(usize, String)> {
+pub(crate) fn blocks(text: &str, tag: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     let mut open: Option<(usize, String)> = None;
     for (number, line) in text.lines().enumerate() {

@@ -26,6 +26,7 @@ mod methods;
 mod readme;
 mod sandbox;
 mod sandbox_instruments;
+mod scenario_docs;
 mod scenarios;
 mod shop;
 mod store;

@@ -31,10 +31,11 @@ pub struct Script {
 
 /// What is wrong with a script, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{path}{message}")]
+#[error("{}{message}", path.iter().map(|part| format!("{part}: ")).collect::<String>())]
 pub struct ScriptError {
-    path: String,
-    message: String,
+    /// Keys and list positions that lead to the place.
+    pub path: Vec<String>,
+    pub message: String,
 }
 
 impl Default for Script {
@@ -154,16 +155,12 @@ impl Outcome {
 
 impl ScriptError {
     pub(super) fn new(message: impl Into<String>) -> Self {
-        Self { path: String::new(), message: message.into() }
+        Self { path: Vec::new(), message: message.into() }
     }
 
     #[must_use]
     pub(super) fn under(mut self, part: &str) -> Self {
-        let rest = std::mem::take(&mut self.path);
-        self.path = match rest.strip_suffix(": ") {
-            Some(rest) => format!("{part}.{rest}: "),
-            None => format!("{part}: "),
-        };
+        self.path.insert(0, part.to_owned());
         self
     }
 

@@ -22,7 +22,7 @@ pub(super) use self::transition::OUTCOMES;
 pub(super) use self::workflow::{Read, workflow};
 use super::document::{Entry, Kind, Node};
 use super::source::{Problems, Source};
-use super::{Problem, rules, suggest};
+use super::{Problem, rules};
 
 /// What reading needs everywhere: the text, and where problems go.
 pub(super) struct Ctx<'a> {
@@ -80,14 +80,9 @@ impl<'a> Ctx<'a> {
             return None;
         };
         for entry in entries.iter().filter(|entry| !allowed.contains(&entry.key.as_str())) {
-            let near = suggest::nearest(&entry.key, allowed.iter().copied());
-            let help = near.map_or_else(
-                || format!("the keys here are {}", suggest::one_of(allowed.iter().copied()).replace(" or ", " and ")),
-                |near| format!("did you mean `{near}`?"),
-            );
             let problem =
                 self.problem(rules::UNKNOWN_KEY, &entry.key_span, format!("{what} has no key `{}`", entry.key));
-            self.add(problem.with_help(help).with_fix(near.map(str::to_owned)));
+            self.add(problem.with_nearest(&entry.key, allowed.iter().copied(), "the keys here are"));
         }
         Some(Fields { entries, head: head.clone() })
     }

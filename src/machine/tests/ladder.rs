@@ -130,6 +130,17 @@ fn a_pending_call_is_polled_until_it_is_decided() {
 }
 
 #[test]
+fn an_inquiry_waits_as_long_as_the_provider_asks() {
+    let busy = || Outcome::NotSent { reason: "busy".to_owned(), retry_after_ms: Some(900_000) };
+    let mut story = Story::new();
+    story.settle(1, unknown()).fire().inquired(1, busy());
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(900));
+    story.fire().inquired(1, pending());
+    story.fire().inquired(1, busy());
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(900));
+}
+
+#[test]
 fn an_incident_is_resolved_by_a_person() {
     let stuck = || {
         let mut story = Story::new();
