@@ -79,7 +79,7 @@ impl fmt::Display for Figures {
         writeln!(f, "  on disk in all        {:>12} bytes", self.disk_bytes)?;
         writeln!(f, "  peak memory           {:>12} MiB", peak_memory() >> 20)?;
         writeln!(f)?;
-        writeln!(f, "  a bare file with group commit, the same bytes on the same disk:")?;
+        writeln!(f, "  a bare log with group commit, the same bytes, clients and disk:")?;
         writeln!(f, "  orders/s              {:>12.0}", self.limit_orders_per_s)?;
         writeln!(f, "  ratio to that         {:>12.3}", self.limit_ratio())
     }

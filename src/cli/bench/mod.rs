@@ -13,7 +13,9 @@ use anyhow::Context;
 use async_trait::async_trait;
 use serde_json::json;
 
+use super::serve::{listen_on, stop_signal};
 use super::{Verdict, output};
+use crate::api::{Server, ServerOptions};
 use crate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use crate::definition::{self, Sources};
 use crate::executor::{Clock, Executor, Options, Refold, Submission, SystemClock};
@@ -24,10 +26,11 @@ use figures::Figures;
 
 /// Drives six-step orders through the real executor, journal and store, with connectors that answer at once.
 ///
-/// Prints orders and durable steps a second, latencies, commits, bytes, memory, and beside them what a bare file with group
-/// commit does with the same bytes on the same disk in the same run.
+/// Prints orders and durable steps a second, latencies, commits, bytes, memory, and beside them what a bare log with group
+/// commit does with the same bytes, as many clients and the same disk in the same run.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Example:\n  paystate bench --orders 50000 --concurrency 1024")]
+#[command(after_help = "Examples:\n  paystate bench --orders 50000 --concurrency 1024\n  \
+    paystate bench --listen 127.0.0.1:7979   # and then a load generator of your choice")]
 pub(super) struct Args {
     /// How many orders to drive.
     #[arg(long, default_value_t = 20_000)]
@@ -38,6 +41,10 @@ pub(super) struct Args {
     /// Where to write; a folder below it is made and removed. The disk of this folder is what is measured.
     #[arg(long, default_value = ".")]
     data: PathBuf,
+    /// Drive nothing: serve the bench's workflow over HTTP until stopped, for a load generator. An order is
+    /// `POST /v1/orders?wait=30s` with `{"workflow": "six_steps", "input": {"amount": 1000}}`.
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["orders", "concurrency", "json"])]
+    listen: Option<String>,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -46,15 +53,29 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let folder = args.data.join(format!(".paystate-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let figures = measure(&args, &folder).await;
+    let ended = match &args.listen {
+        Some(address) => serve(address, &folder).await,
+        None => measure(&args, &folder).await.map(|figures| print(&figures, args.json)),
+    };
     std::fs::remove_dir_all(&folder).ok();
-    let figures = figures?;
-    if args.json {
-        output::out(&format!("{}\n", figures.json()))
-    } else {
-        output::out(&figures.to_string())
-    }
-    Ok(Verdict::Yes)
+    ended.map(|()| Verdict::Yes)
+}
+
+fn print(figures: &Figures, json: bool) {
+    if json { output::json(&figures.json()) } else { output::out(&figures.to_string()) }
+}
+
+/// Serves the API that a shop would call, on the bench's workflow.
+async fn serve(address: &str, folder: &Path) -> anyhow::Result<()> {
+    let listener = listen_on(address)?;
+    let store = SledStore::open(&folder.join("data"), SledOptions::default(), &Refold::default())?;
+    let executor = start(Arc::new(store)).await?;
+    let server = Server::start(Arc::new(executor.clone()), listener, ServerOptions::default())?;
+    output::out(&format!("six_steps is served on http://{}\n", server.address()));
+    stop_signal().await;
+    server.stop().await?;
+    executor.shutdown(Duration::from_secs(10)).await?;
+    Ok(())
 }
 
 async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
@@ -70,7 +91,8 @@ async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
     let bytes = after.bytes - before.bytes;
     let records = entries.div_ceil(args.orders.max(1));
     let record = usize::try_from(bytes / entries.max(1)).unwrap_or(usize::MAX);
-    let limit = limit::orders_per_second(folder, args.orders, args.concurrency, records, record)?;
+    let work = limit::Work { orders: args.orders, concurrency: args.concurrency, records, record };
+    let limit = limit::orders_per_second(folder, work).await?;
     Ok(Figures {
         orders: args.orders,
         concurrency: args.concurrency,
