@@ -91,6 +91,7 @@ fn money(order: &Order) -> Option<String> {
         ("captured", money.captured),
         ("released", money.released),
         ("refunded", money.refunded),
+        ("charged back", money.charged_back),
     ];
     let parts: Vec<String> = parts
         .iter()

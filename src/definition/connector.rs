@@ -112,6 +112,12 @@ pub enum MoneyKind {
     Release,
     /// Moves the merchant's money back to the customer.
     Refund,
+    /// A capture or a purchase was taken back by the bank after it had been answered with yes.
+    CaptureFailure,
+    /// A refund came back from the customer's bank.
+    RefundReturn,
+    /// The customer's bank took a payment back for its customer.
+    Chargeback,
 }
 
 /// The answer's field must equal the request's: `amount` alone means `response.body.amount == with.amount`.
@@ -256,6 +262,9 @@ impl MoneyKind {
             Self::Purchase => "purchase",
             Self::Release => "release",
             Self::Refund => "refund",
+            Self::CaptureFailure => "capture_failure",
+            Self::RefundReturn => "refund_return",
+            Self::Chargeback => "chargeback",
         }
     }
 }

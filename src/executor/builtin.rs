@@ -177,6 +177,10 @@ impl Refunds {
         let Some(order) = find(&executor, &payment).await? else { return Ok(refused("no_such_payment")) };
         let (amount, currency) = money(&invocation.with)?;
         let captured = order.money.captured;
+        // The customer has this money already, or fights for it.
+        if order.money.charged_back > 0 {
+            return Ok(refused("payment_charged_back"));
+        }
         if order.status != Status::Succeeded || captured <= 0 {
             return Ok(refused("payment_not_refundable"));
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::event::Timer;
-use super::snapshot::{Phase, Role, Snapshot};
+use super::snapshot::{MoneyPosition, Phase, Role, Snapshot};
 use crate::definition::{Activity, State, Workflow};
 use crate::ledger::Posting;
 
@@ -27,8 +27,8 @@ fn balanced(postings: &[Posting]) -> Result<(), String> {
 }
 
 fn money(order: &Snapshot) -> Result<(), String> {
-    let position = order.money;
-    if position.held < 0 || position.captured < 0 || position.released < 0 || position.refunded < 0 {
+    let MoneyPosition { held, captured, released, refunded, charged_back, currency: _ } = order.money;
+    if held < 0 || captured < 0 || released < 0 || refunded < 0 || charged_back < 0 {
         return Err("a money position is negative".to_owned());
     }
     Ok(())

@@ -106,8 +106,16 @@ fn moved(position: MoneyPosition, kind: MoneyKind, money: Money, held: bool) -> 
             if held { after.held -= amount } else { after.captured -= amount }
         }
         MoneyKind::Refund => after.refunded += amount,
+        MoneyKind::CaptureFailure => {
+            after.captured -= amount;
+            after.released += amount;
+        }
+        MoneyKind::RefundReturn => after.refunded -= amount,
+        MoneyKind::Chargeback => after.charged_back += amount,
     }
-    if after.held < 0 || after.captured < 0 {
+    // What was charged back and what was refunded came out of the same captures.
+    let twice = after.charged_back > 0 && after.charged_back + after.refunded > after.captured;
+    if after.held < 0 || after.captured < 0 || after.refunded < 0 || twice {
         return Err(format!("{} of {money} is more than the order has", kind.name()));
     }
     Ok(after)
@@ -119,7 +127,10 @@ fn postings(kind: MoneyKind, money: Money, held: bool) -> [Posting; 2] {
         MoneyKind::Capture => ("held", "merchant"),
         MoneyKind::Purchase => ("customer", "merchant"),
         MoneyKind::Release if held => ("held", "customer"),
-        MoneyKind::Release | MoneyKind::Refund => ("merchant", "customer"),
+        MoneyKind::Release | MoneyKind::Refund | MoneyKind::CaptureFailure | MoneyKind::Chargeback => {
+            ("merchant", "customer")
+        }
+        MoneyKind::RefundReturn => ("customer", "merchant"),
     };
     let leg = |account: &str, amount| Posting { account: account.to_owned(), amount, currency: money.currency };
     [leg(from, -money.amount), leg(to, money.amount)]

@@ -214,9 +214,16 @@ pub struct MoneyPosition {
     pub held: i64,
     /// Moved to the merchant, by capture or purchase.
     pub captured: i64,
-    /// Given back out of what was held, or a purchase undone on its day.
+    /// Given back out of what was held, a purchase undone on its day, or a capture that failed afterwards.
     pub released: i64,
     pub refunded: i64,
+    /// Taken back by the customer's bank.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub charged_back: i64,
+}
+
+const fn is_zero(amount: &i64) -> bool {
+    *amount == 0
 }
 
 /// JSON has no map with a structured key, so timers travel as a list.

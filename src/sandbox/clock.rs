@@ -12,6 +12,20 @@ use crate::types::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ClearingDay(pub i64);
 
+impl ClearingDay {
+    /// The day that ends at 23:00 on this date in Shanghai, such as `2026-03-01`.
+    pub fn of_date(date: &str) -> Option<Self> {
+        let midnight: Timestamp = (date.len() == 10).then(|| format!("{date}T00:00:00Z").parse().ok())??;
+        Some(Self(midnight.unix_ms().div_euclid(DAY_MS)))
+    }
+
+    pub fn date(self) -> String {
+        let mut text = Timestamp::from_unix_ms(self.0.saturating_mul(DAY_MS)).to_string();
+        text.truncate(10);
+        text
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Clock {
     offset_ms: AtomicI64,
@@ -77,5 +91,8 @@ mod tests {
         let before: Timestamp = "2026-03-01T14:59:59Z".parse().unwrap();
         let after: Timestamp = "2026-03-01T15:00:00Z".parse().unwrap();
         assert_eq!(clearing_day(before).0 + 1, clearing_day(after).0);
+        assert_eq!(clearing_day(before).date(), "2026-03-01");
+        assert_eq!(ClearingDay::of_date("2026-03-01"), Some(clearing_day(before)));
+        assert_eq!(ClearingDay::of_date("2026-3-1"), None);
     }
 }

@@ -24,7 +24,7 @@ const EVENT_KEYS: &[&str] = &["name", "id", "payload", "refused"];
 const PERSON_KEYS: &[&str] = &["by", "note", "refused"];
 const RESOLVE_KEYS: &[&str] = &["by", "note", "refused", "as", "result", "code", "state"];
 const EXPECT_KEYS: &[&str] = &["state", "status", "data", "effects", "incident", "money", "inbox", "calls"];
-const MONEY: &[&str] = &["held", "captured", "released", "refunded"];
+const MONEY: &[&str] = &["held", "captured", "released", "refunded", "charged_back"];
 
 /// The present workflows, by name.
 pub(super) type Workflows = BTreeMap<WorkflowName, Arc<Workflow>>;

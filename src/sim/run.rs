@@ -243,6 +243,7 @@ fn money(order: &Snapshot, name: &str) -> Option<i64> {
         "captured" => Some(order.money.captured),
         "released" => Some(order.money.released),
         "refunded" => Some(order.money.refunded),
+        "charged_back" => Some(order.money.charged_back),
         _ => None,
     }
 }

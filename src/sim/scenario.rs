@@ -97,7 +97,7 @@ pub struct Expect {
     pub effects: BTreeMap<String, u32>,
     /// Part of the incident's reason; `none` means that there is none. An incident that is not expected is a failure.
     pub incident: Option<String>,
-    /// `held`, `captured`, `released`, `refunded`, in minor units.
+    /// `held`, `captured`, `released`, `refunded`, `charged_back`, in minor units.
     pub money: BTreeMap<String, i64>,
     /// How many events wait in the inbox.
     pub inbox: Option<usize>,

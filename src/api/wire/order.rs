@@ -86,9 +86,12 @@ pub struct MoneyPosition {
     pub held: i64,
     /// Moved to the merchant.
     pub captured: i64,
-    /// Given back out of what was held.
+    /// Given back out of what was held, or because a capture failed afterwards.
     pub released: i64,
     pub refunded: i64,
+    /// Taken back by the customer's bank.
+    #[serde(default)]
+    pub charged_back: i64,
 }
 
 /// Why the order is parked.
@@ -256,6 +259,7 @@ impl MoneyPosition {
             captured: money.captured,
             released: money.released,
             refunded: money.refunded,
+            charged_back: money.charged_back,
         }
     }
 }

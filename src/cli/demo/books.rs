@@ -24,8 +24,9 @@ pub(super) fn disagreement(order: &Snapshot, oracle: &Value, refunds: i64) -> Op
         amounts.sum()
     };
     let money = order.money;
-    let believed = money.held + money.captured - money.refunded - refunds;
-    let taken = sum(&["purchase", "hold"]) - sum(&["release", "void", "reverse", "expire", "refund"]);
+    let believed = money.held + money.captured - money.refunded - money.charged_back - refunds;
+    let given = sum(&["release", "void", "reverse", "expire", "refund", "capture_failure", "chargeback"]);
+    let taken = sum(&["purchase", "hold", "refund_return"]) - given;
     (believed != taken).then(|| format!("Paystate believes that {believed} were taken, and the bank took {taken}"))
 }
 

@@ -91,7 +91,13 @@ impl Check<'_> {
             Some(MoneyKind::Capture | MoneyKind::Purchase) => {
                 matches!(undone, Some(MoneyKind::Release | MoneyKind::Refund))
             }
-            Some(MoneyKind::Release | MoneyKind::Refund) => false,
+            Some(
+                MoneyKind::Release
+                | MoneyKind::Refund
+                | MoneyKind::CaptureFailure
+                | MoneyKind::RefundReturn
+                | MoneyKind::Chargeback,
+            ) => false,
         };
         if !fits {
             let name = |money: Option<MoneyKind>| money.map_or("moves no money", MoneyKind::name);

@@ -41,6 +41,9 @@ const MONEY: &[(&str, MoneyKind)] = &[
     ("purchase", MoneyKind::Purchase),
     ("release", MoneyKind::Release),
     ("refund", MoneyKind::Refund),
+    ("capture_failure", MoneyKind::CaptureFailure),
+    ("refund_return", MoneyKind::RefundReturn),
+    ("chargeback", MoneyKind::Chargeback),
 ];
 const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order"];
 pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "response"];

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::accounts::{Account, AccountKind, HOLDS, opening_accounts, opening_postings};
+use super::settlement::{Cleared, Misreport};
 use crate::sandbox::clock::clearing_day;
 use crate::types::Timestamp;
 
@@ -26,6 +27,12 @@ pub(crate) enum Kind {
     Transfer,
     /// Undoes what one reference did, or forbids it when it has not come yet.
     Reverse,
+    /// A capture or a purchase fails after all, when it is cleared.
+    CaptureFailure,
+    /// A refund comes back from the customer's bank.
+    RefundReturn,
+    /// The customer disputes a payment: what is left of it is taken back.
+    Chargeback,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,7 +87,7 @@ pub(crate) enum Refusal {
     Reversed,
     #[error("the clearing day of the payment is over")]
     ClearingDayOver,
-    #[error("only a payment as a whole can be voided")]
+    #[error("only a payment as a whole can be voided, or fail")]
     NotWhole,
     #[error("the order has no payment")]
     NoPayment,
@@ -146,8 +153,14 @@ pub(crate) struct Books {
     /// By order: its holds.
     pub(crate) holds_of: HashMap<String, Vec<String>>,
     pub(crate) effects: HashMap<String, Vec<Effect>>,
-    /// References that a reversal has forbidden.
+    /// References that a reversal, or a void that came first, has forbidden.
     pub(crate) tombstones: HashMap<String, String>,
+    /// What moved to and from the merchant, in the order of its happening.
+    pub(super) cleared: Vec<Cleared>,
+    /// References of which the settlement file does not tell the truth.
+    pub(super) misreports: HashMap<String, Misreport>,
+    /// When the instruction came that is being carried out.
+    pub(super) at: Timestamp,
 }
 
 impl Hold {
@@ -168,6 +181,9 @@ impl Books {
             holds_of: HashMap::new(),
             effects: HashMap::new(),
             tombstones: HashMap::new(),
+            cleared: Vec::new(),
+            misreports: HashMap::new(),
+            at: Timestamp::from_unix_ms(0),
         };
         for (account, currency, amount) in opening_postings() {
             books.post("world", &account, amount, currency);
@@ -185,6 +201,7 @@ impl Books {
         {
             return if seen.instruction == *instruction { seen.result } else { Err(Refusal::ReferenceReused) };
         }
+        self.at = now;
         let result = self.carry_out(instruction, now);
         let seen = Seen { instruction: instruction.clone(), result };
         self.seen.insert(instruction.reference.clone(), seen);
@@ -192,7 +209,7 @@ impl Books {
     }
 
     fn carry_out(&mut self, i: &Instruction, now: Timestamp) -> Result<(), Refusal> {
-        let needs_amount = !matches!(i.kind, Kind::Reverse | Kind::Release | Kind::Void);
+        let needs_amount = !matches!(i.kind, Kind::Reverse | Kind::Release | Kind::Void | Kind::Chargeback);
         if i.amount < 0 || (needs_amount && i.amount == 0) {
             return Err(Refusal::BadAmount);
         }
@@ -205,6 +222,9 @@ impl Books {
             Kind::Refund => self.refund(i),
             Kind::Transfer => self.transfer(i),
             Kind::Reverse => self.reverse(i),
+            Kind::CaptureFailure => self.capture_failure(i),
+            Kind::RefundReturn => self.refund_return(i),
+            Kind::Chargeback => self.chargeback(i),
         }
     }
 
@@ -311,10 +331,19 @@ impl Books {
             "held": held,
             "captured": sum(&["capture"]),
             "released": sum(&["release", "void", "reverse", "expire"]),
+            "failed": sum(&["capture_failure"]),
             "refunded": sum(&["refund"]),
+            "returned": sum(&["refund_return"]),
+            "charged_back": sum(&["chargeback"]),
             "transferred": sum(&["transfer"]),
             "effects": effects,
         })
+    }
+
+    /// How much an instruction has moved.
+    pub(crate) fn amount_of(&self, i: &Instruction) -> i64 {
+        let effects = self.effects.get(&i.order).into_iter().flatten();
+        effects.filter(|effect| effect.reference == i.reference).map(|effect| effect.amount).sum()
     }
 
     /// The sum of all balances of each currency: zero, or the books are wrong.

@@ -15,7 +15,8 @@ use serde_json::{Value, json};
 
 use super::accounts::{AccountKind, Behaviour, HOLDS, card};
 use super::books::{Instruction, Refusal};
-use super::{Bank, Change};
+use super::{Bank, Change, Misreport};
+use crate::sandbox::clock::ClearingDay;
 
 /// What the bank answers to an instruction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub(crate) struct Reply {
     pub(crate) code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<String>,
+    /// How much it has moved: less than what was asked for where less was left.
+    #[serde(default)]
+    pub(crate) amount: i64,
 }
 
 /// What the bank tells the gateway about a card.
@@ -40,6 +44,7 @@ pub(crate) fn router(bank: Arc<Bank>) -> Router {
     let private = Router::new()
         .route("/v1/instructions", post(instruct))
         .route("/v1/instructions/{reference}", get(instruction))
+        .route("/v1/misreports/{reference}", post(misreport))
         .route("/v1/cards", post(resolve_card))
         .route("/v1/accounts/{id}", get(account).post(change))
         .layer(from_fn_with_state(Arc::clone(&bank), only_the_gateway));
@@ -49,6 +54,7 @@ pub(crate) fn router(bank: Arc<Bank>) -> Router {
         .route("/accounts/{id}/balance", get(balance))
         .route("/oracle/references/{order}", get(oracle))
         .route("/oracle/totals", get(totals))
+        .route("/settlement/{file}", get(settlement))
         .route("/admin/accounts/{id}", post(change))
         .merge(private)
         .layer(DefaultBodyLimit::max(64 * 1024))
@@ -66,14 +72,17 @@ async fn only_the_gateway(State(bank): State<Arc<Bank>>, request: Request, next:
 
 async fn instruct(State(bank): State<Arc<Bank>>, Json(instruction): Json<Instruction>) -> Response {
     let (status, reply) = match bank.apply(&instruction) {
-        Ok(Ok(())) => (StatusCode::CREATED, Reply { status: "applied".to_owned(), code: None, message: None }),
+        Ok(Ok(())) => {
+            let amount = bank.inside().books.amount_of(&instruction);
+            (StatusCode::CREATED, Reply { status: "applied".to_owned(), code: None, message: None, amount })
+        }
         Ok(Err(refusal)) => {
             let (code, message) = (Some(refusal.code()), Some(refusal.to_string()));
-            (StatusCode::PAYMENT_REQUIRED, Reply { status: "refused".to_owned(), code, message })
+            (StatusCode::PAYMENT_REQUIRED, Reply { status: "refused".to_owned(), code, message, amount: 0 })
         }
         Err(error) => {
             let message = Some(error.to_string());
-            let reply = Reply { status: "failed".to_owned(), code: None, message };
+            let reply = Reply { status: "failed".to_owned(), code: None, message, amount: 0 };
             (StatusCode::INTERNAL_SERVER_ERROR, reply)
         }
     };
@@ -161,6 +170,29 @@ async fn balance(State(bank): State<Arc<Bank>>, Path(id): Path<String>) -> Respo
 
 async fn oracle(State(bank): State<Arc<Bank>>, Path(order): Path<String>) -> Json<Value> {
     Json(bank.oracle(&order))
+}
+
+/// `GET /settlement/2026-03-01.csv`
+async fn settlement(State(bank): State<Arc<Bank>>, Path(file): Path<String>) -> Response {
+    let Some(day) = file.strip_suffix(".csv").and_then(ClearingDay::of_date) else {
+        return not_found("no_such_file");
+    };
+    if day >= bank.clock.clearing_day() {
+        return not_found("clearing_day_not_over");
+    }
+    let text = bank.inside().books.settlement(day);
+    ([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response()
+}
+
+async fn misreport(
+    State(bank): State<Arc<Bank>>,
+    Path(reference): Path<String>,
+    Json(misreport): Json<Misreport>,
+) -> Response {
+    match bank.misreport(reference, misreport) {
+        Ok(()) => (StatusCode::CREATED, Json(json!({ "status": "noted" }))).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
 }
 
 async fn totals(State(bank): State<Arc<Bank>>) -> Json<Value> {

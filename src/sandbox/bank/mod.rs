@@ -4,9 +4,11 @@
 //! are open to everybody on this machine.
 
 mod accounts;
+mod afterwards;
 mod books;
 mod http;
 mod movements;
+mod settlement;
 
 use std::io;
 use std::path::Path;
@@ -17,6 +19,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use accounts::{Behaviour, ECASH_FLOAT, INSTITUTION, MERCHANT};
 pub(crate) use books::{Instruction, Kind};
 pub(crate) use http::{CardFacts, Reply, router};
+pub(crate) use settlement::Misreport;
 
 use super::clock::Clock;
 use super::lines::Lines;
@@ -44,6 +47,7 @@ struct Inside {
 enum Line {
     Instruction { at: Timestamp, instruction: Instruction },
     Account { id: String, change: Change },
+    Misreport { reference: String, misreport: Misreport },
     Expired { at: Timestamp },
 }
 
@@ -72,6 +76,7 @@ impl Bank {
                 Line::Account { id, change } => {
                     let _known = change_account(&mut books, &id, &change);
                 }
+                Line::Misreport { reference, misreport } => books.misreport(reference, misreport),
                 Line::Expired { at } => books.expire_holds(at),
             })?),
             None => None,
@@ -96,6 +101,16 @@ impl Bank {
             lines.append(&Line::Account { id: id.to_owned(), change: change.clone() })?;
         }
         Ok(change_account(&mut inside.books, id, change))
+    }
+
+    /// From now on the settlement file does not tell the truth about this reference.
+    fn misreport(&self, reference: String, misreport: Misreport) -> io::Result<()> {
+        let mut inside = self.inside();
+        if let Some(lines) = &mut inside.lines {
+            lines.append(&Line::Misreport { reference: reference.clone(), misreport })?;
+        }
+        inside.books.misreport(reference, misreport);
+        Ok(())
     }
 
     /// Called when the clock was moved: holds whose time is over go back.

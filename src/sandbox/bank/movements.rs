@@ -42,7 +42,7 @@ impl Books {
         let rest = if i.last { std::mem::take(&mut hold.left) } else { 0 };
         let hold = hold.clone();
         self.post(HOLDS, "acquirer", i.amount, &i.currency);
-        self.settle(i, &hold.account, &hold.to, now);
+        self.settle("capture", i, &hold.account, &hold.to, now);
         self.note("capture", i, i.amount, &i.currency, &hold.order);
         if rest > 0 {
             self.post(HOLDS, &hold.account, rest, &hold.currency);
@@ -53,6 +53,11 @@ impl Books {
 
     pub(super) fn release(&mut self, i: &Instruction) -> Result<(), Refusal> {
         let reference = i.original.as_ref().ok_or(Refusal::NoSuchHold)?;
+        // Nothing is found because nothing has come yet: the void is done, and the hold is refused when it comes.
+        if !self.seen.contains_key(reference) {
+            self.tombstones.insert(reference.clone(), i.reference.clone());
+            return Ok(());
+        }
         let hold = self.holds.get_mut(reference).ok_or(Refusal::NoSuchHold)?;
         let left = std::mem::take(&mut hold.left);
         if left == 0 {
@@ -68,14 +73,15 @@ impl Books {
         let from = self.payer(i.from.as_ref(), i.amount, &i.currency)?;
         let to = self.payee(i.to.as_ref())?;
         self.post(&from, "acquirer", i.amount, &i.currency);
-        self.settle(i, &from, &to, now);
+        self.settle("purchase", i, &from, &to, now);
         self.note("purchase", i, i.amount, &i.currency, &i.order);
         Ok(())
     }
 
     /// The second half of a payment: from the acquirer to whom it is for.
-    fn settle(&mut self, i: &Instruction, from: &str, to: &str, at: Timestamp) {
+    fn settle(&mut self, kind: &'static str, i: &Instruction, from: &str, to: &str, at: Timestamp) {
         self.post("acquirer", to, i.amount, &i.currency);
+        self.clear(kind, i, to, i.amount, &i.currency);
         let moved = Moved {
             order: i.order.clone(),
             from: i.holder.clone().unwrap_or_else(|| from.to_owned()),
@@ -104,11 +110,11 @@ impl Books {
             return Err(Refusal::ClearingDayOver);
         }
         let currency = moved.first().map(|moved| moved.currency.clone()).unwrap_or_default();
-        for reference in &references {
-            self.give_back(reference, i64::MAX);
-        }
         // An order of its own that undoes a payment is a refund of it, on whichever day.
         let kind = if i.order == order { "void" } else { "refund" };
+        for reference in &references {
+            self.give_back(kind, i, reference, i64::MAX);
+        }
         self.note(kind, i, whole, &currency, &order);
         Ok(())
     }
@@ -125,7 +131,7 @@ impl Books {
         self.payee(Some(&first.from.clone()))?;
         let mut rest = i.amount;
         for reference in &references {
-            rest -= self.give_back(reference, rest);
+            rest -= self.give_back("refund", i, reference, rest);
         }
         debug_assert_eq!(rest, 0, "what is left was counted first");
         self.note("refund", i, i.amount, &i.currency, &order);
@@ -133,7 +139,7 @@ impl Books {
     }
 
     /// Gives back up to `most` of one payment to where it came from; says how much.
-    fn give_back(&mut self, reference: &str, most: i64) -> i64 {
+    pub(super) fn give_back(&mut self, kind: &'static str, i: &Instruction, reference: &str, most: i64) -> i64 {
         let Some(moved) = self.moved.get_mut(reference) else { return 0 };
         let amount = (moved.amount - moved.returned).min(most);
         if amount <= 0 {
@@ -142,6 +148,7 @@ impl Books {
         moved.returned += amount;
         let moved = moved.clone();
         self.post(&moved.to, &moved.from, amount, &moved.currency);
+        self.clear(kind, i, &moved.to, -amount, &moved.currency);
         amount
     }
 
@@ -164,7 +171,7 @@ impl Books {
                 self.note("reverse", i, left, &hold.currency, &hold.order);
             }
         } else if let Some(moved) = self.moved.get(&original).cloned() {
-            let back = self.give_back(&original, i64::MAX);
+            let back = self.give_back("reverse", i, &original, i64::MAX);
             if back > 0 {
                 self.note("reverse", i, back, &moved.currency, &moved.order);
             }

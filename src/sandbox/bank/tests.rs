@@ -117,3 +117,68 @@ fn nobody_spends_what_is_not_there() {
     assert_eq!(books.apply(&poor, NOON), Err(Refusal::InsufficientFunds));
     sound(&books);
 }
+
+#[test]
+fn a_payment_that_fails_afterwards_goes_back_whole_or_not_at_all() {
+    let mut books = Books::new();
+    assert_eq!(books.apply(&instruction("p", Kind::Purchase, 600), NOON), Ok(()));
+    let part = about("p", instruction("f1", Kind::CaptureFailure, 500));
+    assert_eq!(books.apply(&part, NOON), Err(Refusal::NotWhole));
+    let whole = about("p", instruction("f2", Kind::CaptureFailure, 600));
+    assert_eq!(books.apply(&whole, NOON.plus(DAY)), Ok(()));
+    assert_eq!(books.apply(&instruction("r", Kind::Refund, 1), NOON), Err(Refusal::TooMuch));
+    assert_eq!(books.balance("merchant-1", "CNY"), 0);
+    assert_eq!(books.oracle("order", NOON)["failed"], 600);
+
+    assert_eq!(books.apply(&instruction("q", Kind::Purchase, 700), NOON), Ok(()));
+    assert_eq!(books.apply(&instruction("r2", Kind::Refund, 1), NOON), Ok(()));
+    let refunded = about("q", instruction("f3", Kind::CaptureFailure, 700));
+    assert_eq!(books.apply(&refunded, NOON), Err(Refusal::NotWhole));
+    sound(&books);
+}
+
+#[test]
+fn refunds_and_chargebacks_together_never_exceed_what_was_paid() {
+    let mut books = Books::new();
+    assert_eq!(books.apply(&instruction("p", Kind::Purchase, 600), NOON), Ok(()));
+    assert_eq!(books.apply(&instruction("r1", Kind::Refund, 200), NOON), Ok(()));
+    let chargeback = about("p", instruction("c1", Kind::Chargeback, 0));
+    assert_eq!(books.apply(&chargeback, NOON.plus(DAY * 30)), Ok(()));
+    assert_eq!(books.amount_of(&chargeback), 400);
+    assert_eq!(books.apply(&instruction("r2", Kind::Refund, 1), NOON), Err(Refusal::TooMuch));
+    let again = about("p", instruction("c2", Kind::Chargeback, 0));
+    assert_eq!(books.apply(&again, NOON.plus(DAY * 31)), Err(Refusal::TooMuch));
+    let oracle = books.oracle("order", NOON);
+    assert_eq!((&oracle["refunded"], &oracle["charged_back"]), (&200.into(), &400.into()));
+    assert_eq!(books.balance("merchant-1", "CNY"), 0);
+    sound(&books);
+}
+
+#[test]
+fn a_refund_that_comes_back_can_be_made_again() {
+    let mut books = Books::new();
+    assert_eq!(books.apply(&instruction("p", Kind::Purchase, 600), NOON), Ok(()));
+    assert_eq!(books.apply(&instruction("r", Kind::Refund, 600), NOON), Ok(()));
+    assert_eq!(books.apply(&about("p", instruction("b1", Kind::RefundReturn, 600)), NOON), Err(Refusal::NoPayment));
+    assert_eq!(books.apply(&about("r", instruction("b2", Kind::RefundReturn, 500)), NOON), Err(Refusal::NotWhole));
+    assert_eq!(books.apply(&about("r", instruction("b3", Kind::RefundReturn, 600)), NOON), Ok(()));
+    assert_eq!(books.apply(&about("r", instruction("b3", Kind::RefundReturn, 600)), NOON), Ok(()));
+    assert_eq!(books.balance("merchant-1", "CNY"), 600);
+    assert_eq!(books.apply(&instruction("r2", Kind::Refund, 600), NOON), Ok(()));
+    let oracle = books.oracle("order", NOON);
+    assert_eq!((&oracle["refunded"], &oracle["returned"]), (&1200.into(), &600.into()));
+    sound(&books);
+}
+
+#[test]
+fn a_void_that_comes_first_finds_nothing_and_forbids_the_hold() {
+    let mut books = Books::new();
+    assert_eq!(books.apply(&about("h", instruction("v", Kind::Release, 600)), NOON), Ok(()));
+    assert_eq!(books.amount_of(&instruction("v", Kind::Release, 600)), 0);
+    assert_eq!(books.apply(&instruction("h", Kind::Hold, 600), NOON), Err(Refusal::Reversed));
+    assert_eq!(books.oracle("order", NOON)["held"], 0);
+    // A reference that was something else than a hold is no hold.
+    assert_eq!(books.apply(&instruction("p", Kind::Purchase, 600), NOON), Ok(()));
+    assert_eq!(books.apply(&about("p", instruction("v2", Kind::Release, 600)), NOON), Err(Refusal::NoSuchHold));
+    sound(&books);
+}

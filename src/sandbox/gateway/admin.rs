@@ -50,8 +50,11 @@ pub(crate) async fn clock(State(gateway): State<Arc<Gateway>>, Json(body): Json<
         Ok(by) => {
             gateway.clock.advance(by);
             (gateway.on_advance)();
+            gateway.agenda.wake();
             gateway.notices.wake();
-            Json(json!({ "now": gateway.clock.now(), "clearing_day": gateway.clock.clearing_day().0 })).into_response()
+            let day = gateway.clock.clearing_day();
+            let told = json!({ "now": gateway.clock.now(), "clearing_day": day.0, "clearing_date": day.date() });
+            Json(told).into_response()
         }
         Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
     }

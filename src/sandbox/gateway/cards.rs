@@ -91,7 +91,12 @@ pub(crate) async fn about(gateway: &Gateway, ask: &Ask, kind: Kind) -> Result<Ve
     if kind == Kind::Reverse {
         close_for_good(gateway, ask);
     }
-    Ok(gateway.bank.instruct(&to_merchant(gateway, ask, kind)).await?.into())
+    let reply = gateway.bank.instruct(&to_merchant(gateway, ask, kind)).await?;
+    let given_back = reply.amount;
+    let verdict = Verdict::from(reply);
+    // Nothing found is nothing to undo, and the caller may want to know which of the two it was.
+    let undoes = matches!(kind, Kind::Reverse | Kind::Release) && verdict.status == Status::Approved;
+    Ok(if undoes { verdict.with("given_back", given_back) } else { verdict })
 }
 
 /// What is being reversed cannot be paid by its customer any more.

@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::afterwards::Aftermath;
+use crate::sandbox::bank::Misreport;
+
 /// What an operation is; also its name in scripts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -41,6 +44,8 @@ pub(crate) enum OperationKind {
     Call,
     /// The charge after a confirmed telephone call.
     Charge,
+    /// The customer's bank takes a payment back: of its own accord, so it is asked about and never asked for.
+    Chargeback,
 }
 
 /// One way to go wrong.
@@ -68,6 +73,12 @@ pub(crate) enum Fault {
     QueryFails(u32),
     /// The answer and the notification say another amount.
     AnswerOffByOne,
+    /// The request is under way for so long, and its caller hears nothing: what is sent after it comes before it.
+    ArrivesLate(Duration),
+    /// Done, and so much later something becomes of it.
+    Afterwards(Aftermath, Duration),
+    /// Done, and the settlement file does not tell the truth about it.
+    Settlement(Misreport),
 }
 
 /// How the notification about an operation goes wrong.
@@ -217,8 +228,18 @@ fn of_amount(operation: OperationKind, amount: i64) -> Vec<Fault> {
         73 => vec![Fault::Slow(Duration::from_secs(3))],
         74 => vec![Fault::CommitNoAnswer, Fault::QueryBlind(Duration::from_secs(5))],
         75 => vec![Fault::CommitNoAnswer, Fault::QueryFails(3)],
+        93 if operation.asks_for_money() || operation == OperationKind::Capture => {
+            vec![Fault::ArrivesLate(Duration::from_secs(5))]
+        }
+        94 => vec![Fault::Settlement(Misreport::Missing)],
+        95 => vec![Fault::Settlement(Misreport::Extra)],
         97 => vec![Fault::AnswerOffByOne],
-        _ => Vec::new(),
+        98 => vec![Fault::Settlement(Misreport::Fee)],
+        digits => Aftermath::of_digits(digits)
+            .filter(|aftermath| aftermath.follows(operation))
+            .map(|aftermath| Fault::Afterwards(aftermath, aftermath.usual_delay()))
+            .into_iter()
+            .collect(),
     }
 }
 
@@ -228,6 +249,10 @@ impl FromStr for Fault {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (name, argument) = text.split_once(':').map_or((text, ""), |(name, argument)| (name, argument));
         let duration = || crate::types::parse_duration(argument).map_err(|_| FaultError(text.to_owned()));
+        if let Some(aftermath) = Aftermath::of_name(name) {
+            let delay = if argument.is_empty() { aftermath.usual_delay() } else { duration()? };
+            return Ok(Self::Afterwards(aftermath, delay));
+        }
         let fault = match name {
             "ok" => Self::Fine,
             "decline" | "soft_decline" => {
@@ -245,6 +270,10 @@ impl FromStr for Fault {
             "query_blind" => Self::QueryBlind(duration()?),
             "query_fails" => Self::QueryFails(argument.parse().map_err(|_| FaultError(text.to_owned()))?),
             "answer_off_by_one" => Self::AnswerOffByOne,
+            "arrives_late" => Self::ArrivesLate(duration()?),
+            "settlement_missing" => Self::Settlement(Misreport::Missing),
+            "settlement_extra" => Self::Settlement(Misreport::Extra),
+            "settlement_fee" => Self::Settlement(Misreport::Fee),
             _ => return Err(FaultError(text.to_owned())),
         };
         Ok(fault)
@@ -276,9 +305,16 @@ pub(crate) fn table() -> BTreeMap<&'static str, &'static str> {
         ("087", "the notification's timestamp is ten minutes old first"),
         ("088", "the notification comes after the payment's time is over"),
         ("089", "two notifications at the same moment"),
+        ("090", "cards: captured or purchased, and two hours later it fails"),
         ("091", "declined softly: issuer_unavailable"),
+        ("092", "refunded, and three days later the refund comes back"),
+        ("093", "the request arrives five seconds late, after what is sent next"),
+        ("094", "the settlement file has no line for it"),
+        ("095", "the settlement file has a second line for it"),
         ("096", "declined softly once: issuer_unavailable"),
         ("097", "the answer's amount is off by one"),
+        ("098", "the settlement file has another fee for it"),
+        ("099", "cards: captured or purchased, and charged back thirty days later"),
     ])
 }
 

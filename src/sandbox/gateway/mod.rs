@@ -4,6 +4,7 @@
 //! the last four digits and the account. Every operation is applied once for its reference.
 
 mod admin;
+mod afterwards;
 mod cards;
 mod ecash;
 mod echeque;
@@ -36,6 +37,7 @@ use super::clock::Clock;
 use super::jwe::PrivateKey;
 use super::keys;
 use crate::types::Secret;
+use afterwards::Agenda;
 use faults::Faults;
 use notices::Notices;
 use tables::Tables;
@@ -78,6 +80,7 @@ pub(crate) struct Gateway {
     pub(crate) faults: Faults,
     pub(crate) bank: ToBank,
     pub(crate) notices: Arc<Notices>,
+    pub(crate) agenda: Agenda,
     /// What connectors show.
     pub(crate) key: Secret,
     /// Opens sealed payments.
@@ -127,6 +130,7 @@ impl Gateway {
             faults: Faults::default(),
             bank: parts.bank,
             notices,
+            agenda: Agenda::default(),
             key: parts.key,
             opener: PrivateKey::from_pkcs8(&opener)?,
             issuer: Ed25519KeyPair::from_pkcs8(&issuer).map_err(|_| GatewayError::Issuer)?,
@@ -135,6 +139,7 @@ impl Gateway {
         });
         visits::take_up(&gateway);
         echeque::take_up(&gateway);
+        afterwards::start(&gateway);
         Ok(gateway)
     }
 }

@@ -130,7 +130,7 @@ impl From<Reply> for Verdict {
 }
 
 impl Record {
-    fn begun(kind: OperationKind, ask: &Ask, now: Timestamp) -> Self {
+    pub(crate) fn begun(kind: OperationKind, ask: &Ask, now: Timestamp) -> Self {
         Self {
             id: clock::fresh_id("op"),
             kind,
@@ -225,7 +225,7 @@ where
     }
     let gateway = Arc::clone(gateway);
     let finished = tokio::spawn(async move {
-        let mut response = carry_out(&gateway, record, work).await;
+        let mut response = take_in(&gateway, record, work).await;
         response.headers_mut().insert("paystate-sandbox", HeaderValue::from_static("gateway"));
         response
     });
@@ -242,15 +242,39 @@ fn repeated(known: &Record, asked: &Record) -> Response {
     (known.http_status(), Json(known.answer())).into_response()
 }
 
-async fn carry_out<F>(gateway: &Gateway, mut record: Record, work: F) -> Response
+/// A request that comes at once, or is still under way when its caller has given up.
+async fn take_in<F>(gateway: &Arc<Gateway>, record: Record, work: F) -> Response
 where
     F: Future<Output = Result<Verdict, BankSilent>> + Send + 'static,
 {
-    let ask = record.ask.clone();
+    let ask = &record.ask;
     let alias: Option<String> = gateway.tables.get("alias", &ask.order);
     let names = [Some(ask.order.as_str()), alias.as_deref()];
     let names: Vec<&str> = names.into_iter().flatten().collect();
     let faults = gateway.faults.strike(&names, record.kind, ask.amount);
+    let late = faults.iter().find_map(|fault| match fault {
+        Fault::ArrivesLate(delay) => Some(*delay),
+        _ => None,
+    });
+    let Some(delay) = late else { return carry_out(gateway, record, faults, work).await };
+    let _nobody_has_seen_it = forget(gateway, &ask.reference, StatusCode::SERVICE_UNAVAILABLE);
+    let later = Arc::clone(gateway);
+    tokio::spawn(async move {
+        clock::pause(delay).await;
+        // One that was sent again in the meantime has come already.
+        let known = later.tables.claim(OPERATIONS, &record.ask.reference, &record);
+        if matches!(known, Ok(None)) || !later.options.idempotent {
+            carry_out(&later, record, Vec::new(), work).await;
+        }
+    });
+    no_answer(gateway).await
+}
+
+async fn carry_out<F>(gateway: &Gateway, mut record: Record, faults: Vec<Fault>, work: F) -> Response
+where
+    F: Future<Output = Result<Verdict, BankSilent>> + Send + 'static,
+{
+    let ask = record.ask.clone();
     for fault in &faults {
         match fault {
             Fault::Slow(duration) => clock::pause(*duration).await,
@@ -262,6 +286,11 @@ where
             Fault::QueryBlind(duration) => record.visible = record.visible.plus(*duration),
             Fault::QueryFails(times) => record.query_failures = *times,
             Fault::AnswerOffByOne => record.told_amount = Some(ask.amount + 1),
+            Fault::Settlement(misreport) => {
+                if let Err(error) = gateway.bank.misreport(&ask.reference, *misreport).await {
+                    return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
+                }
+            }
             _ => {}
         }
     }
@@ -292,6 +321,7 @@ where
         Ok(None) => {}
         Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+    super::afterwards::plan(gateway, &record, &faults);
     super::notices::after_operation(gateway, &record).await;
     respond(gateway, &record, &faults).await
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::sandbox::bank::{CardFacts, Instruction, Reply};
+use crate::sandbox::bank::{CardFacts, Instruction, Misreport, Reply};
 use crate::sandbox::clock;
 use crate::types::Secret;
 
@@ -50,6 +50,17 @@ impl ToBank {
     /// What the bank did for this reference, if anything.
     pub(crate) async fn instruction(&self, reference: &str) -> Result<Option<Value>, BankSilent> {
         self.read(&["v1", "instructions", reference]).await
+    }
+
+    /// The settlement file is to be wrong about this reference.
+    pub(crate) async fn misreport(&self, reference: &str, misreport: Misreport) -> Result<(), BankSilent> {
+        let url = self.url(&["v1", "misreports", reference])?;
+        let request = self.client.post(url).bearer_auth(self.secret.reveal()).json(&misreport);
+        match answer::<Value>(request).await {
+            Ok((201, _)) => Ok(()),
+            Ok((status, _)) => Err(BankSilent(format!("status {status}"))),
+            Err(error) => Err(BankSilent(error)),
+        }
     }
 
     pub(crate) async fn card(&self, number: &str) -> Result<Option<CardFacts>, BankSilent> {
