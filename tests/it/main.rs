@@ -16,6 +16,7 @@ mod connector_webhook;
 mod demo;
 mod docs;
 mod fuzz;
+mod histories;
 mod invalid;
 mod journal;
 mod journal_codec;
