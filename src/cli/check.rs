@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{Verdict, output};
 use crate::definition::{Library, Problem, Style, render, render_github};
@@ -54,28 +54,24 @@ struct Found {
 impl Found {
     fn path(&mut self, path: &Path) -> anyhow::Result<()> {
         let read = || format!("cannot read {}", path.display());
+        let is_dir = path.symlink_metadata().map(|_| path.is_dir()).with_context(read)?;
         let mut library = Library::default();
-        if path.is_dir() {
+        if is_dir {
             library = Library::read_dir(path).with_context(read)?;
-        } else if is_connector(path) {
-            let text = std::fs::read_to_string(path).with_context(read)?;
-            library.connectors.push((path.display().to_string(), text));
         } else {
-            library.workflows.push(Library::read_file(path).with_context(read)?);
+            library.add(path);
         }
-        for problem in library.load().1 {
+        if library.is_empty() {
+            let folder = path.display();
+            bail!("there is nothing to check in {folder}: no workflow or connector (*.yaml), and no connectors/*.yaml");
+        }
+        for problem in library.check() {
             let text = library.text(&problem.file).unwrap_or_default().to_owned();
             let place = (problem.file.clone(), problem.span.start, problem.rule, problem.message.clone());
             self.problems.entry(place).or_insert((problem, text));
         }
         Ok(())
     }
-}
-
-/// A connector's file begins with its name under `connector:`, wherever it lies.
-fn is_connector(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().any(|line| line.starts_with("connector:"))
 }
 
 fn json(problem: &Problem) -> serde_json::Value {

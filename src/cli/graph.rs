@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use super::{Verdict, output};
 use crate::definition::{GraphFormat, Library, graph, load};
@@ -21,6 +21,9 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let sources = Library::read_file(&args.file).with_context(|| format!("cannot read {}", args.file.display()))?;
+    if sources.is_connector() {
+        bail!("{} is a connector, which has no states: draw a workflow that uses it", args.file.display());
+    }
     let workflow = match load(sources) {
         Ok(workflow) => workflow,
         Err(problems) => {

@@ -20,6 +20,8 @@ macro_rules! rules {
 rules! {
     YAML_SYNTAX = "yaml-syntax", "the text is not YAML 1.2";
     YAML_FEATURE = "yaml-feature", "anchors, aliases, tags, merge keys and several documents are not part of the language";
+    UNREADABLE_FILE = "unreadable-file", "a file is there and cannot be read";
+    MISSING_TESTS = "missing-tests", "`tests` names a folder of scenarios that is not there";
     TOO_LARGE = "too-large", "the file is too long, too deep or has too many parts";
     DUPLICATE_KEY = "duplicate-key", "a key stands twice in one map";
     UNKNOWN_KEY = "unknown-key", "the language has no such key here";
@@ -29,13 +31,16 @@ rules! {
     BAD_NAME = "bad-name", "a name has characters that names do not have";
     BAD_DURATION = "bad-duration", "a duration is written with its unit, such as 30s";
     CONFLICTING_KEYS = "conflicting-keys", "two keys exclude each other";
+    CONTRADICTING_VALUES = "contradicting-values", "two values cannot both have an effect";
     NAME_MISMATCH = "name-mismatch", "a connector is named like its file";
     DUPLICATE_WORKFLOW = "duplicate-workflow", "two files of a directory are the same workflow";
     BAD_SCHEMA = "bad-schema", "the schema of the input is missing or is not a JSON Schema";
     BAD_EXPRESSION = "bad-expression", "an expression cannot be understood";
     UNKNOWN_VARIABLE = "unknown-variable", "an expression reads something that is never there";
+    TYPE_MISMATCH = "type-mismatch", "the types in an expression can never give what its place is about";
     SECRET_OUTSIDE_AUTH = "secret-outside-auth", "a secret is used where it could leak into data, a log or the journal";
     HOST_FROM_ORDER = "host-from-order", "the address of a provider is built from the data of an order";
+    PLAIN_HTTP = "plain-http", "a provider that is not on this machine is reached by https only";
     UNKNOWN_STATE = "unknown-state", "a transition leads to a state that does not exist";
     UNKNOWN_CALL = "unknown-call", "a call names a connector or an operation that does not exist";
     UNKNOWN_RETRY = "unknown-retry", "a call names a retry policy that does not exist";
@@ -53,12 +58,15 @@ rules! {
     MISSING_LATE = "missing-late", "a notification of a provider can come after the end, and the state does not say what then";
     OUTCOME_NOT_HANDLED = "outcome-not-handled", "a call can end in a way that the state does not handle";
     OUTCOME_NEVER_GIVEN = "outcome-never-given", "the state handles an outcome that never comes";
-    UNKNOWN_OUTCOME = "unknown-outcome", "an outcome is misspelt, and would be taken for an event";
+    UNKNOWN_OUTCOME = "unknown-outcome", "a name is no outcome, and no event: the name of an event has a dot";
     ALWAYS_OK = "always-ok", "a reply counts as success whatever it says";
+    OUTCOME_NEVER_READ = "outcome-never-read", "no reply can ever be read as this outcome";
+    GUESSED_OUTCOME = "guessed-outcome", "a reply that cannot know what happened counts as a definite outcome";
     MONEY_WITHOUT_INQUIRE = "money-without-inquire", "an operation moves money and cannot be asked about";
     MONEY_WITHOUT_IDEMPOTENCY = "money-without-idempotency", "an operation moves money and does not say what a repeat does";
     RETRY_OUTLIVES_WINDOW = "retry-outlives-window", "retries go on when the provider has forgotten the key";
     FLOAT_AMOUNT = "float-amount", "an amount is a whole number of minor units";
+    BAD_MONEY = "bad-money", "what moves is not certain to be a whole, positive amount of a known currency";
     UNDO_MISMATCH = "undo-mismatch", "an operation does not undo what it is declared to undo";
     NOTHING_TO_COMPENSATE = "nothing-to-compensate", "`compensate: all` stands where no call says how it is undone";
 }

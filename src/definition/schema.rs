@@ -28,9 +28,19 @@ pub struct SchemaViolation {
     pub message: String,
 }
 
+/// Why something is no schema, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NotASchema {
+    pub(super) message: String,
+    /// The file that it is in; none for the workflow itself.
+    pub(super) file: Option<String>,
+    /// From the top of that schema.
+    pub(super) path: Vec<String>,
+}
+
 impl InputSchema {
     /// Compiles a schema (draft 2020-12) that may refer to `files` and to nothing else.
-    pub(super) fn compile(source: Value, files: &BTreeMap<String, Value>) -> Result<Self, String> {
+    pub(super) fn compile(source: Value, files: &BTreeMap<String, Value>) -> Result<Self, NotASchema> {
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
         compiler.enable_format_assertions();
@@ -81,20 +91,41 @@ impl UrlLoader for Nowhere {
     }
 }
 
-fn explain(error: &CompileError) -> String {
-    let text = match error {
+fn explain(error: &CompileError) -> NotASchema {
+    let plain = |message: String| NotASchema {
+        message: message.replace(INLINE, "the input").replace(BASE, ""),
+        file: None,
+        path: Vec::new(),
+    };
+    match error {
         CompileError::LoadUrlError { url, .. } | CompileError::UnsupportedUrlScheme { url } => {
-            format!("there is no schema file `{}`", url.strip_prefix(BASE).unwrap_or(url))
+            plain(format!("there is no schema file `{}`", url.strip_prefix(BASE).unwrap_or(url)))
         }
-        CompileError::ValidationError { src, .. } => {
+        CompileError::ValidationError { url, src } => {
             let mut found = Vec::new();
             collect(src, &mut found);
-            let first = found.first().map(|violation| format!(": {} {}", violation.pointer, violation.message));
-            format!("this is not a JSON Schema{}", first.unwrap_or_default())
+            let Some(first) = found.first() else { return plain("this is not a JSON Schema".to_owned()) };
+            let last = first.pointer.rsplit('/').next().unwrap_or_default();
+            let message = format!("this is not a JSON Schema: `{last}` {}", first.message);
+            NotASchema { message, file: file_of(url), path: steps(&first.pointer) }
         }
-        other => format!("this is not a JSON Schema: {other}"),
-    };
-    text.replace(INLINE, "the input").replace(BASE, "")
+        CompileError::InvalidRegex { url, regex, .. } => {
+            let message = format!("this is not a JSON Schema: `{regex}` is no pattern");
+            let pointer = url.split_once('#').map(|(_, pointer)| pointer).unwrap_or_default();
+            NotASchema { message, file: file_of(url), path: steps(pointer) }
+        }
+        other => plain(format!("this is not a JSON Schema: {other}")),
+    }
+}
+
+fn file_of(url: &str) -> Option<String> {
+    let file = url.split('#').next().filter(|file| *file != INLINE)?;
+    file.strip_prefix(BASE).map(str::to_owned)
+}
+
+/// The steps of a JSON Pointer.
+fn steps(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~")).collect()
 }
 
 fn collect(error: &ValidationError<'_, '_>, into: &mut Vec<SchemaViolation>) {
@@ -230,9 +261,14 @@ mod tests {
     fn a_schema_reads_nothing_but_its_files() {
         for reference in ["other.json", "https://example.com/x.json", "file:///etc/passwd", "../x.json"] {
             let error = InputSchema::compile(json!({"$ref": reference}), &BTreeMap::new()).unwrap_err();
-            assert!(error.starts_with("there is no schema file"), "{error}");
+            assert!(error.message.starts_with("there is no schema file"), "{error:?}");
         }
         let error = InputSchema::compile(json!({"type": "integr"}), &BTreeMap::new()).unwrap_err();
-        assert!(error.starts_with("this is not a JSON Schema"), "{error}");
+        assert!(error.message.starts_with("this is not a JSON Schema: `type` fits none"), "{error:?}");
+        assert_eq!((error.file, error.path), (None, vec!["type".to_owned()]));
+        let files = BTreeMap::from([("a.json".to_owned(), json!({"properties": {"n": {"minimum": "1"}}}))]);
+        let error = InputSchema::compile(json!({"$ref": "a.json"}), &files).unwrap_err();
+        assert_eq!(error.file.as_deref(), Some("a.json"));
+        assert_eq!(error.path, ["properties", "n", "minimum"]);
     }
 }

@@ -38,7 +38,7 @@ const ROOMS: &[(&str, &[&str])] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("serde_yaml", &["src/definition/"]),
     ("saphyr_parser", &["src/definition/"]),
-    ("cel", &["src/definition/expr/engine.rs"]),
+    ("cel", &["src/definition/expr/engine/"]),
     ("boon", &["src/definition/schema.rs"]),
     ("sled", &["src/store/sled/"]),
     ("axum", &["src/api/", "src/sandbox/"]),

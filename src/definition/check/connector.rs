@@ -1,26 +1,108 @@
-//! What a connector must promise before it moves money.
+//! What a connector must promise before it moves money, and what its address may be.
 
-use crate::definition::document::Node;
+use std::net::IpAddr;
+
+use super::{names, replies};
+use crate::definition::document::{Entry, Node};
 use crate::definition::read::Ctx;
-use crate::definition::{Connector, rules};
+use crate::definition::{Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, rules};
+use crate::types::format_duration;
 
 pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &Connector) {
-    let shared = root.get("idempotency").is_some();
+    if let (ConnectorKind::Http(http), Some(node)) = (&connector.kind, root.get("base_url")) {
+        address(ctx, node, &http.base_url);
+    }
+    let shared = root.entry("idempotency");
     for entry in root.get("operations").map(Node::entries).unwrap_or_default() {
         let Some(operation) = connector.operations.get(entry.key.as_str()) else { continue };
-        let (Some(kind), Some(money)) = (operation.money, entry.node.entry("money")) else { continue };
-        if entry.node.get("inquire").is_none() {
-            let message = format!("`{}` moves money ({}) and cannot be asked about", entry.key, kind.name());
-            let help = "after a lost answer only an inquiry tells what happened: \
-                        add `inquire: { get: \"/…?reference=${key}\" }`";
-            ctx.add(ctx.problem(rules::MONEY_WITHOUT_INQUIRE, &money.key_span, message).with_help(help.to_owned()));
+        money(ctx, entry, operation, shared.is_some());
+        if let Some(at) = entry.node.entry("idempotency").or(shared) {
+            memory(ctx, at, &operation.idempotency);
         }
-        let stated = shared || entry.node.get("idempotency").is_some() || entry.node.get("repeat").is_some();
-        if !stated {
-            let message = format!("`{}` moves money ({}) and does not say what a repeat does", entry.key, kind.name());
-            let help = "add `idempotency: { replay: stored, window: 24h }`; \
-                        `replay: none` says that it must never be sent twice";
-            ctx.add(ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &money.key_span, message).with_help(help.to_owned()));
+        replies::of_operation(ctx, entry, operation);
+    }
+    notifications(ctx, root);
+    names::of_connector(ctx);
+}
+
+fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {
+    let (Some(kind), Some(money)) = (operation.money, entry.node.entry("money")) else { return };
+    if entry.node.get("inquire").is_none() {
+        let message = format!("`{}` moves money ({}) and cannot be asked about", entry.key, kind.name());
+        let help = "after a lost answer only an inquiry tells what happened: \
+                    add `inquire: { get: \"/…?reference=${key}\" }`";
+        ctx.add(ctx.problem(rules::MONEY_WITHOUT_INQUIRE, &money.key_span, message).with_help(help.to_owned()));
+    }
+    let stated = shared || entry.node.get("idempotency").is_some() || entry.node.get("repeat").is_some();
+    if !stated {
+        let message = format!("`{}` moves money ({}) and does not say what a repeat does", entry.key, kind.name());
+        let help = "add `idempotency: { replay: stored, window: 24h }`; \
+                    `replay: none` says that it must never be sent twice";
+        ctx.add(ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &money.key_span, message).with_help(help.to_owned()));
+    }
+}
+
+/// When "not found" is believed only after the key is forgotten, a repeat would be a new request.
+fn memory(ctx: &Ctx<'_>, entry: &Entry, said: &Idempotency) {
+    let Some(window) = said.window.filter(|window| *window <= said.not_found_final_after) else { return };
+    let message = format!(
+        "a key is remembered for {}, and \"not found\" is final only after {}",
+        format_duration(window),
+        format_duration(said.not_found_final_after)
+    );
+    let key = |name: &str| entry.node.entry(name).map(|found| found.key_span.clone());
+    let at = key("window").or_else(|| key("not_found_final_after")).unwrap_or_else(|| entry.key_span.clone());
+    let problem = ctx.problem(rules::CONTRADICTING_VALUES, &at, message);
+    let help = "what is sent again must still be known: `not_found_final_after` is shorter than `window`".to_owned();
+    ctx.add(problem.with_help(help));
+}
+
+/// The scheme, the host and the rest of the address, as far as they are written in the file. What comes from the
+/// environment is examined when the connector is built.
+fn address(ctx: &Ctx<'_>, node: &Node, text: &EnvText) {
+    const OPEN: char = '\u{0}';
+    let mut whole = String::new();
+    for part in &text.0 {
+        match part {
+            EnvPart::Text(text) => whole.push_str(text),
+            EnvPart::Env(_) => whole.push(OPEN),
         }
+    }
+    let Some((scheme, rest)) = whole.split_once("://") else { return };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let wrong = |message: &str| ctx.report(rules::BAD_VALUE, &node.span, message);
+    if authority.contains('@') {
+        return wrong("`base_url` holds no name and no password: they belong into `auth`");
+    }
+    if rest.contains(['?', '#']) {
+        return wrong("`base_url` ends with the path: no `?` and no `#`");
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(address) => address.split(']').next().unwrap_or_default(),
+        None => authority.split(':').next().unwrap_or_default(),
+    };
+    if host.is_empty() || host.contains(char::is_whitespace) {
+        return wrong("`base_url` names a host, such as `https://provider.example`");
+    }
+    let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    if scheme == "http" && !here && !host.contains(OPEN) {
+        let message = format!("`{host}` is not this machine: what is sent there without TLS can be read on the way");
+        ctx.add(ctx.problem(rules::PLAIN_HTTP, &node.span, message).with_help("write `https://`".to_owned()));
+    }
+}
+
+/// The first event whose `when` holds is taken, and an event has a dot in its name.
+fn notifications(ctx: &Ctx<'_>, root: &Node) {
+    let events = root.get("webhooks").and_then(|hooks| hooks.get("events")).map(Node::items).unwrap_or_default();
+    let always = events.iter().position(|event| event.get("when").is_none());
+    if let Some(next) = always.and_then(|at| events.get(at + 1)) {
+        let message = "the event before this one has no `when`, so that this one is never taken";
+        ctx.report(rules::UNREACHABLE_TRANSITION, &next.span, message);
+    }
+    for node in events.iter().filter_map(|event| event.get("event")) {
+        let Some(name) = node.text().filter(|name| !name.contains('.')) else { continue };
+        let message = format!("`{name}` has no dot, and would not be known as an event");
+        let help = format!("the names of events have a dot, such as `payment.{name}`");
+        ctx.add(ctx.problem(rules::BAD_NAME, &node.span, message).with_help(help));
     }
 }

@@ -6,14 +6,19 @@ use super::Check;
 use crate::definition::{StateKind, rules, suggest};
 use crate::types::EventName;
 
-impl Check<'_> {
-    /// A provider that notifies does so in its own time. What the workflow waits for in one state can come in any
-    /// later one, final states among them.
-    pub(super) fn late(&self) {
+impl<'a> Check<'a> {
+    /// The events that the notifications of the connectors in use can bring.
+    pub(super) fn notified(&self) -> BTreeSet<&'a EventName> {
         let used: BTreeSet<_> = super::calls(self.workflow).map(|call| &call.connector).collect();
         let connectors = self.workflow.connectors.iter().filter(|(name, _)| used.contains(name));
         let webhooks = connectors.filter_map(|(_, connector)| connector.webhooks.as_ref());
-        let notified: BTreeSet<&EventName> = webhooks.flat_map(|hooks| hooks.events.iter().map(|e| &e.event)).collect();
+        webhooks.flat_map(|hooks| hooks.events.iter().map(|event| &event.event)).collect()
+    }
+
+    /// A provider that notifies does so in its own time. What the workflow waits for in one state can come in any
+    /// later one, final states among them.
+    pub(super) fn late(&self) {
+        let notified = self.notified();
         let states = self.workflow.states.iter();
         let handled: BTreeSet<&EventName> =
             states.flat_map(|state| state.on.keys()).chain(self.workflow.on.keys()).collect();

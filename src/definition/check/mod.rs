@@ -3,12 +3,17 @@
 mod arguments;
 mod calls;
 mod connector;
+mod fields;
+mod inputs;
 mod late;
+mod money;
 mod names;
 mod outcomes;
 mod reach;
+mod replies;
 mod states;
 mod targets;
+mod timing;
 
 use std::ops::Range;
 
@@ -17,6 +22,7 @@ use super::read::{Ctx, Read};
 use super::{CallRef, State, Transition, Workflow, rules};
 
 pub(super) use self::connector::connector;
+use self::inputs::Inputs;
 
 /// Where one of these is broken, transitions are missing, and what seems to follow from that would only distract.
 const SHAPE: &[&str] = &[
@@ -49,9 +55,12 @@ pub(super) fn workflow(ctx: &Ctx<'_>, root: &Node, read: &Read) {
     }
     check.outcomes();
     check.calls(&read.used_retries);
+    check.timing();
     check.arguments();
     check.late();
-    check.names(&ctx.uses());
+    let inputs = Inputs::of(&read.workflow);
+    check.names(&ctx.uses(), &inputs);
+    check.money(&inputs);
 }
 
 /// Every call that a workflow makes: invokes, what undoes them, and effects.

@@ -1,69 +1,49 @@
-//! What expressions read can be there.
+//! What expressions read can be there, and their types can work.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::fields::{self, Unknown};
+use super::inputs::{Found, Inputs};
 use super::{Check, transitions};
 use crate::definition::document::Node;
-use crate::definition::read::Use;
-use crate::definition::{Late, StateKind, Transition, rules, suggest};
-use crate::types::Value;
-
-const ORDER: &[&str] = &["id", "workflow", "version", "state", "created_at", "amount", "currency"];
-const DECLINE: &[&str] = &["code", "soft"];
-const CALL: &[&str] = &["key"];
-const DEPTH_MAX: usize = 32;
+use crate::definition::expr::Type;
+use crate::definition::read::{Ctx, Use};
+use crate::definition::{Late, StateKind, Transition, rules};
 
 impl Check<'_> {
-    pub(super) fn names(&self, uses: &[Use]) {
+    pub(super) fn names(&self, uses: &[Use], inputs: &Inputs<'_>) {
         let assigned = self.assigned();
-        let files = self.schemas();
         for used in uses {
-            let Some((root, rest)) = used.path.split_first() else { continue };
-            let Some(first) = rest.first() else { continue };
-            let known: Vec<String> = match root.as_str() {
-                "data" => assigned.iter().map(|&name| name.to_owned()).collect(),
-                "order" => owned(ORDER),
-                "decline" => owned(DECLINE),
-                "call" => owned(CALL),
-                "input" => {
-                    if let Some((name, known)) = unknown_property(self.workflow.input.source(), &files, rest) {
-                        self.unknown(used, "input", &name, &known);
-                    }
-                    continue;
+            for path in used.expr.paths() {
+                if let Some(unknown) = self.unknown(used, &path, &assigned, inputs) {
+                    report(self.ctx, used, unknown);
                 }
-                "result" => match self.branches_at(used) {
-                    Some(branches) => branches,
-                    None => continue,
-                },
-                _ => continue,
-            };
-            if !known.contains(first) {
-                self.unknown(used, root, first, &known);
             }
         }
+        types(self.ctx, uses, &|path| inputs.type_of_path(path));
     }
 
-    fn unknown(&self, used: &Use, root: &str, name: &str, known: &[String]) {
-        let known = || known.iter().map(String::as_str);
-        let message = match root {
-            "data" => format!("no transition assigns `data.{name}`"),
-            "result" => format!("the state has no branch `{name}`"),
-            _ => format!("`{root}` has no `{name}`"),
-        };
-        let near = suggest::nearest(name, known());
-        let help = near.map_or_else(
-            || {
-                if known().next().is_some() {
-                    Some(format!("it has {}", suggest::one_of(known()).replace(" or ", " and ")))
-                } else {
-                    None
+    fn unknown(&self, used: &Use, path: &[String], assigned: &BTreeSet<&str>, inputs: &Inputs<'_>) -> Option<Unknown> {
+        let (root, rest) = path.split_first()?;
+        let name = rest.first()?;
+        match root.as_str() {
+            "data" if !assigned.contains(name.as_str()) => {
+                Some(fields::among(format!("no transition assigns `data.{name}`"), name, assigned.iter().copied()))
+            }
+            "input" => match inputs.at(rest) {
+                Found::Refused { name, known } => {
+                    Some(fields::among(format!("`input` has no `{name}`"), &name, known.iter().map(String::as_str)))
                 }
+                Found::Schemas(_) | Found::Unsaid => None,
             },
-            |near| Some(format!("did you mean `{near}`?")),
-        );
-        let text = self.ctx.source.text.get(used.span.clone()).unwrap_or_default();
-        let fix = near.filter(|_| text.matches(name).count() == 1).map(|near| text.replace(name, near));
-        self.ctx.add(self.ctx.problem(rules::UNKNOWN_VARIABLE, &used.span, message).with_help(help).with_fix(fix));
+            "result" => {
+                let branches = self.branches_at(used)?;
+                let known = branches.iter().map(String::as_str);
+                (!branches.contains(name))
+                    .then(|| fields::among(format!("the state has no branch `{name}`"), name, known))
+            }
+            _ => fields::unknown(path),
+        }
     }
 
     fn assigned(&self) -> BTreeSet<&str> {
@@ -87,43 +67,37 @@ impl Check<'_> {
         let branches: Vec<String> = state.invokes().iter().map(|invoke| invoke.branch.clone()).collect();
         (!branches.is_empty() && branches.iter().all(|branch| !branch.is_empty())).then_some(branches)
     }
-
-    fn schemas(&self) -> BTreeMap<String, Value> {
-        let files = self.workflow.sources.schemas.iter();
-        files.filter_map(|(name, text)| Some((name.clone(), serde_json::from_str(text).ok()?))).collect()
-    }
 }
 
-fn owned(names: &[&str]) -> Vec<String> {
-    names.iter().map(|&name| name.to_owned()).collect()
+/// The expressions of a connector, which know nothing of any workflow.
+pub(super) fn of_connector(ctx: &Ctx<'_>) {
+    let uses = ctx.uses();
+    for used in &uses {
+        for unknown in used.expr.paths().iter().filter_map(|path| fields::unknown(path)) {
+            report(ctx, used, unknown);
+        }
+    }
+    types(ctx, &uses, &fields::type_of);
 }
 
-/// The first name of a path that a closed schema does not have, and those that it has.
-fn unknown_property(schema: &Value, files: &BTreeMap<String, Value>, path: &[String]) -> Option<(String, Vec<String>)> {
-    let mut schema = schema;
-    let mut path = path.iter();
-    let mut name = path.next()?;
-    for _ in 0..DEPTH_MAX {
-        let object = schema.as_object()?;
-        if let Some(reference) = object.get("$ref") {
-            schema = files.get(reference.as_str()?)?;
-            continue;
-        }
-        if let (Ok(_), Some(items)) = (name.parse::<usize>(), object.get("items")) {
-            schema = items;
-            name = path.next()?;
-            continue;
-        }
-        let properties = object.get("properties")?.as_object()?;
-        if let Some(found) = properties.get(name) {
-            schema = found;
-            name = path.next()?;
-            continue;
-        }
-        let open = ["allOf", "anyOf", "oneOf", "if", "patternProperties", "dependentSchemas"];
-        let closed = object.get("additionalProperties") == Some(&Value::Bool(false));
-        let closed = closed && !open.iter().any(|key| object.contains_key(*key));
-        return closed.then(|| (name.clone(), properties.keys().cloned().collect()));
+fn report(ctx: &Ctx<'_>, used: &Use, unknown: Unknown) {
+    let text = ctx.source.text.get(used.span.clone()).unwrap_or_default();
+    let fix = unknown.rename.filter(|(name, _)| text.matches(name).count() == 1);
+    let fix = fix.map(|(name, other)| text.replace(&name, &other));
+    ctx.add(ctx.problem(rules::UNKNOWN_VARIABLE, &used.span, unknown.message).with_help(unknown.help).with_fix(fix));
+}
+
+/// Expressions that can have no value, or never the one that their place is about.
+fn types(ctx: &Ctx<'_>, uses: &[Use], of: &dyn Fn(&[String]) -> Type) {
+    for used in uses {
+        let message = match used.expr.type_of(of) {
+            Err(message) => message,
+            Ok(found) if !found.fits(used.wanted) => {
+                let wanted = if used.wanted == [Type::Bool] { Type::Bool.name() } else { "a text or a number" };
+                format!("`{}` is {}, where {wanted} is expected", used.expr.source(), found.name())
+            }
+            Ok(_) => continue,
+        };
+        ctx.report(rules::TYPE_MISMATCH, &used.span, message);
     }
-    None
 }

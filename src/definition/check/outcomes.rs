@@ -4,6 +4,7 @@ use super::{Check, call_span};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::read::{OUTCOMES, UNKNOWN};
 use crate::definition::{Activity, Invoke, Operation, OutcomeKind, State, rules, suggest};
+use crate::types::EventName;
 
 impl Check<'_> {
     pub(super) fn outcomes(&self) {
@@ -14,9 +15,13 @@ impl Check<'_> {
             let on = self.state_node(state).and_then(|node| node.get("on")).map(Node::entries).unwrap_or_default();
             for entry in on {
                 self.never_given(state, entry);
-                self.misspelt(entry, on);
+                self.named(entry, on);
                 self.exhaustive(entry);
             }
+        }
+        for state in self.workflow.states.iter().filter(|state| state.is_final()) {
+            let late = self.state_node(state).and_then(|node| node.get("late")).map(Node::entries).unwrap_or_default();
+            late.iter().for_each(|entry| self.named_late(entry));
         }
         let shared = self.node(&["on"]).map(Node::entries).unwrap_or_default();
         for entry in shared {
@@ -25,7 +30,7 @@ impl Check<'_> {
                     format!("`{}` is the outcome of a call, and belongs to the state that makes it", entry.key);
                 self.ctx.report(rules::OUTCOME_NEVER_GIVEN, &entry.key_span, message);
             }
-            self.misspelt(entry, shared);
+            self.named(entry, shared);
         }
     }
 
@@ -83,22 +88,59 @@ impl Check<'_> {
         self.ctx.report(rules::OUTCOME_NEVER_GIVEN, &entry.key_span, message);
     }
 
-    /// `decline` would be taken for an event of somebody's, and never come.
-    fn misspelt(&self, entry: &Entry, others: &[Entry]) {
+    /// `decline` is no outcome, and no event: it would never come.
+    fn named(&self, entry: &Entry, others: &[Entry]) {
         let known = || OUTCOMES.iter().copied().chain(["cancel"]);
-        if entry.key.contains('.') || known().any(|outcome| outcome == entry.key) {
+        if entry.key.contains('.') {
+            return self.event(entry);
+        }
+        if known().any(|outcome| outcome == entry.key) {
             return;
         }
-        // Two slips at most: `refused` is three away from `reversed`, and a good name for an event.
+        let message = format!("`{}` is no outcome, and the name of an event has a dot", entry.key);
+        let problem = self.ctx.problem(rules::UNKNOWN_OUTCOME, &entry.key_span, message);
         let near = suggest::nearest(&entry.key, known());
-        if let Some(near) = near.filter(|near| suggest::distance(&entry.key, near) <= 2) {
-            let message = format!("`{}` is no outcome, and too like one to be an event", entry.key);
+        self.ctx.add(match (meant(&entry.key), near) {
+            (Some(meant), _) => problem.with_help(meant.to_owned()),
+            (None, Some(near)) if others.iter().any(|other| other.key == near) => {
+                problem.with_help(format!("`{near}` is handled already; an event is named like `customer.confirmed`"))
+            }
+            (None, Some(near)) => problem.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned()),
+            (None, None) => {
+                let outcomes = suggest::one_of(known()).replace(" or ", " and ");
+                problem.with_help(format!("outcomes are {outcomes}; an event is named like `customer.confirmed`"))
+            }
+        });
+    }
+
+    /// After the end no call has an outcome any more, and there is nothing left to cancel.
+    fn named_late(&self, entry: &Entry) {
+        let name = entry.key.as_str();
+        if name.contains('.') {
+            return self.event(entry);
+        }
+        let message = if name == "cancel" {
+            "a `cancel` that finds the order finished changes nothing".to_owned()
+        } else if OUTCOMES.contains(&name) {
+            format!("`{name}` is the outcome of a call, and a final state makes none")
+        } else {
+            format!("`{name}` is no event: the name of an event has a dot")
+        };
+        let known = OUTCOMES.contains(&name) || name == "cancel";
+        let rule = if known { rules::OUTCOME_NEVER_GIVEN } else { rules::UNKNOWN_OUTCOME };
+        self.ctx.report(rule, &entry.key_span, message);
+    }
+
+    /// The name of an event is nearly, and not quite, what a provider's notifications are called.
+    fn event(&self, entry: &Entry) {
+        let notified = || self.notified().into_iter().map(EventName::as_str);
+        if notified().any(|event| event == entry.key) {
+            return;
+        }
+        if let Some(near) = suggest::nearest(&entry.key, notified()).filter(|near| slip(&entry.key, near)) {
+            let message = format!("no notification is called `{}`", entry.key);
             let problem = self.ctx.problem(rules::UNKNOWN_OUTCOME, &entry.key_span, message);
-            self.ctx.add(if others.iter().any(|other| other.key == near) {
-                problem.with_help(format!("`{near}` is handled already; an event has a dot in its name"))
-            } else {
-                problem.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned())
-            });
+            self.ctx.add(problem.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned()));
         }
     }
 
@@ -115,6 +157,25 @@ impl Check<'_> {
             self.ctx.add(problem.with_help("end the list with a transition that has no `when`".to_owned()));
         }
     }
+}
+
+/// What people look for under `on`, and where it is said instead.
+fn meant(name: &str) -> Option<&'static str> {
+    match name {
+        "timeout" | "timed_out" | "time_out" | "expired" => {
+            Some("time is told under `after: { 15m: state }`; a call whose time is over is `failed`, or `reversed`")
+        }
+        "error" | "failure" | "fail" => Some("a call that is certainly not done is `failed`"),
+        "success" | "done" | "succeeded" => Some("a call that is done is `ok`"),
+        "unknown" => Some("what is unknown is asked about, and ends as another outcome or with a person"),
+        "not_sent" => Some("what was not sent is sent again by `retry`; when that is used up, it is `failed`"),
+        _ => None,
+    }
+}
+
+/// Two slips at most, for names that may differ in a word on purpose.
+fn slip(name: &str, near: &str) -> bool {
+    suggest::distance(name, near) <= 2
 }
 
 fn is_known(operation: &Operation) -> bool {

@@ -32,7 +32,7 @@ pub(super) fn tree(source: &Source<'_>, problems: &Problems) -> Option<Node> {
             Ok((event, span)) => builder.take(event, span)?,
             Err(error) => {
                 let at = builder.bytes.of(error.marker().index());
-                builder.problem(rules::YAML_SYNTAX, &(at..at + 1), format!("not YAML: {}", error.info()));
+                builder.unreadable(at, error.info());
                 return None;
             }
         }
@@ -178,6 +178,21 @@ impl Builder<'_> {
         self.problems.add(problem);
     }
 
+    fn unreadable(&mut self, at: usize, info: &str) {
+        // The parser looks ahead, and has a limit of its own.
+        if info == "recursion limit exceeded" {
+            let message = format!("lists and maps nest at most {DEPTH_MAX} deep");
+            return self.problem(rules::TOO_LARGE, &(at..at + 1), message);
+        }
+        match tab_from(self.source.text, at) {
+            Some(tab) => {
+                let message = "a tab cannot indent: YAML is indented with spaces".to_owned();
+                self.problem(rules::YAML_SYNTAX, &(tab..tab + 1), message);
+            }
+            None => self.problem(rules::YAML_SYNTAX, &(at..at + 1), format!("not YAML: {info}")),
+        }
+    }
+
     fn problem(&mut self, rule: &'static str, span: &Range<usize>, message: String) {
         self.sound = false;
         self.problems.add(self.source.problem(rule, span, message));
@@ -207,6 +222,26 @@ impl Builder<'_> {
         let text = self.source.text.get(span.start..end).unwrap_or_default();
         span.start..span.start + text.trim_end().len()
     }
+}
+
+/// The tab that a line is indented with: the line of a mistake, or the next one that is not empty. The parser finds
+/// some of them only when it has gone on.
+fn tab_from(text: &str, at: usize) -> Option<usize> {
+    let mut start = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    let lines = text.get(start..)?.split_inclusive('\n');
+    let mut read = 0;
+    for line in lines {
+        let indent = line.len() - line.trim_start_matches([' ', '\t']).len();
+        if let Some(tab) = line.get(..indent).and_then(|indent| indent.find('\t')) {
+            return Some(start + tab);
+        }
+        read += usize::from(!line.trim().is_empty());
+        if read > 1 {
+            return None;
+        }
+        start += line.len();
+    }
+    None
 }
 
 /// Turns the parser's character positions into bytes.

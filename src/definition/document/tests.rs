@@ -47,6 +47,9 @@ fn problems_of_structure() {
         ("<<: {a: 1}", vec!["yaml-feature 1:1"]),
         ("", vec!["yaml-syntax 1:1"]),
         ("a: .inf", vec!["yaml-syntax 1:4"]),
+        ("a:\n\tb: 1", vec!["yaml-syntax 2:1"]),
+        ("a:\n  b: x\n\n\tc: 1", vec!["yaml-syntax 4:1"]),
+        ("a:\n  b: x\n  \tc: 1", vec!["yaml-syntax 3:3"]),
     ] {
         assert_eq!(read(text).unwrap_err(), expected, "{text}");
     }
@@ -56,7 +59,7 @@ fn problems_of_structure() {
 
 #[test]
 fn bombs_are_refused_at_once() {
-    assert_eq!(read(&"[".repeat(1 << 19)).unwrap_err(), ["yaml-syntax 1:256"], "the parser has a limit of its own");
+    assert_eq!(read(&"[".repeat(1 << 19)).unwrap_err(), ["too-large 1:256"], "the parser has a limit of its own");
     assert_eq!(read(&("[".repeat(70) + &"]".repeat(70))).unwrap_err(), ["too-large 1:65"]);
     assert_eq!(read(&"- ".repeat(1 << 18)).unwrap_err(), ["too-large 1:129"]);
     assert_eq!(read(&"a".repeat((1 << 20) + 1)).unwrap_err(), ["too-large 1:1"]);

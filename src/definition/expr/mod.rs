@@ -1,6 +1,6 @@
 //! Expressions: CEL behind a fence.
 //!
-//! A bare path such as `input.amount` is looked up directly; anything else is compiled by CEL once (`engine.rs`) and
+//! A bare path such as `input.amount` is looked up directly; anything else is compiled by CEL once (`engine`) and
 //! evaluated with limits on text, depth and work.
 //!
 //! **Invariant.** An expression sees only the names it was compiled for, and no message about it shows data.
@@ -11,25 +11,28 @@ mod lexical;
 mod path;
 mod template;
 
+use std::sync::Arc;
+
 pub use template::{Template, TextPart, scalar_text};
 
 use self::engine::Compiled;
+pub(super) use self::engine::Type;
 use self::path::Path;
 use super::suggest;
 use crate::types::Value;
 
 /// A compiled expression.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Expr {
     source: String,
     code: Code,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Code {
     /// Most expressions are a bare path, and pay nothing for CEL.
     Path(Path),
-    Cel(Box<Compiled>),
+    Cel(Arc<Compiled>),
 }
 
 /// The names that an expression can see, each with its value.
@@ -86,7 +89,7 @@ impl Expr {
                 known_root(path.root(), roots, offset)?;
                 Code::Path(path)
             }
-            None => Code::Cel(Box::new(Compiled::compile(text, roots)?)),
+            None => Code::Cel(Arc::new(Compiled::compile(text, roots)?)),
         };
         Ok(Self { source: trimmed.to_owned(), code })
     }
@@ -109,6 +112,22 @@ impl Expr {
         match &self.code {
             Code::Path(path) => vec![path.names()],
             Code::Cel(compiled) => compiled.required_paths(),
+        }
+    }
+
+    /// The path that it is, if it is a bare one.
+    pub(super) fn as_path(&self) -> Option<Vec<String>> {
+        match &self.code {
+            Code::Path(path) => Some(path.names()),
+            Code::Cel(_) => None,
+        }
+    }
+
+    /// What its value is, or why it can have none. `of` tells the types of paths.
+    pub(super) fn type_of(&self, of: &dyn Fn(&[String]) -> Type) -> Result<Type, String> {
+        match &self.code {
+            Code::Path(path) => Ok(of(&path.names())),
+            Code::Cel(compiled) => compiled.type_of(of),
         }
     }
 

@@ -150,7 +150,9 @@ impl Ctx<'_> {
             return (ATTEMPT_TIMEOUT, None);
         };
         let read = |key: &str| fields.get(key).and_then(|node| self.duration(node, &format!("`{key}`")));
-        (read("attempt").unwrap_or(ATTEMPT_TIMEOUT), read("total"))
+        let total = read("total");
+        let unsaid = total.map_or(ATTEMPT_TIMEOUT, |total| total.min(ATTEMPT_TIMEOUT));
+        (read("attempt").unwrap_or(unsaid), total)
     }
 
     fn retry(&self, fields: &Fields<'_>, catalog: &Catalog<'_>) -> Option<RetryPolicy> {

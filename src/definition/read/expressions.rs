@@ -4,13 +4,13 @@ use std::ops::Range;
 
 use super::{Ctx, Use};
 use crate::definition::document::{Kind, Node};
-use crate::definition::expr::{Expr, ExprError, Template};
+use crate::definition::expr::{Expr, ExprError, Template, Type};
 use crate::definition::rules;
 use crate::types::Value;
 
 impl Ctx<'_> {
     /// A bare expression, such as a guard.
-    pub(super) fn expr(&self, node: &Node, what: &str, roots: &[&str]) -> Option<Expr> {
+    pub(super) fn expr(&self, node: &Node, what: &str, roots: &[&str], wanted: &'static [Type]) -> Option<Expr> {
         let text = match &node.kind {
             Kind::Scalar(Value::Bool(truth)) => truth.to_string(),
             _ => self.text(node, what)?.to_owned(),
@@ -27,7 +27,7 @@ impl Ctx<'_> {
         }
         match Expr::compile(&text, roots) {
             Ok(expr) => {
-                self.remember(node, std::iter::once(&expr));
+                self.remember(node, std::iter::once(&expr), wanted);
                 Some(expr)
             }
             Err(error) => {
@@ -42,7 +42,7 @@ impl Ctx<'_> {
         self.amounts(node);
         match Template::compile(&node.to_json(), roots) {
             Ok(template) => {
-                self.remember(node, template.expressions().into_iter());
+                self.remember(node, template.expressions().into_iter(), &[]);
                 template
             }
             Err(errors) => {
@@ -81,8 +81,8 @@ impl Ctx<'_> {
         }
     }
 
-    /// Notes what is read, for the checker. Expressions stand in the file in the order in which they come.
-    fn remember<'e>(&self, node: &Node, expressions: impl Iterator<Item = &'e Expr>) {
+    /// Notes the expressions, for the checker. Expressions stand in the file in the order in which they come.
+    fn remember<'e>(&self, node: &Node, expressions: impl Iterator<Item = &'e Expr>, wanted: &'static [Type]) {
         let mut from = node.span.start;
         for expr in expressions {
             let rest = self.source.text.get(from..node.span.end).unwrap_or_default();
@@ -91,8 +91,7 @@ impl Ctx<'_> {
                 None => node.span.clone(),
             };
             from = if span == node.span { from } else { span.end };
-            let uses = expr.paths().into_iter().map(|path| Use { path, span: span.clone() });
-            self.uses.borrow_mut().extend(uses);
+            self.uses.borrow_mut().push(Use { expr: expr.clone(), span, wanted });
         }
     }
 

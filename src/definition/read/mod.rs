@@ -4,6 +4,7 @@
 mod call;
 mod connector;
 mod expressions;
+mod input;
 mod operation;
 mod reply;
 mod retry;
@@ -18,9 +19,12 @@ use std::ops::Range;
 
 pub(super) use self::call::UNKNOWN;
 pub(super) use self::connector::connector;
+pub(super) use self::reply::outcome_kind;
+pub(super) use self::retry::{INITIAL, MAX};
 pub(super) use self::transition::OUTCOMES;
 pub(super) use self::workflow::{Read, workflow};
 use super::document::{Entry, Kind, Node};
+use super::expr::{Expr, Type};
 use super::source::{Problems, Source};
 use super::{Problem, rules};
 
@@ -28,16 +32,22 @@ use super::{Problem, rules};
 pub(super) struct Ctx<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) problems: &'a Problems,
-    /// What the expressions read so far refer to.
+    /// The expressions read so far.
     uses: RefCell<Vec<Use>>,
 }
 
-/// One path that an expression reads.
+/// One expression, where it stands, and what its value must be; nothing is anything.
 #[derive(Clone, Debug)]
 pub(super) struct Use {
-    pub(super) path: Vec<String>,
+    pub(super) expr: Expr,
     pub(super) span: Range<usize>,
+    pub(super) wanted: &'static [Type],
 }
+
+/// What a rule or a guard is about.
+const TRUTH: &[Type] = &[Type::Bool];
+/// What can be a code, a reference or an id.
+const LABEL: &[Type] = &[Type::Text, Type::Int, Type::Double];
 
 /// A map whose keys are known.
 pub(super) struct Fields<'a> {

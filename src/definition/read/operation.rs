@@ -173,7 +173,7 @@ impl Ctx<'_> {
         let fields = self.fields(node, &node.span, what, &["field", "expected", "actual"])?;
         let field = fields.required(self, what, "field").and_then(|node| self.text(node, "`field`"));
         let read = |key: &str, default: &str| match fields.get(key) {
-            Some(node) => self.expr(node, &format!("`{key}`"), REPLY_ROOTS),
+            Some(node) => self.expr(node, &format!("`{key}`"), REPLY_ROOTS, &[]),
             None => Expr::compile(&format!("{default}.{}", field?), REPLY_ROOTS).ok(),
         };
         let (expected, actual) = (read("expected", "with"), read("actual", "response.body"));

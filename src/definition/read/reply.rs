@@ -1,7 +1,7 @@
 //! How a reply is read.
 
-use super::Ctx;
 use super::operation::REPLY_ROOTS;
+use super::{Ctx, LABEL, TRUTH};
 use crate::definition::document::{Entry, Node};
 use crate::definition::{OutcomeKind, OutcomeRule, Outcomes, rules};
 
@@ -18,6 +18,20 @@ const KEYS: &[&str] = &[
     "result",
     "reference",
 ];
+
+/// The outcome that a rule is about; none for what describes one.
+pub(in crate::definition) fn outcome_kind(key: &str) -> Option<OutcomeKind> {
+    match key {
+        "ok" => Some(OutcomeKind::Ok),
+        "action_required" => Some(OutcomeKind::ActionRequired),
+        "declined" => Some(OutcomeKind::Declined),
+        "pending" => Some(OutcomeKind::Pending),
+        "not_sent" => Some(OutcomeKind::NotSent),
+        "not_found" => Some(OutcomeKind::NotFound),
+        "unknown" => Some(OutcomeKind::Unknown),
+        _ => None,
+    }
+}
 
 impl Ctx<'_> {
     /// `shared` are the outcomes of the operation, which an inquiry has too unless it says otherwise.
@@ -37,25 +51,16 @@ impl Ctx<'_> {
         let either = |key: &str| fields.get(key).or_else(|| shared.and_then(|node| node.get(key)));
         Outcomes {
             rules,
-            code: either("code").and_then(|node| self.expr(node, "`code`", REPLY_ROOTS)),
-            soft: either("soft").and_then(|node| self.expr(node, "`soft`", REPLY_ROOTS)),
+            code: either("code").and_then(|node| self.expr(node, "`code`", REPLY_ROOTS, LABEL)),
+            soft: either("soft").and_then(|node| self.expr(node, "`soft`", REPLY_ROOTS, TRUTH)),
             result: either("result").map(|node| self.template(node, REPLY_ROOTS)),
-            reference: either("reference").and_then(|node| self.expr(node, "`reference`", REPLY_ROOTS)),
+            reference: either("reference").and_then(|node| self.expr(node, "`reference`", REPLY_ROOTS, LABEL)),
         }
     }
 
     fn outcome_rule(&self, entry: &Entry) -> Option<OutcomeRule> {
-        let outcome = match entry.key.as_str() {
-            "ok" => OutcomeKind::Ok,
-            "action_required" => OutcomeKind::ActionRequired,
-            "declined" => OutcomeKind::Declined,
-            "pending" => OutcomeKind::Pending,
-            "not_sent" => OutcomeKind::NotSent,
-            "not_found" => OutcomeKind::NotFound,
-            "unknown" => OutcomeKind::Unknown,
-            _ => return None,
-        };
-        let when = self.expr(&entry.node, "the rule of an outcome", REPLY_ROOTS)?;
+        let outcome = outcome_kind(&entry.key)?;
+        let when = self.expr(&entry.node, "the rule of an outcome", REPLY_ROOTS, TRUTH)?;
         if outcome == OutcomeKind::Ok && when.is_literally_true() {
             let problem = self.problem(rules::ALWAYS_OK, &entry.node.span, "every reply would count as success");
             self.add(problem.with_help("say what a success looks like, such as `response.status == 200`".to_owned()));

@@ -9,10 +9,14 @@ use crate::definition::{Delays, RetryPolicy};
 
 const KEYS: &[&str] = &["attempts", "initial", "factor", "max", "jitter", "within", "schedule", "on"];
 const ATTEMPTS_MAX: u64 = 10_000;
+/// The first delay, where a policy does not say it.
+pub(in crate::definition) const INITIAL: Duration = Duration::from_millis(500);
+/// The longest delay, where a policy does not say it.
+pub(in crate::definition) const MAX: Duration = Duration::from_secs(30);
 
 /// For a call that names no policy. Only what is known not to have been done is tried again, so that this is safe.
 pub(super) fn of_calls() -> RetryPolicy {
-    exponential(5, Duration::from_millis(500), Duration::from_secs(30))
+    exponential(5, INITIAL, MAX)
 }
 
 /// An undo is retried until it is acknowledged: for about ten days.

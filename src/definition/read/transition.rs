@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Ctx;
+use super::{Ctx, TRUTH};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::{After, Late, Transition, rules};
 use crate::types::{EventName, StateName};
@@ -59,7 +59,7 @@ impl Ctx<'_> {
         let fields = self.fields(node, head, "a transition", &["target", "when", "assign"])?;
         let target = fields.get("target").and_then(|node| self.text(node, "`target`"));
         let when = fields.get("when");
-        let guard = when.and_then(|node| self.expr(node, "`when`", roots));
+        let guard = when.and_then(|node| self.expr(node, "`when`", roots, TRUTH));
         if when.is_some() && guard.is_none() {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Ctx;
+use super::{Ctx, LABEL, TRUTH};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::{Verify, WebhookEvent, Webhooks, rules};
 use crate::types::EventName;
@@ -55,13 +55,14 @@ impl Ctx<'_> {
     fn webhook_event(&self, node: &Node) -> Option<WebhookEvent> {
         let what = "an event";
         let fields = self.fields(node, &node.span, what, EVENT_KEYS)?;
-        let when = fields.get("when").map(|node| self.expr(node, "`when`", ROOTS));
+        let when = fields.get("when").map(|node| self.expr(node, "`when`", ROOTS, TRUTH));
         let event = fields.required(self, what, "event").and_then(|node| {
             let text = self.text(node, "`event`")?;
             self.name(text, &node.span, "the name of an event", ".-").then(|| EventName::from(text))
         });
-        let correlate = fields.required(self, what, "correlate").and_then(|n| self.expr(n, "`correlate`", ROOTS));
-        let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", ROOTS));
+        let correlate =
+            fields.required(self, what, "correlate").and_then(|n| self.expr(n, "`correlate`", ROOTS, LABEL));
+        let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", ROOTS, LABEL));
         let payload = fields.get("payload").map(|node| self.template(node, ROOTS));
         let when = match when {
             Some(None) => return None,

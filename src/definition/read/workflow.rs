@@ -7,7 +7,6 @@ use std::sync::Arc;
 use super::call::Catalog;
 use super::{Ctx, Fields};
 use crate::definition::document::{Kind, Node};
-use crate::definition::schema::InputSchema;
 use crate::definition::{Connector, MoneyTemplate, RetryPolicy, Sources, State, Workflow, rules, suggest};
 use crate::types::{ConnectorName, StateName, Value, Version, WorkflowName};
 
@@ -103,37 +102,5 @@ impl Ctx<'_> {
         let entries = fields.get("retries").map(|node| self.map(node, "`retries`")).unwrap_or_default();
         let named = entries.iter().filter(|entry| self.name(&entry.key, &entry.key_span, "the name of a policy", "-"));
         named.filter_map(|e| Some((e.key.clone(), self.retry_policy(&e.node, &e.key_span)?))).collect()
-    }
-
-    fn input(&self, fields: &Fields<'_>, sources: &Sources) -> InputSchema {
-        let Some(entry) = fields.entry("input") else {
-            let problem = self.problem(rules::BAD_SCHEMA, &fields.head, "a workflow says what its input looks like");
-            self.add(
-                problem
-                    .with_help("add `input:` with a JSON Schema, or `input: { $ref: schemas/order.json }`".to_owned()),
-            );
-            return InputSchema::anything();
-        };
-        if !matches!(entry.node.kind, Kind::Map(_)) {
-            self.wrong_type(&entry.node, "`input` is a JSON Schema");
-            return InputSchema::anything();
-        }
-        let mut files = BTreeMap::new();
-        for (name, text) in &sources.schemas {
-            match serde_json::from_str::<Value>(text) {
-                Ok(schema) => {
-                    files.insert(name.clone(), schema);
-                }
-                Err(error) => {
-                    let message = format!("{name} is not JSON: {error}");
-                    self.report(rules::BAD_SCHEMA, &entry.key_span, message);
-                    return InputSchema::anything();
-                }
-            }
-        }
-        InputSchema::compile(entry.node.to_json(), &files).unwrap_or_else(|message| {
-            self.report(rules::BAD_SCHEMA, &entry.key_span, message);
-            InputSchema::anything()
-        })
     }
 }

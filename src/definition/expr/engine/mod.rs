@@ -3,6 +3,8 @@
 //! Every path in an expression is taken out of it and looked up by ourselves, so that only the values it reads are
 //! converted, and JSON integers become CEL integers (not the unsigned ones, which cannot be subtracted from).
 
+mod types;
+
 use std::sync::{Arc, LazyLock};
 
 use ::cel::common::ast::{CallExpr, EntryExpr, Expr as Node, IdedExpr, LiteralValue, SelectExpr, operators};
@@ -11,6 +13,7 @@ use ::cel::common::value::{CowVal, Val};
 use ::cel::objects::{Key, Map};
 use ::cel::{Context, Env, ExecutionError, ParseErrors, Program, extensions};
 
+pub(in crate::definition) use self::types::Type;
 use super::path::{Path, Step};
 use super::{ExprError, Scope, decimal, known_root};
 use crate::definition::suggest;
