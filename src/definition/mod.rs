@@ -30,7 +30,7 @@ pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
 pub use files::{Library, ReadError};
 pub use graph::{GraphFormat, graph};
-pub use load::{load, load_connector};
+pub use load::{load, load_connector, load_kept};
 pub use problem::Problem;
 pub use render::{Style, render, render_github};
 pub use rules::{RULES, Rule};

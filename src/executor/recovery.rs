@@ -55,7 +55,7 @@ pub(super) async fn keep(store: &dyn Store, clock: &dyn Clock, workflow: &Workfl
 
 fn read(name: &WorkflowName, version: &Version, sources: Sources) -> Result<Arc<Workflow>, StartError> {
     let failed = |problem: String| StartError::Definition { workflow: name.clone(), version: version.clone(), problem };
-    let workflow = definition::load(sources)
+    let workflow = definition::load_kept(sources)
         .map_err(|problems| failed(problems.first().map_or_else(String::new, |problem| problem.message.clone())))?;
     if workflow.version != *version {
         return Err(failed(format!("its text now has version {}", workflow.version)));

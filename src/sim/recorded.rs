@@ -38,7 +38,7 @@ pub(super) fn run_file(path: &Path, present: Present<'_>, results: &mut Results)
 fn versions(recording: &Recording) -> Versions {
     let mut versions = Versions::new();
     for (version, (name, sources)) in &recording.versions {
-        let workflow = definition::load(sources.clone()).map_err(|problems| {
+        let workflow = definition::load_kept(sources.clone()).map_err(|problems| {
             let first = problems.first().map_or_else(String::new, |problem| problem.message.clone());
             format!("version {version} of {name}, on which it is recorded, can no longer be read: {first}")
         });

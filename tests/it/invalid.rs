@@ -10,18 +10,11 @@ use proptest::prelude::*;
 const DIR: &str = "tests/invalid";
 
 fn problems_of(path: &Path) -> (Vec<Problem>, String) {
-    let text = fs::read_to_string(path).unwrap();
-    let shown = path.to_str().unwrap();
-    if text.starts_with("connector:") {
-        let problems = load_connector(shown, &text).err().unwrap_or_default();
-        let rendered = problems.iter().map(|problem| render(problem, &text, Style::Plain)).collect::<Vec<_>>();
-        return (problems, rendered.join("\n"));
-    }
-    let peer = Library::read_file(&Path::new(DIR).join("peers/twice.yaml")).unwrap();
-    let sources = Library::read_file(path).unwrap();
-    let library = Library { workflows: vec![peer, sources], connectors: Vec::new() };
-    let (_, problems) = library.load();
-    let of = |problem: &Problem| library.text(&problem.file).unwrap().to_owned();
+    let mut library = Library::default();
+    library.add(&Path::new(DIR).join("peers/twice.yaml"));
+    library.add(path);
+    let problems = library.check();
+    let of = |problem: &Problem| library.text(&problem.file).unwrap_or_default().to_owned();
     let rendered = problems.iter().map(|problem| render(problem, &of(problem), Style::Plain)).collect::<Vec<_>>();
     (problems, rendered.join("\n"))
 }
@@ -102,7 +95,8 @@ proptest! {
         file in prop::sample::select(RULES.iter().map(|rule| rule.id).collect::<Vec<_>>()),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), 0_usize..12, "[a-z:{}\\[\\]\"$ \n]{0,4}"), 1..6),
     ) {
-        let mut text: Vec<char> = fs::read_to_string(format!("{DIR}/{file}.yaml")).unwrap().chars().collect();
+        let bytes = fs::read(format!("{DIR}/{file}.yaml")).unwrap();
+        let mut text: Vec<char> = String::from_utf8_lossy(&bytes).chars().collect();
         for (at, length, new) in cuts {
             let from = at.index(text.len() + 1);
             let to = (from + length).min(text.len());

@@ -43,6 +43,11 @@ impl<'a> Inputs<'a> {
         Self { inline: workflow.input.source(), files: files.collect() }
     }
 
+    /// There is a schema: one that is broken lets anything in.
+    pub(super) fn are_known(&self) -> bool {
+        self.inline.is_object()
+    }
+
     /// `path` begins behind `input`.
     pub(super) fn at(&self, path: &[String]) -> Found<'_> {
         let mut places = self.expanded(Place { schema: self.inline, file: "" });

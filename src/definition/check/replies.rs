@@ -1,5 +1,6 @@
 //! Every outcome that a connector reads can be told from a reply, and no reply is taken for what it does not say.
 
+use super::fields;
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::read::{Ctx, outcome_kind};
 use crate::definition::{Operation, OutcomeKind, OutcomeRule, Outcomes, Scope, rules};
@@ -47,8 +48,10 @@ fn outcomes_of(ctx: &Ctx<'_>, name: &str, entry: &Entry, read: &Outcomes, operat
     for (place, rule) in own.iter().zip(own_rules(read, &own)) {
         never_holds(ctx, &place.node, rule);
     }
-    let always = own.iter().zip(own_rules(read, &own)).position(|(_, rule)| rule.when.is_literally_true());
-    if let Some(next) = always.and_then(|at| own.get(at + 1)) {
+    // An `ok` that always holds is reported as such.
+    let last =
+        own.iter().zip(own_rules(read, &own)).position(|(_, rule)| always(rule) && rule.outcome != OutcomeKind::Ok);
+    if let Some(next) = last.and_then(|at| own.get(at + 1)) {
         let message = format!("the rule before this one always holds, so that `{}` is never tried", next.key);
         ctx.report(rules::UNREACHABLE_TRANSITION, &next.key_span, message);
     }
@@ -64,9 +67,17 @@ fn own_rules<'r>(read: &'r Outcomes, own: &[&Entry]) -> &'r [OutcomeRule] {
     if same { rules } else { &[] }
 }
 
+fn always(rule: &OutcomeRule) -> bool {
+    rule.when.is_literally_true()
+}
+
 /// A rule about nothing but the status, which no status fits.
 fn never_holds(ctx: &Ctx<'_>, node: &Node, rule: &OutcomeRule) {
     let paths = rule.when.paths();
+    // Types that cannot work are reported as such.
+    if rule.when.type_of(&fields::type_of).is_err() {
+        return;
+    }
     if paths.is_empty() || paths.iter().any(|path| path.join(".") != "response.status") {
         return;
     }
@@ -92,8 +103,7 @@ fn guessed(ctx: &Ctx<'_>, node: &Node, rules: &[OutcomeRule], status: u16, opera
     let Some(entry) = node.entries().iter().find(|entry| outcome_kind(&entry.key) == Some(rule.outcome)) else {
         return;
     };
-    // A rule that always holds has been reported as such.
-    if rule.when.is_literally_true() && rule.outcome == OutcomeKind::Ok {
+    if always(rule) && rule.outcome == OutcomeKind::Ok {
         return;
     }
     let money = operation.money.is_some() && GATEWAYS.contains(&status);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::{Ctx, Fields};
+use super::{Ctx, Fields, Judged};
 use crate::definition::document::{self, Entry, Kind, Node};
 use crate::definition::schema::{InputSchema, NotASchema};
 use crate::definition::source::{Problems, Source};
@@ -112,7 +112,7 @@ impl Ctx<'_> {
             .iter()
             .map(|(name, text)| (name.as_str(), self.schema_file(&sources.schema_path(name), text)))
             .collect();
-        let inline = Words { source: self.source, problems: self.problems };
+        let inline = Words { source: self.source, problems: self.problems, judged: self.judged };
         let mut sound = inline.schema(&entry.node);
         for (name, file) in &read {
             let (Some((_, node)), Some(text)) = (file, sources.schemas.get(*name)) else {
@@ -120,7 +120,7 @@ impl Ctx<'_> {
                 continue;
             };
             let source = Source::new(sources.schema_path(name), text);
-            sound &= Words { source: &source, problems: self.problems }.schema(node);
+            sound &= Words { source: &source, problems: self.problems, judged: self.judged }.schema(node);
         }
         let files =
             read.iter().filter_map(|(name, file)| Some(((*name).to_owned(), file.as_ref()?.0.clone()))).collect();
@@ -185,11 +185,13 @@ fn place(node: &Node, path: &[String]) -> Option<Range<usize>> {
 struct Words<'a> {
     source: &'a Source<'a>,
     problems: &'a Problems,
+    judged: Judged,
 }
 
 impl Words<'_> {
     fn schema(&self, node: &Node) -> bool {
-        node.entries().iter().fold(true, |sound, entry| self.keyword(node, entry) && sound)
+        self.judged == Judged::Before
+            || node.entries().iter().fold(true, |sound, entry| self.keyword(node, entry) && sound)
     }
 
     fn keyword(&self, schema: &Node, entry: &Entry) -> bool {

@@ -32,8 +32,17 @@ use super::{Problem, rules};
 pub(super) struct Ctx<'a> {
     pub(super) source: &'a Source<'a>,
     pub(super) problems: &'a Problems,
+    judged: Judged,
     /// The expressions read so far.
     uses: RefCell<Vec<Use>>,
+}
+
+/// When a definition is examined for what it should not mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    Now,
+    /// It was, when it came.
+    Before,
 }
 
 /// One expression, where it stands, and what its value must be; nothing is anything.
@@ -57,8 +66,8 @@ pub(super) struct Fields<'a> {
 }
 
 impl<'a> Ctx<'a> {
-    pub(super) fn new(source: &'a Source<'a>, problems: &'a Problems) -> Self {
-        Self { source, problems, uses: RefCell::default() }
+    pub(super) fn new(source: &'a Source<'a>, judged: Judged, problems: &'a Problems) -> Self {
+        Self { source, problems, judged, uses: RefCell::default() }
     }
 
     pub(super) fn problem(&self, rule: &'static str, span: &Range<usize>, message: impl Into<String>) -> Problem {
