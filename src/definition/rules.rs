@@ -64,6 +64,7 @@ rules! {
     GUESSED_OUTCOME = "guessed-outcome", "a reply that cannot know what happened counts as a definite outcome";
     MONEY_WITHOUT_INQUIRE = "money-without-inquire", "an operation moves money and cannot be asked about";
     MONEY_WITHOUT_IDEMPOTENCY = "money-without-idempotency", "an operation moves money and does not say what a repeat does";
+    KEY_NOT_SENT = "key-not-sent", "a request does not say which call it is about";
     RETRY_OUTLIVES_WINDOW = "retry-outlives-window", "retries go on when the provider has forgotten the key";
     FLOAT_AMOUNT = "float-amount", "an amount is a whole number of minor units";
     BAD_MONEY = "bad-money", "what moves is not certain to be a whole, positive amount of a known currency";

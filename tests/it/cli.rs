@@ -169,6 +169,26 @@ async fn a_command_that_cannot_run_says_what_to_do() {
     assert!(text(&help.stderr).contains("list"), "a command that is nearly right is named");
 }
 
+#[test]
+fn a_check_that_finds_nothing_to_check_did_not_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let expected = format!(
+        "error: there is nothing to check in {path}: no workflow or connector (*.yaml), and no connectors/*.yaml"
+    );
+    fails(&run("", &["check", path]), 2, &expected);
+    let nowhere = run("", &["check", &format!("{path}/nowhere")]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    prints(&run("", &["check", "workflows/connectors"]), 0, "");
+}
+
+#[test]
+fn a_connector_is_not_drawn() {
+    let expected =
+        "error: workflows/connectors/gateway.yaml is a connector, which has no states: draw a workflow that uses it";
+    fails(&run("", &["graph", "workflows/connectors/gateway.yaml"]), 2, expected);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_help_with_an_example() {
     let output = run("", &["--help"]);

@@ -290,6 +290,11 @@ fn setup_refuses_what_can_never_be_right() {
     let env =
         |http: &mut paystate::definition::Http, _: &mut _| http.base_url = EnvText(vec![EnvPart::Env("GW".into())]);
     assert_eq!(setup(&env), ConnectorSetupError::Env("GW".into()));
+    let plain = setup(&|http, config| {
+        config.env.insert("GW".into(), "http://gateway.example".into());
+        http.base_url = EnvText(vec![EnvPart::Env("GW".into())]);
+    });
+    assert!(plain.to_string().contains("plain http is for this machine alone"), "{plain}");
     let elsewhere = setup(&|_, config| config.allowed_hosts = Some(vec!["gateway.example:8443".into()]));
     assert_eq!(elsewhere, ConnectorSetupError::HostNotAllowed("gateway.example:443".into()));
     let line = setup(&|_, config| drop(config.secrets.insert("gateway_key".into(), Secret::new("a\r\nb"))));

@@ -99,6 +99,77 @@ fn what_cannot_be_read_is_an_error_of_its_own() {
     assert!(matches!(Library::read_file(&path), Err(ReadError::NotText(_))));
     fs::write(&path, "x".repeat((1 << 20) + 1)).unwrap();
     assert!(matches!(Library::read_file(&path), Err(ReadError::TooLarge(_))));
+    assert!(matches!(Library::read_file(dir.path()), Err(ReadError::NotAFile(_))));
+}
+
+/// Whatever lies in a folder, the files beside it are examined.
+#[test]
+fn a_file_that_cannot_be_read_hides_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    library(dir.path());
+    let folder = dir.path();
+    fs::write(folder.join("a.yaml"), [b'a', 0xff]).unwrap();
+    fs::write(folder.join("b.yaml"), "x".repeat((1 << 20) + 1)).unwrap();
+    fs::write(folder.join("c.yaml"), format!("workflow: {}", "[".repeat(300))).unwrap();
+    fs::create_dir(folder.join("folder.yaml")).unwrap();
+    let mut expected = vec![("a.yaml", "unreadable-file"), ("b.yaml", "too-large"), ("c.yaml", "too-large")];
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(folder.join("nowhere"), folder.join("d.yaml")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", folder.join("e.yaml")).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(folder.join("connectors/f.yaml")).status().unwrap();
+        assert!(made.success());
+        let linked = folder.join("g.yaml");
+        std::os::unix::fs::symlink(folder.join("connectors/f.yaml"), linked).unwrap();
+        expected.extend(["connectors/f.yaml", "d.yaml", "e.yaml", "g.yaml"].map(|file| (file, "unreadable-file")));
+    }
+    expected.push(("small.yaml", "missing-tests"));
+    expected.sort_unstable();
+    let found = Library::read_dir(folder).unwrap();
+    let problems = found.check();
+    let told: Vec<(String, &str)> = problems
+        .iter()
+        .map(|problem| (problem.file.trim_start_matches(&format!("{}/", folder.display())).to_owned(), problem.rule))
+        .collect();
+    assert_eq!(told, expected.iter().map(|(file, rule)| ((*file).to_owned(), *rule)).collect::<Vec<_>>());
+    let (workflows, problems) = found.load();
+    assert_eq!(workflows.len(), 1, "the good one is there");
+    assert!(problems.iter().all(|problem| problem.rule != "missing-tests"), "a daemon needs no scenarios");
+}
+
+#[test]
+fn the_scenarios_of_a_workflow_are_found_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    library(dir.path());
+    let sources = Library::read_file(&dir.path().join("small.yaml")).unwrap();
+    assert_eq!(sources.scenarios(), Some(dir.path().join("scenarios/small/")));
+    fs::create_dir_all(dir.path().join("scenarios/small")).unwrap();
+    assert_eq!(Library::read_dir(dir.path()).unwrap().check(), []);
+    let shipped = Library::read_dir(Path::new("workflows")).unwrap();
+    assert!(shipped.workflows.iter().all(|sources| sources.scenarios().is_some_and(|folder| folder.is_dir())));
+}
+
+/// A mistake in a schema is shown where it is, in a file of its own too.
+#[test]
+fn a_mistake_in_a_schema_is_shown_in_its_file() {
+    let dir = tempfile::tempdir().unwrap();
+    library(dir.path());
+    let file = dir.path().join("schemas/amount.json");
+    let told = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let library = Library::read_dir(dir.path()).unwrap();
+        let problems = library.load().1;
+        let [problem] = problems.as_slice() else { panic!("one problem: {problems:?}") };
+        assert_eq!(problem.file, file.display().to_string());
+        assert_eq!(library.text(&problem.file), Some(text));
+        (problem.rule, problem.line, problem.column, problem.fix.clone())
+    };
+    let fix = |text: &str| Some(text.to_owned());
+    assert_eq!(told("{\n  \"type\": \"integr\"\n}"), ("bad-schema", 2, 11, fix("\"integer\"")));
+    assert_eq!(told("{\n  \"type\": \"integer\",\n  \"minimun\": 1\n}"), ("bad-schema", 3, 3, fix("\"minimum\"")));
+    assert_eq!(told("{\n  \"type\": \"integer\",\n  \"minimum\": \"1\"\n}"), ("bad-schema", 3, 14, None));
+    assert_eq!(told("{\n  \"type\": \"string\",\n  \"pattern\": \"[\"\n}"), ("bad-schema", 3, 14, None));
+    assert_eq!(told("{\n  \"type\" \"integer\"\n}"), ("bad-schema", 2, 10, None));
 }
 
 #[test]

@@ -25,6 +25,7 @@ mod kill;
 mod library;
 mod methods;
 mod methods_afterwards;
+mod mistakes;
 mod readme;
 mod sandbox;
 mod sandbox_afterwards;

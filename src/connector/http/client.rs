@@ -59,7 +59,11 @@ impl Base {
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(host) => {}
-            "http" => return Err(ConnectorSetupError::BaseUrl("https, except for a host on this machine")),
+            "http" => {
+                return Err(ConnectorSetupError::BaseUrl(
+                    "plain http is for this machine alone (localhost, 127.0.0.1, [::1]): write https",
+                ));
+            }
             _ => return Err(ConnectorSetupError::BaseUrl("neither https nor http")),
         }
         if !config.allows(host, port) {

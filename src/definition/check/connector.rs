@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::{names, replies};
+use super::{names, replies, requests};
 use crate::definition::document::{Entry, Node};
 use crate::definition::read::Ctx;
-use crate::definition::{Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, rules};
+use crate::definition::{Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, Webhooks, rules};
 use crate::types::format_duration;
 
 pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &Connector) {
@@ -18,10 +18,12 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
         money(ctx, entry, operation, shared.is_some());
         if let Some(at) = entry.node.entry("idempotency").or(shared) {
             memory(ctx, at, &operation.idempotency);
+            at.node.get("header").into_iter().for_each(|header| requests::may_be_written(ctx, header));
         }
+        requests::of_operation(ctx, entry, operation);
         replies::of_operation(ctx, entry, operation);
     }
-    notifications(ctx, root);
+    notifications(ctx, root, connector.webhooks.as_ref());
     names::of_connector(ctx);
 }
 
@@ -84,6 +86,10 @@ fn address(ctx: &Ctx<'_>, node: &Node, text: &EnvText) {
     if host.is_empty() || host.contains(char::is_whitespace) {
         return wrong("`base_url` names a host, such as `https://provider.example`");
     }
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']'));
+    if port.is_some_and(|port| !port.contains(OPEN) && port.parse::<u16>().is_err()) {
+        return wrong("a port is a number from 1 to 65535");
+    }
     let here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
     if scheme == "http" && !here && !host.contains(OPEN) {
         let message = format!("`{host}` is not this machine: what is sent there without TLS can be read on the way");
@@ -91,13 +97,22 @@ fn address(ctx: &Ctx<'_>, node: &Node, text: &EnvText) {
     }
 }
 
-/// The first event whose `when` holds is taken, and an event has a dot in its name.
-fn notifications(ctx: &Ctx<'_>, root: &Node) {
+/// The first event whose `when` holds is taken, an event has a dot in its name, and what it is about is read from it.
+fn notifications(ctx: &Ctx<'_>, root: &Node, webhooks: Option<&Webhooks>) {
     let events = root.get("webhooks").and_then(|hooks| hooks.get("events")).map(Node::items).unwrap_or_default();
     let always = events.iter().position(|event| event.get("when").is_none());
     if let Some(next) = always.and_then(|at| events.get(at + 1)) {
         let message = "the event before this one has no `when`, so that this one is never taken";
         ctx.report(rules::UNREACHABLE_TRANSITION, &next.span, message);
+    }
+    let read = webhooks.map(|hooks| hooks.events.as_slice()).unwrap_or_default();
+    for (node, event) in events.iter().zip(read).filter(|_| events.len() == read.len()) {
+        for (key, expr) in [("correlate", &event.correlate), ("id", &event.id)] {
+            if let Some(node) = node.get(key).filter(|_| expr.paths().is_empty()) {
+                let message = format!("`{key}` is the same for every notification: it reads nothing of `body`");
+                ctx.report(rules::BAD_VALUE, &node.span, message);
+            }
+        }
     }
     for node in events.iter().filter_map(|event| event.get("event")) {
         let Some(name) = node.text().filter(|name| !name.contains('.')) else { continue };

@@ -11,6 +11,7 @@ mod names;
 mod outcomes;
 mod reach;
 mod replies;
+mod requests;
 mod states;
 mod targets;
 mod timing;
@@ -36,6 +37,7 @@ const SHAPE: &[&str] = &[
     rules::UNKNOWN_VARIABLE,
     rules::UNKNOWN_STATE,
     rules::CONFLICTING_KEYS,
+    rules::SECRET_OUTSIDE_AUTH,
 ];
 
 /// The workflow, and the tree that it was read from, for the places.
@@ -73,10 +75,14 @@ pub(super) fn calls(workflow: &Workflow) -> impl Iterator<Item = &CallRef> {
     })
 }
 
+/// Everything in this part was read.
+fn is_whole(ctx: &Ctx<'_>, node: &Node) -> bool {
+    !ctx.problems.any(&ctx.source.name, &node.span, SHAPE)
+}
+
 impl<'a> Check<'a> {
-    /// Everything in this part was read.
     fn is_whole(&self, node: &Node) -> bool {
-        !self.ctx.problems.any(&self.ctx.source.name, &node.span, SHAPE)
+        is_whole(self.ctx, node)
     }
 
     fn node(&self, path: &[&str]) -> Option<&'a Node> {

@@ -12,6 +12,11 @@ use crate::definition::{Late, StateKind, Transition, rules};
 
 impl Check<'_> {
     pub(super) fn names(&self, uses: &[Use], inputs: &Inputs<'_>) {
+        if inputs.are_known() && inputs.type_of(&[]) != Type::Object {
+            let problem =
+                self.ctx.problem(rules::BAD_SCHEMA, &self.key(&["input"]), "the input of an order is an object");
+            self.ctx.add(problem.with_help("add `type: object` to the schema".to_owned()));
+        }
         let assigned = self.assigned();
         for used in uses {
             for path in used.expr.paths() {

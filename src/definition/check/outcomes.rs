@@ -1,5 +1,6 @@
 //! Every outcome that can come is handled, and none that cannot.
 
+use super::states::ends_in_time;
 use super::{Check, call_span};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::read::{OUTCOMES, UNKNOWN};
@@ -17,6 +18,7 @@ impl Check<'_> {
                 self.never_given(state, entry);
                 self.named(entry, on);
                 self.exhaustive(entry);
+                self.leads_on(state, entry);
             }
         }
         for state in self.workflow.states.iter().filter(|state| state.is_final()) {
@@ -133,6 +135,11 @@ impl Check<'_> {
 
     /// The name of an event is nearly, and not quite, what a provider's notifications are called.
     fn event(&self, entry: &Entry) {
+        if entry.key.split('.').any(str::is_empty) {
+            let message =
+                format!("`{}` is no name of an event: something stands before and behind each dot", entry.key);
+            return self.ctx.report(rules::BAD_NAME, &entry.key_span, message);
+        }
         let notified = || self.notified().into_iter().map(EventName::as_str);
         if notified().any(|event| event == entry.key) {
             return;
@@ -141,6 +148,21 @@ impl Check<'_> {
             let message = format!("no notification is called `{}`", entry.key);
             let problem = self.ctx.problem(rules::UNKNOWN_OUTCOME, &entry.key_span, message);
             self.ctx.add(problem.with_help(format!("did you mean `{near}`?")).with_fix(near.to_owned()));
+        }
+    }
+
+    /// When an outcome has come, the state has nothing more to wait for.
+    fn leads_on(&self, state: &State, entry: &Entry) {
+        let last = match &entry.node.kind {
+            Kind::List(items) => items.last(),
+            Kind::Map(_) | Kind::Scalar(_) => Some(&entry.node),
+        };
+        let stays = last.is_some_and(|last| matches!(last.kind, Kind::Map(_)) && last.get("target").is_none());
+        let comes_once = OUTCOMES.contains(&entry.key.as_str()) && entry.key != "pending";
+        if stays && comes_once && !ends_in_time(state) {
+            let message = format!("after `{}` the order would stay in `{}` for ever", entry.key, state.name);
+            let problem = self.ctx.problem(rules::OUTCOME_NOT_HANDLED, &entry.key_span, message);
+            self.ctx.add(problem.with_help("say where it goes with `target`".to_owned()));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::Check;
 use crate::definition::document::{Kind, Node};
-use crate::definition::{Activity, State, rules};
+use crate::definition::{Activity, State, Transition, rules};
 
 impl Check<'_> {
     pub(super) fn states(&self) {
@@ -41,13 +41,26 @@ impl Check<'_> {
             self.ctx.add(problem.with_help("events that come while the state is open belong under `on`".to_owned()));
         }
         let works = !matches!(state.activity, Activity::None);
-        let told = !state.entry.is_empty() && state.on.contains_key("notified");
-        if works || told || !state.after.is_empty() || state.always.iter().any(|branch| branch.when.is_none()) {
+        if let Some(entry) = self.entry(&["states", state.name.as_str(), "always"]).filter(|_| works) {
+            let message = "`always` leads on at once, and what the state does would be left behind";
+            let problem = self.ctx.problem(rules::CONFLICTING_KEYS, &entry.key_span, message);
+            let help = "give the choice a state of its own, before this one or after it";
+            return self.ctx.add(problem.with_help(help.to_owned()));
+        }
+        let leads = |list: &[Transition]| list.last().is_some_and(|last| last.target.is_some());
+        let told = !state.entry.is_empty() && state.on.get("notified").is_some_and(|list| leads(list));
+        if works || told || ends_in_time(state) || state.always.iter().any(|branch| branch.when.is_none()) {
             return;
         }
         let after = self.entry(&["states", state.name.as_str(), "after"]);
         let always = self.entry(&["states", state.name.as_str(), "always"]);
         match (after, always) {
+            (Some(entry), _) if !state.after.is_empty() => {
+                let message = format!("when the time is over, `{}` may go on waiting for ever", state.name);
+                let problem = self.ctx.problem(rules::WAIT_WITHOUT_AFTER, &entry.key_span, message);
+                let help = "one `after` has a `target` and no `when`, such as `after: { 15m: expired }`";
+                self.ctx.add(problem.with_help(help.to_owned()));
+            }
             // Its problems have been reported.
             (Some(_), _) => {}
             (None, Some(entry)) => {
@@ -77,4 +90,10 @@ impl Check<'_> {
             self.ctx.report(rules::UNREACHABLE_TRANSITION, &next.span, message);
         }
     }
+}
+
+/// Some time after it was entered, the state is left whatever has happened.
+pub(super) fn ends_in_time(state: &State) -> bool {
+    let sure = |transition: &Transition| transition.target.is_some() && transition.when.is_none();
+    state.after.iter().any(|after| sure(&after.transition))
 }

@@ -8,6 +8,7 @@ use super::{Ctx, Fields};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::{
     Auth, Breaker, Connector, ConnectorKind, EnvPart, EnvText, Http, Idempotency, Limits, Replay, SecretRef, rules,
+    suggest,
 };
 use crate::types::{ConnectorName, Value, Version};
 
@@ -120,6 +121,10 @@ impl Ctx<'_> {
         }
         let Some(fields) = self.fields(&entry.node, &entry.key_span, "`auth`", keys) else { return Auth::None };
         fields.exclusive(self, keys);
+        if entry.node.entries().is_empty() {
+            let message = format!("`auth` needs one of {}, or is `none`", suggest::one_of(keys.iter().copied()));
+            self.report(rules::MISSING_KEY, &entry.key_span, message);
+        }
         let read = if let Some(node) = fields.get("bearer") {
             self.secret(node).map(Auth::Bearer)
         } else if let Some(entry) = fields.entry("basic") {

@@ -1,6 +1,7 @@
 //! The JSON Schema of the input. What JSON Schema itself would pass over, such as a keyword that it does not know, is a
 //! mistake here: the check that somebody meant would never be made.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::Range;
 
@@ -112,15 +113,13 @@ impl Ctx<'_> {
             .iter()
             .map(|(name, text)| (name.as_str(), self.schema_file(&sources.schema_path(name), text)))
             .collect();
-        let inline = Words { source: self.source, problems: self.problems, judged: self.judged };
-        let mut sound = inline.schema(&entry.node);
+        let mut sound = self.words_are_sound(self.source, &entry.node);
         for (name, file) in &read {
             let (Some((_, node)), Some(text)) = (file, sources.schemas.get(*name)) else {
                 sound = false;
                 continue;
             };
-            let source = Source::new(sources.schema_path(name), text);
-            sound &= Words { source: &source, problems: self.problems, judged: self.judged }.schema(node);
+            sound &= self.words_are_sound(&Source::new(sources.schema_path(name), text), node);
         }
         let files =
             read.iter().filter_map(|(name, file)| Some(((*name).to_owned(), file.as_ref()?.0.clone()))).collect();
@@ -131,6 +130,10 @@ impl Ctx<'_> {
             }
             InputSchema::anything()
         })
+    }
+
+    fn words_are_sound(&self, source: &Source<'_>, node: &Node) -> bool {
+        Words { source, problems: self.problems, judged: self.judged, wrong: Cell::new(false) }.are_sound(node)
     }
 
     /// A file as a value, and as a tree with places. What is no JSON is a problem in that file.
@@ -181,73 +184,82 @@ fn place(node: &Node, path: &[String]) -> Option<Range<usize>> {
     (0..=path.len()).rev().find_map(|length| node.at(path.get(..length)?)).map(|node| node.span.clone())
 }
 
-/// Looks at the words of a schema. Each question is answered with whether all is well.
+/// Looks at the words of a schema.
 struct Words<'a> {
     source: &'a Source<'a>,
     problems: &'a Problems,
     judged: Judged,
+    /// Something was wrong.
+    wrong: Cell<bool>,
 }
 
 impl Words<'_> {
-    fn schema(&self, node: &Node) -> bool {
-        self.judged == Judged::Before
-            || node.entries().iter().fold(true, |sound, entry| self.keyword(node, entry) && sound)
+    /// Reports what is wrong. True when nothing is.
+    fn are_sound(&self, node: &Node) -> bool {
+        if self.judged == Judged::Now {
+            self.schema(node);
+        }
+        !self.wrong.get()
     }
 
-    fn keyword(&self, schema: &Node, entry: &Entry) -> bool {
+    fn schema(&self, node: &Node) {
+        node.entries().iter().for_each(|entry| self.keyword(node, entry));
+    }
+
+    fn keyword(&self, schema: &Node, entry: &Entry) {
         let (key, node) = (entry.key.as_str(), &entry.node);
-        if SCHEMA.contains(&key) {
-            return self.schema(node);
-        }
-        if SCHEMAS.contains(&key) {
-            return node.items().iter().fold(true, |sound, part| self.schema(part) && sound);
-        }
-        if NAMED.contains(&key) {
-            return node.entries().iter().fold(true, |sound, part| self.schema(&part.node) && sound);
-        }
         match key {
-            "type" => {
-                std::iter::once(node).chain(node.items()).fold(true, |sound, n| self.word(n, "type", TYPES) && sound)
-            }
+            _ if SCHEMA.contains(&key) => self.schema(node),
+            _ if SCHEMAS.contains(&key) => node.items().iter().for_each(|part| self.schema(part)),
+            _ if NAMED.contains(&key) => node.entries().iter().for_each(|part| self.schema(&part.node)),
+            "type" => std::iter::once(node).chain(node.items()).for_each(|name| self.word(name, "type", TYPES)),
             "format" => self.word(node, "format", FORMATS),
-            "required" => node.items().iter().fold(true, |sound, name| self.required(schema, name) && sound),
-            _ if PLAIN.contains(&key) || key.starts_with("x-") => true,
+            "minimum" | "minLength" | "minItems" | "minProperties" => self.bounds(schema, entry),
+            "required" => node.items().iter().for_each(|name| self.required(schema, name)),
+            _ if PLAIN.contains(&key) || key.starts_with("x-") => {}
             _ => {
                 let known = || [SCHEMA, SCHEMAS, NAMED, PLAIN].into_iter().flatten().copied();
                 let message = format!("JSON Schema has no keyword `{key}`: it would be passed over");
-                self.report(&entry.key_span, message, suggest::nearest(key, known()))
+                self.report(&entry.key_span, message, suggest::nearest(key, known()));
             }
         }
     }
 
-    fn word(&self, node: &Node, what: &str, known: &[&str]) -> bool {
-        match node.text() {
-            Some(text) if !known.contains(&text) => {
-                let message = format!("JSON Schema has no {what} `{text}`");
-                self.report(&node.span, message, suggest::nearest(text, known.iter().copied()))
-            }
-            _ => true,
+    /// A least that is more than the most.
+    fn bounds(&self, schema: &Node, least: &Entry) {
+        let most = least.key.replacen("min", "max", 1);
+        let number = |node: Option<&Node>| node.and_then(|node| node.to_json().as_f64());
+        if let (Some(low), Some(high)) = (number(Some(&least.node)), number(schema.get(&most)))
+            && low > high
+        {
+            self.report(&least.node.span, format!("this is more than `{most}`: nothing would ever fit"), None);
+        }
+    }
+
+    fn word(&self, node: &Node, what: &str, known: &[&str]) {
+        if let Some(text) = node.text().filter(|text| !known.contains(text)) {
+            let message = format!("JSON Schema has no {what} `{text}`");
+            self.report(&node.span, message, suggest::nearest(text, known.iter().copied()));
         }
     }
 
     /// A field that must be there, and that a closed object does not have.
-    fn required(&self, schema: &Node, name: &Node) -> bool {
-        let (Some(text), Some(properties)) = (name.text(), schema.get("properties")) else { return true };
+    fn required(&self, schema: &Node, name: &Node) {
+        let (Some(text), Some(properties)) = (name.text(), schema.get("properties")) else { return };
         let closed = schema.get("additionalProperties").is_some_and(|node| node.to_json() == Value::Bool(false));
-        if !closed || schema.get("patternProperties").is_some() || properties.get(text).is_some() {
-            return true;
+        if closed && schema.get("patternProperties").is_none() && properties.get(text).is_none() {
+            let message = format!("`{text}` is required, and no field of that name is allowed: nothing would ever fit");
+            let near = suggest::nearest(text, properties.entries().iter().map(|entry| entry.key.as_str()));
+            self.report(&name.span, message, near);
         }
-        let message = format!("`{text}` is required, and no field of that name is allowed: nothing would ever fit");
-        let near = suggest::nearest(text, properties.entries().iter().map(|entry| entry.key.as_str()));
-        self.report(&name.span, message, near)
     }
 
-    fn report(&self, at: &Range<usize>, message: String, near: Option<&str>) -> bool {
+    fn report(&self, at: &Range<usize>, message: String, near: Option<&str>) {
+        self.wrong.set(true);
         let problem = self.source.problem(rules::BAD_SCHEMA, at, message);
         // A text in quotation marks is put in place of one.
         let quoted = self.source.text.get(at.clone()).is_some_and(|text| text.starts_with('"'));
         let fix = near.map(|near| if quoted { format!("\"{near}\"") } else { near.to_owned() });
         self.problems.add(problem.with_help(near.map(|near| format!("did you mean `{near}`?"))).with_fix(fix));
-        false
     }
 }

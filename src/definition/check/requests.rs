@@ -1,0 +1,109 @@
+//! Every request can be made, and says which call it is about.
+
+use super::is_whole;
+use crate::definition::document::{Entry, Kind, Node};
+use crate::definition::expr::{Template, TextPart};
+use crate::definition::read::Ctx;
+use crate::definition::{Method, MoneyKind, Operation, Replay, Request, rules};
+
+/// Headers that decide where a request ends or goes: only the client writes them.
+const RESERVED: &[&str] = &["accept-encoding", "connection", "content-length", "host", "transfer-encoding", "upgrade"];
+const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
+
+pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
+    if !is_whole(ctx, &entry.node) {
+        return;
+    }
+    if let Some(request) = &operation.request {
+        shape(ctx, &entry.node, request);
+        repeat(ctx, entry, operation, request);
+    }
+    let asked = entry.node.entry("inquire").zip(operation.inquire.as_ref());
+    let Some((inquire, request)) = asked.and_then(|(entry, inquiry)| Some((entry, inquiry.request.as_ref()?))) else {
+        return;
+    };
+    shape(ctx, &inquire.node, request);
+    if !reads(request, &["key", "with", "order"]) {
+        let message = format!("the question what became of `{}` does not say which call it is about", entry.key);
+        let problem = ctx.problem(rules::KEY_NOT_SENT, &inquire.key_span, message);
+        ctx.add(problem.with_help("ask by our own reference, such as `query: { reference: \"${key}\" }`".to_owned()));
+    }
+}
+
+/// Money that moves is moved once for a key, so that the provider must be told the key.
+fn repeat(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, request: &Request) {
+    let (Some(kind), Some(money)) = (operation.money, entry.node.entry("money")) else { return };
+    let promises = !matches!(operation.idempotency.replay, Replay::None | Replay::Safe);
+    if promises && operation.idempotency.header.is_none() && !reads(request, &["key"]) {
+        let message = format!("`{}` moves money ({}), and its request does not hold the key", entry.key, kind.name());
+        let problem = ctx.problem(rules::KEY_NOT_SENT, &money.key_span, message);
+        let help = "a provider knows a repeat by its key: add `idempotency: { header: Idempotency-Key }`, \
+                    or `${key}` to the body";
+        ctx.add(problem.with_help(help.to_owned()));
+    }
+    // Looking whether a payment has come in moves nothing, however often it is done.
+    let twice =
+        matches!(kind, MoneyKind::Hold | MoneyKind::Purchase | MoneyKind::Refund) && request.method != Method::Get;
+    if twice && operation.idempotency.replay == Replay::Safe {
+        let message = format!("a {} that is done twice moves the money twice: it is not `safe`", kind.name());
+        let problem = ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &money.key_span, message);
+        let help = "say what the provider does with a key that it has seen, or `replay: none`";
+        ctx.add(problem.with_help(help.to_owned()));
+    }
+}
+
+/// A header that a definition may name.
+pub(super) fn may_be_written(ctx: &Ctx<'_>, name: &Node) {
+    let Some(text) = name.text().filter(|text| RESERVED.contains(&text.to_lowercase().as_str())) else { return };
+    ctx.report(rules::BAD_NAME, &name.span, format!("the header `{text}` is written by the client itself"));
+}
+
+/// What the client would refuse to send, each time.
+fn shape(ctx: &Ctx<'_>, node: &Node, request: &Request) {
+    for entry in node.get("headers").map(Node::entries).unwrap_or_default() {
+        let name = Node { span: entry.key_span.clone(), kind: Kind::Scalar(entry.key.as_str().into()) };
+        may_be_written(ctx, &name);
+    }
+    for key in ["headers", "query"] {
+        let entries = node.get(key).map(Node::entries).unwrap_or_default();
+        for entry in entries {
+            if !matches!(entry.node.kind, Kind::Scalar(_)) {
+                let message = format!("a value under `{key}` is a text or a number; this is {}", entry.node.describe());
+                ctx.report(rules::WRONG_TYPE, &entry.node.span, message);
+            }
+        }
+    }
+    let Some(path) = METHODS.iter().find_map(|method| node.get(method)) else { return };
+    let fixed = fixed_text(&request.path);
+    if fixed.split('?').next().unwrap_or_default().split('/').any(|step| matches!(step, "." | "..")) {
+        ctx.report(rules::BAD_VALUE, &path.span, "a path leads down from `base_url`: no step of it is `.` or `..`");
+    }
+    if fixed.contains('#') {
+        ctx.report(rules::BAD_VALUE, &path.span, "what stands behind a `#` is never sent");
+    }
+}
+
+/// The path with a letter in place of each value.
+fn fixed_text(path: &Template) -> String {
+    match path {
+        Template::Literal(value) => value.as_str().unwrap_or_default().to_owned(),
+        Template::Text(parts) => parts
+            .iter()
+            .map(|part| match part {
+                TextPart::Text(text) => text.as_str(),
+                TextPart::Expr(_) => "x",
+            })
+            .collect(),
+        _ => String::new(),
+    }
+}
+
+/// Some part of the request depends on one of these names.
+fn reads(request: &Request, roots: &[&str]) -> bool {
+    let pairs = request.query.iter().chain(&request.headers).map(|(_, template)| template);
+    let mut templates = std::iter::once(&request.path).chain(pairs).chain(&request.body);
+    templates.any(|template| {
+        let paths = template.expressions().into_iter().flat_map(|expr| expr.paths());
+        paths.into_iter().any(|path| path.first().is_some_and(|root| roots.contains(&root.as_str())))
+    })
+}
