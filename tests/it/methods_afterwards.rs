@@ -121,7 +121,7 @@ fn impatient() -> Workflow {
     let gateway = gateway.replace(patient, "schedule: [200ms, 500ms, 2500ms]");
     let workflow = r#"
 workflow: bank_card
-input: { type: object }
+input: { type: object, properties: { amount: { type: integer, minimum: 1 }, currency: { type: string } } }
 money: { amount: "${input.amount}", currency: "${input.currency}" }
 initial: verified
 states:
