@@ -19,11 +19,11 @@ use crate::types::WorkflowName;
 /// A scenario is a story in YAML. A recorded journal (*.jsonl, made by `paystate journal ORDER --record FILE`) is an order
 /// that really happened: it must replay the same on the version that it was recorded on, and on the present one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  paystate test scenarios --workflows workflows --crashes --junit report.xml\n  \
+#[command(after_help = "Examples:\n  paystate test --crashes --junit report.xml\n  \
     paystate test recorded --workflows workflows")]
 pub(super) struct Args {
-    /// Scenarios (*.yaml), recorded journals (*.jsonl), or folders of them.
-    #[arg(default_value = "scenarios")]
+    /// Scenarios (*.yaml), recorded journals (*.jsonl), or folders of them; without any, the folders that the workflows
+    /// name with `tests:`.
     paths: Vec<PathBuf>,
     /// The folder of workflows that the scenarios are about.
     #[arg(long, default_value = "workflows")]
@@ -56,9 +56,10 @@ const JOURNAL_END: usize = 20;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let workflows = read_workflows(&args.workflows)?;
-    let files = suite::find(&args.paths).map_err(anyhow::Error::msg)?;
+    let paths = if args.paths.is_empty() { named_folders(&workflows)? } else { args.paths.clone() };
+    let files = suite::find(&paths).map_err(anyhow::Error::msg)?;
     if files.is_empty() {
-        bail!("there is no scenario (*.yaml) and no recorded journal (*.jsonl) in {}", list(&args.paths));
+        bail!("there is no scenario (*.yaml) and no recorded journal (*.jsonl) in {}", list(&paths));
     }
     let mut results = Results::default();
     let options = Options { crashes: args.crashes, as_recorded: args.as_recorded };
@@ -87,6 +88,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
         output::out(&format!("{gaps} workflows are not walked in full, as --full-coverage wants\n"));
     }
     Ok(if results.failed() == 0 && (gaps == 0 || !args.full_coverage) { Verdict::Yes } else { Verdict::No })
+}
+
+/// The folders of scenarios that the workflows themselves name.
+fn named_folders(workflows: &BTreeMap<WorkflowName, Arc<Workflow>>) -> anyhow::Result<Vec<PathBuf>> {
+    let folders: Vec<PathBuf> = workflows.values().filter_map(|workflow| workflow.sources.scenarios()).collect();
+    if folders.is_empty() {
+        bail!("say which scenarios: `paystate test FOLDER`, or name their folder in the workflow: `tests: FOLDER`");
+    }
+    Ok(folders)
 }
 
 fn print_outcome(outcome: &suite::Outcome, args: &Args) {

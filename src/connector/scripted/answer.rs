@@ -31,7 +31,7 @@ pub struct Script {
 
 /// What is wrong with a script, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}{message}", path.iter().map(|part| format!("{part}: ")).collect::<String>())]
+#[error("{}{message}", if path.is_empty() { String::new() } else { format!("{}: ", path.join(".")) })]
 pub struct ScriptError {
     /// Keys and list positions that lead to the place.
     pub path: Vec<String>,
