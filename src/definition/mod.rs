@@ -27,7 +27,7 @@ pub use connector::{
     Webhooks,
 };
 pub use data::read_data;
-pub use expr::{EvalError, Expr, ExprError, Scope, Template, TextPart, scalar_text};
+pub use expr::{EvalError, Expr, ExprError, LateValue, Scope, Template, TextPart, scalar_text};
 pub use files::{Library, ReadError};
 pub use graph::{GraphFormat, graph};
 pub use load::{load, load_connector, load_kept};

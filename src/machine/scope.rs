@@ -5,7 +5,7 @@ use serde_json::json;
 use super::event::Outcome;
 use super::run::Run;
 use super::snapshot::Snapshot;
-use crate::definition::Scope;
+use crate::definition::{LateValue, Scope};
 use crate::types::Value;
 
 pub(super) static NULL: Value = Value::Null;
@@ -58,10 +58,16 @@ impl Run<'_> {
         Scope::new()
             .with("input", &self.snapshot.input)
             .with("data", &self.snapshot.data)
-            .with("order", self.order_value())
+            .with_late("order", self)
             .with("result", given.result.as_ref().unwrap_or(&NULL))
             .with("decline", given.decline.as_ref().unwrap_or(&NULL))
             .with("event", given.event.as_ref().unwrap_or(&NULL))
+    }
+}
+
+impl LateValue for Run<'_> {
+    fn value(&self) -> &Value {
+        self.order_value()
     }
 }
 

@@ -36,9 +36,20 @@ enum Code {
 }
 
 /// The names that an expression can see, each with its value.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Scope<'a> {
-    names: Vec<(&'static str, &'a Value)>,
+    names: Vec<(&'static str, Named<'a>)>,
+}
+
+#[derive(Clone, Copy)]
+enum Named<'a> {
+    Value(&'a Value),
+    Late(&'a dyn LateValue),
+}
+
+/// A value of a scope that is worth making only for those who read it.
+pub trait LateValue {
+    fn value(&self) -> &Value;
 }
 
 /// Why a text is not an expression.
@@ -69,12 +80,23 @@ impl<'a> Scope<'a> {
     /// Adds a name. The last one of the same name wins.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: &'a Value) -> Self {
-        self.names.push((name, value));
+        self.names.push((name, Named::Value(value)));
+        self
+    }
+
+    /// Adds a name whose value is made only when an expression reads it.
+    #[must_use]
+    pub fn with_late(mut self, name: &'static str, value: &'a dyn LateValue) -> Self {
+        self.names.push((name, Named::Late(value)));
         self
     }
 
     pub fn get(&self, name: &str) -> Option<&'a Value> {
-        self.names.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value)
+        let (_, value) = self.names.iter().rev().find(|(known, _)| *known == name)?;
+        Some(match value {
+            Named::Value(value) => value,
+            Named::Late(late) => late.value(),
+        })
     }
 }
 
