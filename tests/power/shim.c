@@ -76,6 +76,11 @@ static int (*real_closedir)(DIR *);
 
 #define SYS(...) real_syscall(__VA_ARGS__)
 
+static void give_up(const char *why) {
+    fprintf(stderr, "power: %s\n", why);
+    _exit(97);
+}
+
 static void begin(void) {
     char path[PATH_MAX];
     real_syscall = (long (*)(long, ...))dlsym(RTLD_NEXT, "syscall");
@@ -90,10 +95,7 @@ static void begin(void) {
     snprintf(path, sizeof path, "%.4000s/log", trace);
     log_fd = SYS(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     struct stat st;
-    if (page == MAP_FAILED || log_fd < 0 || fstat(log_fd, &st)) {
-        fprintf(stderr, "power: the trace in %s cannot be used\n", trace);
-        _exit(97);
-    }
+    if (page == MAP_FAILED || log_fd < 0 || fstat(log_fd, &st)) give_up("the trace cannot be used");
     log_end = st.st_size;
     control = page;
     disk_len = strlen(disk);
@@ -131,10 +133,7 @@ static void note(struct record record, const void *fresh, size_t n, const void *
     record.where = log_end;
     struct iovec parts[] = {{&record, sizeof record}, {(void *)fresh, n}, {(void *)before, m}};
     size_t whole = sizeof record + n + m;
-    if (SYS(SYS_writev, log_fd, parts, 3) != (long)whole) {
-        fprintf(stderr, "power: the log cannot be written\n");
-        _exit(97);
-    }
+    if (SYS(SYS_writev, log_fd, parts, 3) != (long)whole) give_up("the log cannot be written");
     log_end += whole;
 }
 
@@ -180,9 +179,7 @@ static void read_before(int fd, char *into, size_t length, uint64_t from) {
         got = SYS(SYS_pread64, reader, into, length, from);
         SYS(SYS_close, reader);
     }
-    if (got == (ssize_t)length) return;
-    fprintf(stderr, "power: what is written over cannot be read\n");
-    _exit(97);
+    if (got != (ssize_t)length) give_up("what is written over cannot be read");
 }
 
 static ssize_t write_at(int fd, uint64_t file, const void *bytes, size_t length, uint64_t from) {
@@ -262,13 +259,14 @@ static int open_any(int dirfd, const char *path, int flags, mode_t mode) {
         int fd = SYS(SYS_openat, AT_FDCWD, boot_id, flags, mode);
         if (fd >= 0) return set_file(fd, 0), fd;
     }
+    struct stat st;
     if (!find(dirfd, path, &name)) {
         int fd = SYS(SYS_openat, dirfd, path, flags, mode);
-        set_file(fd, 0);
+        /* The disk itself has names in it that a sync makes durable. */
+        set_file(fd, control && path && !strcmp(path, disk) && fd >= 0 && !fstat(fd, &st) ? st.st_ino : 0);
         return fd;
     }
     enter();
-    struct stat st;
     int is_new = (flags & O_CREAT) && fstatat(dirfd, path, &st, AT_SYMLINK_NOFOLLOW) != 0;
     int fd = -1;
     if (!fails(ON_OPEN, is_new ? 0 : name.dir)) {
@@ -345,13 +343,10 @@ EXPORT ssize_t write(int fd, const void *bytes, size_t length) {
 }
 
 /* A vectored write may be short: it writes its first part. */
-static ssize_t first_part(int fd, const struct iovec *parts, int count, off64_t from) {
-    for (int i = 0; i < count; i++) {
-        if (parts[i].iov_len == 0) continue;
-        if (from < 0) return write(fd, parts[i].iov_base, parts[i].iov_len);
-        return pwrite64(fd, parts[i].iov_base, parts[i].iov_len, from);
-    }
-    return 0;
+static ssize_t first_part(int fd, const struct iovec *part, int count, off64_t from) {
+    while (count > 1 && part->iov_len == 0) count--, part++;
+    if (count < 1) return 0;
+    return from < 0 ? write(fd, part->iov_base, part->iov_len) : pwrite64(fd, part->iov_base, part->iov_len, from);
 }
 EXPORT ssize_t writev(int fd, const struct iovec *parts, int count) {
     init();
