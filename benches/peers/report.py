@@ -40,7 +40,7 @@ def cell(value: object, digits: int = 0) -> str:
 
 
 def table(rows: list[dict]) -> str:
-    head = ["system", "version", "path", "clients", "orders/s", "p50 ms", "p99 ms", "/ Paystate HTTP", "/ Paystate in process"]
+    head = ["system", "version", "path", "clients", "orders/s", "p50 ms", "p99 ms", "ratio to HTTP", "ratio to in process"]
     lines = [head, ["---"] * 3 + ["---:"] * 6]
     for row in rows:
         failed = f" ({row['failed']} failed)" if row["failed"] else ""
@@ -66,6 +66,7 @@ def main() -> int:
             rows.append(row(system, count, [r for r in runs if (r["system"], r["clients"]) == (system["system"], count)]))
     add_ratios(rows)
     print(table(rows))
+    print("\nRatios are to Paystate's orders/s over that path, with as many clients.")
     print("\nDurability:")
     for system in systems:
         print(f"  {system['title']}, {system['path']}: {system['durability']}")

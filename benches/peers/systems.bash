@@ -19,10 +19,11 @@ about() { # title, path, durability; separated by tabs
   case $1 in
     paystate) printf 'Paystate\tHTTP\tfdatasync before each commit is acknowledged, shared by a group' ;;
     restate-24) printf 'Restate, defaults (24 partitions)\tHTTP\tfsync of the log before each commit is acknowledged, shared by a group' ;;
-    restate-*) printf 'Restate, %s partition(s)\tHTTP\tfsync of the log before each commit is acknowledged, shared by a group' "${1#restate-}" ;;
+    restate-1) printf 'Restate, 1 partition\tHTTP\tfsync of the log before each commit is acknowledged, shared by a group' ;;
+    restate-*) printf 'Restate, %s partitions\tHTTP\tfsync of the log before each commit is acknowledged, shared by a group' "${1#restate-}" ;;
     embedded) printf 'Paystate\tin process\tfdatasync before each commit is acknowledged, shared by a group' ;;
-    dbosts) printf 'DBOS TypeScript\tin process\tPostgreSQL: fsync=on, synchronous_commit=on, fdatasync of the WAL' ;;
-    dbospy) printf 'DBOS Python\tin process\tPostgreSQL: fsync=on, synchronous_commit=on, fdatasync of the WAL' ;;
+    dbosts) printf 'DBOS TypeScript, pool of 40\tin process\tPostgreSQL: fsync=on, synchronous_commit=on, fdatasync of the WAL' ;;
+    dbospy) printf 'DBOS Python, pool of 40\tin process\tPostgreSQL: fsync=on, synchronous_commit=on, fdatasync of the WAL' ;;
     duroxide) printf 'duroxide, defaults\tin process\tWEAKER: SQLite WAL, synchronous=NORMAL, no sync at commit' ;;
     duroxide-tuned) printf 'duroxide, tuned\tin process\tWEAKER: SQLite WAL, synchronous=NORMAL, no sync at commit' ;;
   esac
@@ -135,16 +136,20 @@ start_postgres() {
   postgres_data=$data/postgres/cluster
   export DBOS_SYSTEM_DATABASE_URL="postgresql://peers:$password@127.0.0.1:$port/dbos"
 }
+pool=40 # connections to PostgreSQL; of 10 (the default in TypeScript), 20 (in Python) and 40, this was best
 start_dbosts() { start_postgres; }
-measure_dbosts() { (cd "$work/npm" && timeout 300 node "$here/dbos/six_steps.mjs" "$2" "$warmup" "$seconds"); }
+measure_dbosts() { (cd "$work/npm" && timeout 300 node "$here/dbos/six_steps.mjs" "$2" "$warmup" "$seconds" $pool); }
 start_dbospy() { start_postgres; }
-measure_dbospy() { timeout 300 "$work/venv/bin/python" "$here/dbos/six_steps.py" "$2" "$warmup" "$seconds"; }
+measure_dbospy() { timeout 300 "$work/venv/bin/python" "$here/dbos/six_steps.py" "$2" "$warmup" "$seconds" $pool; }
 
 # duroxide, on a fresh file for each measurement: what a run has left under way would be taken up by the next.
 start_duroxide() { :; }
 measure_duroxide() {
   local tuning=()
-  if [ "$1" = duroxide-tuned ]; then tuning=(5 2 2); fi # poll every 5 ms instead of every 100
+  if [ "$1" = duroxide-tuned ]; then # what was best, of polls every 1 to 100 ms by 1 to 4 dispatchers
+    if [ "$2" -eq 1 ]; then tuning=(1 2 2); else tuning=(50 2 2); fi
+  fi
   rm -f "$data"/orders.db*
-  timeout 300 "$work/cargo/release/peer-duroxide" "$data/orders.db" "$2" "$warmup" "$seconds" ${tuning[@]+"${tuning[@]}"}
+  timeout 300 "$work/cargo/release/peer-duroxide" "$data/orders.db" "$2" "$warmup" "$seconds" ${tuning[@]+"${tuning[@]}"} |
+    tail -n 1 # its warnings go to the same place
 }

@@ -1,7 +1,7 @@
 // The six-step order as a DBOS workflow in TypeScript's SDK, driven by clients in the same process.
 //
-// `six_steps.mjs CLIENTS WARMUP_SECONDS SECONDS` with DBOS_SYSTEM_DATABASE_URL set prints one line of JSON. It is run from
-// a folder in which @dbos-inc/dbos-sdk is installed.
+// `six_steps.mjs CLIENTS WARMUP_SECONDS SECONDS POOL_SIZE` with DBOS_SYSTEM_DATABASE_URL set prints one line of JSON. It is
+// run from a folder in which @dbos-inc/dbos-sdk is installed.
 
 import { createRequire } from "node:module";
 
@@ -36,8 +36,9 @@ async function client(windowFrom, windowTo, latencies) {
   }
 }
 
-const [clients, warmup, seconds] = process.argv.slice(2).map(Number);
-DBOS.setConfig({ name: "peers", systemDatabaseUrl: process.env.DBOS_SYSTEM_DATABASE_URL, logLevel: "error" });
+const [clients, warmup, seconds, systemDatabasePoolSize] = process.argv.slice(2).map(Number);
+const systemDatabaseUrl = process.env.DBOS_SYSTEM_DATABASE_URL;
+DBOS.setConfig({ name: "peers", systemDatabaseUrl, systemDatabasePoolSize, logLevel: "error" });
 await DBOS.launch();
 const windowFrom = performance.now() + warmup * 1000;
 const latencies = [];

@@ -1,6 +1,6 @@
 """The six-step order as a DBOS workflow in Python, driven by clients in the same process.
 
-`six_steps.py CLIENTS WARMUP_SECONDS SECONDS` with DBOS_SYSTEM_DATABASE_URL set prints one line of JSON.
+`six_steps.py CLIENTS WARMUP_SECONDS SECONDS POOL_SIZE` with DBOS_SYSTEM_DATABASE_URL set prints one line of JSON.
 """
 
 import asyncio
@@ -59,6 +59,7 @@ def main() -> None:
     config: DBOSConfig = {
         "name": "peers",
         "system_database_url": os.environ["DBOS_SYSTEM_DATABASE_URL"],
+        "sys_db_pool_size": int(sys.argv[4]),
         "log_level": "ERROR",
     }
     DBOS(config=config)
