@@ -131,9 +131,9 @@ start_postgres() {
   chmod 700 "$data/postgres"
   as_postgres "$postgres_bin/initdb" --username=peers --auth=scram-sha-256 --pwfile="$data/postgres/password" \
     --encoding=UTF8 --locale=C -D "$data/postgres/cluster" >"$data/initdb.log"
+  postgres_data=$data/postgres/cluster
   as_postgres "$postgres_bin/pg_ctl" start --silent --wait -D "$data/postgres/cluster" -l "$data/postgres/log" \
     -o "-h 127.0.0.1 -p $port -k '' -c shared_buffers=1GB -c max_wal_size=4GB -c max_connections=300 -c fsync=on -c synchronous_commit=on"
-  postgres_data=$data/postgres/cluster
   export DBOS_SYSTEM_DATABASE_URL="postgresql://peers:$password@127.0.0.1:$port/dbos"
 }
 pool=40 # connections to PostgreSQL; of 10 (the default in TypeScript), 20 (in Python) and 40, this was best
