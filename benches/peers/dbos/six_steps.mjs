@@ -32,7 +32,7 @@ async function client(windowFrom, windowTo, latencies) {
     const ended = await sixSteps({ amount: 1000 });
     const now = performance.now();
     if (ended.status !== "succeeded") throw new Error(`an order ended as ${JSON.stringify(ended)}`);
-    if (now >= windowFrom && now < windowTo) latencies.push(now - sent);
+    if (now >= windowFrom) latencies.push(now - sent);
   }
 }
 
@@ -43,8 +43,10 @@ await DBOS.launch();
 const windowFrom = performance.now() + warmup * 1000;
 const latencies = [];
 await Promise.all(Array.from({ length: clients }, () => client(windowFrom, windowFrom + seconds * 1000, latencies)));
+// What was under way at the end of the window was waited for, and counts with the time that it took.
+const elapsed = (performance.now() - windowFrom) / 1000;
 latencies.sort((a, b) => a - b);
 const percentile = (percent) => latencies[Math.min(Math.floor((latencies.length * percent) / 100), latencies.length - 1)] ?? null;
-console.log(JSON.stringify({ orders: latencies.length, seconds, p50_ms: percentile(50), p99_ms: percentile(99) }));
+console.log(JSON.stringify({ orders: latencies.length, seconds: elapsed, p50_ms: percentile(50), p99_ms: percentile(99) }));
 await DBOS.shutdown();
 process.exit(0);

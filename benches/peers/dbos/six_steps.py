@@ -36,7 +36,7 @@ async def client(window_from: float, window_to: float, latencies: list[float]) -
         now = time.monotonic()
         if ended["status"] != "succeeded":
             raise RuntimeError(f"an order ended as {ended}")
-        if window_from <= now < window_to:
+        if now >= window_from:
             latencies.append((now - sent) * 1000)
 
 
@@ -48,8 +48,9 @@ async def measure(clients: int, warmup: float, seconds: float) -> None:
     window_from = time.monotonic() + warmup
     latencies: list[float] = []
     await asyncio.gather(*(client(window_from, window_from + seconds, latencies) for _ in range(clients)))
+    # What was under way at the end of the window was waited for, and counts with the time that it took.
+    figures = {"orders": len(latencies), "seconds": time.monotonic() - window_from}
     latencies.sort()
-    figures = {"orders": len(latencies), "seconds": seconds}
     figures |= {"p50_ms": percentile(latencies, 50), "p99_ms": percentile(latencies, 99)}
     print(json.dumps(figures))
 
