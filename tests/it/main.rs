@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
+mod api_contract;
 mod api_fake;
 #[path = "../browser/mod.rs"]
 mod browser;
