@@ -153,11 +153,11 @@ async fn report(
                 fields.insert("bank".to_owned(), oracle);
                 fields.insert("agrees".to_owned(), json!(wrong.is_none()));
             }
-            output::out(&format!("{line}\n"));
+            output::json(&line);
         }
         if let Some(wrong) = wrong {
             good = false;
-            anstream::eprintln!("{} {}: {wrong}", order.workflow, order.id);
+            output::err(&format!("{} {}: {wrong}\n", order.workflow, order.id));
         }
     }
     if !json {
