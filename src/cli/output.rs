@@ -230,7 +230,7 @@ mod tests {
         let rows = [row("a\u{1}b", "word ".repeat(20)), row("c", String::new())];
         let word = "word ".repeat(15);
         let expected =
-            format!("ID    AMOUNT\na b   5.00 CNY\n  {}\n  word word word word word\nc     5.00 CNY\n", word.trim());
+            format!("ID   AMOUNT\na b  5.00 CNY\n  {}\n  word word word word word\nc    5.00 CNY\n", word.trim());
         assert_eq!(table(&["id", "amount"], &[], &rows), expected);
     }
 }

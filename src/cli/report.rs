@@ -38,10 +38,13 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
         let mut problem = problem("usage", "The arguments are not understood");
         problem["detail"] = json!(error.render().to_string().trim().trim_start_matches("error: "));
         output::err(&format!("{problem}\n"));
-    } else if let Err(error) = error.print()
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        return ExitCode::from(2);
+    } else if error.use_stderr() {
+        output::err(&error.render().ansi().to_string());
+    } else {
+        output::out(&error.render().ansi().to_string());
+    }
+    if let Err(error) = output::finish() {
+        return report(&error);
     }
     ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
@@ -59,10 +62,13 @@ fn problem(id: &str, title: &str) -> serde_json::Value {
 fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
+        // `cannot read x` may be caused by `x: no such file`.
+        let named = cause.split_once(": ").filter(|(name, _)| text.ends_with(name));
+        let new = named.map_or(cause.as_str(), |(_, rest)| rest);
         if text.is_empty() {
             text = cause;
-        } else if !text.contains(&cause) {
-            text.push_str(&format!(": {cause}"));
+        } else if !text.contains(new) {
+            text.push_str(&format!(": {new}"));
         }
     }
     text
@@ -77,7 +83,9 @@ mod tests {
         let missing = || std::io::Error::from_raw_os_error(2);
         let doubled = anyhow::Error::new(missing()).context(format!("cannot open x: {}", missing())).context("begin");
         assert_eq!(causes(&doubled), "begin: cannot open x: No such file or directory (os error 2)");
-        let plain = anyhow::Error::new(missing()).context("cannot open x");
-        assert_eq!(causes(&plain), "cannot open x: No such file or directory (os error 2)");
+        for inner in [missing().to_string(), format!("x: {}", missing())] {
+            let plain = anyhow::Error::msg(inner).context("cannot open x");
+            assert_eq!(causes(&plain), "cannot open x: No such file or directory (os error 2)");
+        }
     }
 }

@@ -7,6 +7,8 @@ mod api_fake;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod cli;
+mod cli_output;
+mod configuration;
 mod connector_faults;
 mod connector_http;
 mod connector_limits;
@@ -28,6 +30,7 @@ mod methods;
 mod methods_afterwards;
 mod mistakes;
 mod readme;
+mod recorded;
 mod sandbox;
 mod sandbox_afterwards;
 mod sandbox_instruments;
