@@ -12,8 +12,6 @@ use crate::types::{Timestamp, Value};
 
 /// Where there is no terminal to ask.
 const WIDTH: u16 = 80;
-/// Narrower than this nothing can be read any more, and lines are let wrap.
-const NARROWEST: u16 = 40;
 const ID_WIDTH: u16 = 36;
 /// Stands in a table's cell for the text below its row. It cannot come from outside: `lines` makes it a space.
 const BELOW: char = '\u{1}';
@@ -54,7 +52,7 @@ pub(super) fn err(text: &str) {
 
 /// The columns of the terminal that standard output is.
 pub(super) fn width() -> usize {
-    usize::from(Table::new().width().filter(|&width| width > 0).unwrap_or(WIDTH).max(NARROWEST))
+    usize::from(Table::new().width().filter(|&width| width > 0).unwrap_or(WIDTH))
 }
 
 /// One JSON value on one line.

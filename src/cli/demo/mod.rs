@@ -169,10 +169,7 @@ async fn report(
 fn say_where(node: &Node, api: &str, quiet: bool) {
     if let (Some(sandbox), false) = (&node.sandbox, quiet) {
         output::out(&format!("dashboard  {api}\n"));
-        output::out(&format!(
-            "shop       {}  (its certificate is the sandbox's own: accept it)\n\n",
-            sandbox.shop_url()
-        ));
+        output::out(&format!("shop       {}  (accept its certificate: it is its own)\n\n", sandbox.shop_url()));
     }
 }
 

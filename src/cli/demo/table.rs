@@ -69,7 +69,7 @@ impl Table {
     }
 }
 
-/// What stands before the status, the status, and what stands after it: 80 columns, where the terminal has so many.
+/// What stands before the status, the status, and what stands after it: 66 columns and the outcome.
 fn columns(before: [&str; 3], status: &str, tries: &str, outcome: &str) -> [String; 3] {
     let [method, progress, state] = before;
     [format!("{method:<18} {progress:<8} {state:<20} "), format!("{status:<9}"), format!(" {tries:>5}  {outcome}")]
@@ -116,5 +116,21 @@ fn status(status: Status) -> (&'static str, Style) {
         Status::Succeeded => ("succeeded", plain.fg_color(Some(AnsiColor::Green.into()))),
         Status::Failed => ("failed", plain.fg_color(Some(AnsiColor::Red.into()))),
         Status::Incident => ("incident", plain.fg_color(Some(AnsiColor::Magenta.into()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_at_the_width() {
+        let mut left = 6;
+        assert_eq!((cut("abc", &mut left).as_str(), left), ("abc", 3));
+        assert_eq!((cut("d\u{94b1}\u{94b1}e", &mut left).as_str(), left), ("d\u{94b1}", 0));
+        assert_eq!(cut("e", &mut left), "", "what comes after a cut does not slip in before the end");
+        let [before, status, after] =
+            columns(["third_party_mobile", "######", "awaiting_customer"], "succeeded", "7", "");
+        assert_eq!(before.len() + status.len() + after.len(), 66);
     }
 }
