@@ -1,8 +1,9 @@
 //! What a client can rely on: the description fits the routes and the answers, and requests that are wrong are refused.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::api::{World, order, problem};
+use crate::api::{World, order, problem, read};
 
 #[tokio::test]
 async fn every_route_is_described() {
@@ -143,4 +144,19 @@ async fn a_key_that_was_used_names_its_order() {
     let detail =
         format!("the key was used for another request, which opened order {id}: a new request needs a new key");
     assert_eq!((&other["detail"], &other["order"]), (&json!(detail), &first["id"]));
+}
+
+#[tokio::test]
+async fn wrong_paths_and_methods_are_problems() {
+    let world = World::start();
+    assert_eq!(problem(&world.get("/v2/orders").await).1, "no-such-route");
+    assert_eq!(problem(&world.get("/assets/nothing.js").await).0, 404);
+    let response = world.http.request(Method::DELETE, world.url("/v1/orders")).send().await.unwrap();
+    let allow = response.headers()["allow"].to_str().unwrap().to_owned();
+    assert_eq!(problem(&read(response).await).1, "method-not-allowed");
+    assert!(allow.contains("GET") && allow.contains("POST"), "{allow}");
+    let response = world.http.get(world.url("/healthz")).header("x-request-id", "abc-1").send().await.unwrap();
+    assert_eq!(response.headers()["x-request-id"], "abc-1");
+    let response = world.http.get(world.url("/healthz")).header("x-request-id", "a b").send().await.unwrap();
+    assert_ne!(response.headers()["x-request-id"], "a b");
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::Stdio;
 
+use paystate::api::Server;
 use serde_json::{Value, json};
 
 use crate::api_fake::Fake;
@@ -11,11 +12,16 @@ use crate::support::root;
 
 const NOBODY: &str = "http://127.0.0.1:1";
 
+/// A daemon with an order that waits.
+fn one_order() -> (Server, String) {
+    let fake = Fake::new();
+    let id = fake.open(json!({"amount": 1, "currency": "CNY"}));
+    (fake.serve(), id.to_string())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_has_stopped_is_no_error() {
-    let fake = Fake::new();
-    let server = fake.serve();
-    let id = fake.open(json!({"amount": 1, "currency": "CNY"})).to_string();
+    let (server, id) = one_order();
     let invalid = root().join("tests/invalid").display().to_string();
     for (arguments, code) in
         [(vec!["check", &invalid], 1), (vec!["journal", &id], 0), (vec!["list", "--json"], 0), (vec!["--help"], 0)]
@@ -31,9 +37,7 @@ async fn a_reader_that_has_stopped_is_no_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_cannot_be_written_is_an_error() {
-    let fake = Fake::new();
-    let server = fake.serve();
-    let id = fake.open(json!({"amount": 1, "currency": "CNY"})).to_string();
+    let (server, id) = one_order();
     let workflow = root().join("workflows/bank_card.yaml").display().to_string();
     for arguments in
         [vec!["show", &id], vec!["list"], vec!["graph", &workflow], vec!["completions", "bash"], vec!["--help"]]
@@ -137,9 +141,7 @@ async fn filters_that_fit_nothing_are_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_acts_without_a_name() {
-    let fake = Fake::new();
-    let server = fake.serve();
-    let id = fake.open(json!({"amount": 1, "currency": "CNY"})).to_string();
+    let (server, id) = one_order();
     let cancel = |user: Option<&str>| {
         let mut command = command(&url(&server), &["cancel", &id]);
         command.env_remove("USER").env_remove("LOGNAME");
