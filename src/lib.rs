@@ -3,6 +3,9 @@
 //! A payment method is a YAML file of states and transitions; a durable executor drives every order through it. The
 //! rooms below use one another in one direction only; docs/architecture.md has the map.
 
+// A program that embeds Paystate has its own output; the commands print through `cli/output.rs`.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod api;
 pub mod cli;
 pub mod connector;

@@ -9,12 +9,15 @@ use super::body::Json;
 use super::engine::{How, Message};
 use super::orders::view;
 use super::params::{event_id, note, order_id, required};
-use super::problem::{BODY, Failure};
+use super::problem::{BODY, Failure, RESERVED_EVENT};
 use super::state::Api;
 use super::wire::{CancelBody, Delivery, EventBody, FieldError, Order, Problem, ResolveBody, RetryBody};
 use crate::definition::suggest::{did_you_mean, one_of};
 use crate::machine::Resolution;
 use crate::types::{EventName, StateName};
+
+/// The event that a cancellation raises in a workflow. It has a request of its own, which says who asks.
+const CANCEL: &str = "cancel";
 
 /// Gives an order an event.
 #[utoipa::path(post, path = "/v1/orders/{id}/events", tag = "orders", request_body = EventBody,
@@ -24,7 +27,7 @@ use crate::types::{EventName, StateName};
         (status = 202, description = "It came early and waits", body = Delivery),
         (status = 404, description = "There is no such order", body = Problem),
         (status = 409, description = "The order is finished", body = Problem),
-        (status = 422, description = "The workflow has no such event", body = Problem),
+        (status = 422, description = "The workflow has no such event, or it has a request of its own", body = Problem),
         (status = 429, description = "Too many events wait", body = Problem),
     ))]
 pub(super) async fn events(
@@ -32,8 +35,16 @@ pub(super) async fn events(
     Path(id): Path<String>,
     Json(body): Json<EventBody>,
 ) -> Result<Response, Failure> {
+    let event = required("event", &body.event)?;
+    if event == CANCEL {
+        let detail = format!(
+            "an order is cancelled with `POST /v1/orders/{id}/cancel` (`paystate cancel`), which says in `by` who asks",
+            id = order_id(&id)?
+        );
+        return Err(RESERVED_EVENT.because(detail));
+    }
     let message = Message {
-        event: EventName::new(required("event", &body.event)?),
+        event: EventName::new(event),
         payload: body.payload,
         id: event_id(body.id.as_deref())?,
         source: "api".to_owned(),

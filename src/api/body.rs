@@ -11,7 +11,6 @@ use futures_util::StreamExt;
 use super::json::{self, Fields};
 use super::problem::{BODY, Failure, KEY, MEDIA_TYPE, SLOW_BODY, TOO_LARGE};
 use super::state::Api;
-use super::wire::FieldError;
 
 /// The body of a request, read strictly into `T`.
 pub(super) struct Json<T>(pub(super) T);
@@ -34,16 +33,7 @@ impl<T: Fields + Send> FromRequest<Api> for Json<T> {
             return Err(MEDIA_TYPE.because("send the body with `Content-Type: application/json`"));
         }
         let bytes = read(request.into_body(), api).await?;
-        json::read(&bytes).map(Self).map_err(|error| {
-            let place = format!("line {}, column {}", error.line, error.column);
-            let path = if error.pointer.is_empty() { String::new() } else { format!("{}: ", error.pointer) };
-            BODY.because(format!("{path}{} ({place})", error.message)).errors(vec![FieldError {
-                pointer: error.pointer,
-                detail: error.message,
-                line: Some(error.line),
-                column: Some(error.column),
-            }])
-        })
+        json::read(&bytes).map(Self).map_err(|error| BODY.because(error.detail).errors(error.errors))
     }
 }
 

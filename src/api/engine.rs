@@ -68,6 +68,9 @@ pub trait Engine: Send + Sync + 'static {
     /// The version of a workflow that new orders are opened on.
     fn workflow(&self, name: &WorkflowName) -> Option<Arc<Workflow>>;
 
+    /// Every version that orders were ever opened on, in no order.
+    fn versions(&self) -> Vec<Arc<Workflow>>;
+
     /// A version that open orders may still be on.
     fn version(&self, version: &Version) -> Option<Arc<Workflow>>;
 

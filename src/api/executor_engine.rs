@@ -103,6 +103,10 @@ impl Engine for Executor {
         self.catalog().current(name)
     }
 
+    fn versions(&self) -> Vec<Arc<Workflow>> {
+        self.catalog().versions()
+    }
+
     fn version(&self, version: &Version) -> Option<Arc<Workflow>> {
         self.catalog().version(version)
     }

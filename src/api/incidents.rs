@@ -4,6 +4,7 @@ use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::Uri;
 
+use super::orders::must_exist;
 use super::params::Params;
 use super::problem::Failure;
 use super::state::Api;
@@ -22,12 +23,15 @@ use crate::types;
     responses(
         (status = 200, description = "A page of incidents", body = IncidentPage),
         (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 422, description = "There is no such workflow", body = Problem),
     ))]
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<IncidentPage>, Failure> {
     let params = Params::read(&uri, &["workflow", "limit", "after"])?;
     let limit = params.limit()?;
+    let workflow = params.get("workflow");
+    must_exist(&api, workflow, None)?;
     let query = OrderQuery {
-        workflow: params.get("workflow").map(Into::into),
+        workflow: workflow.map(Into::into),
         status: Some(Status::Incident),
         after: params.order("after")?,
         limit: limit + 1,

@@ -8,40 +8,81 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Map;
 
+use super::wire::FieldError;
 use crate::definition::suggest::{did_you_mean, one_of};
 use crate::types::Value;
 
 const DEPTH_MAX: u32 = 32;
 
-/// A body of a request: its fields, for `did you mean`.
+/// A body of a request: its fields, for `did you mean`, and those of them that must be there.
 pub(super) trait Fields: DeserializeOwned {
     const FIELDS: &'static [&'static str];
+    const REQUIRED: &'static [&'static str];
 }
 
-/// Why bytes are not the body that is wanted. The message names fields and repeats no data.
+/// Why bytes are not the body that is wanted. The messages name fields and repeat no data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JsonError {
-    /// A JSON Pointer; empty for the whole body.
-    pub(super) pointer: String,
-    pub(super) message: String,
-    pub(super) line: usize,
-    pub(super) column: usize,
+    /// All of it in a sentence.
+    pub(super) detail: String,
+    /// Each place that is wrong.
+    pub(super) errors: Vec<FieldError>,
+}
+
+impl From<FieldError> for JsonError {
+    fn from(error: FieldError) -> Self {
+        let path = if error.pointer.is_empty() { String::new() } else { format!("{}: ", error.pointer) };
+        let place = match (error.line, error.column) {
+            (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
+            _ => String::new(),
+        };
+        Self { detail: format!("{path}{}{place}", error.detail), errors: vec![error] }
+    }
 }
 
 /// Reads one JSON text and nothing after it into `T`.
 pub(super) fn read<T: Fields>(bytes: &[u8]) -> Result<T, JsonError> {
     let value = strict(bytes)?;
-    if let Some(object) = value.as_object() {
-        unknown_field::<T>(object, bytes)?;
-    }
+    // The typed reader would take a list for the fields in their order.
+    let object = value.as_object().ok_or_else(|| not_an_object::<T>(&value))?;
+    unknown_field::<T>(object, bytes)?;
+    missing_fields::<T>(object)?;
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+    let typed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let pointer = pointer(error.path());
         at(pointer, error.inner())
-    })
+    })?;
+    Ok(typed)
 }
 
-fn unknown_field<T: Fields>(object: &Map<String, Value>, bytes: &[u8]) -> Result<(), JsonError> {
+fn not_an_object<T: Fields>(value: &Value) -> FieldError {
+    let found = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a truth value",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    let fields = quoted(T::FIELDS).join(", ");
+    FieldError::at("", format!("the body must be an object, and is {found}: its fields are {fields}"))
+}
+
+fn missing_fields<T: Fields>(object: &Map<String, Value>) -> Result<(), JsonError> {
+    let missing: Vec<&str> = T::REQUIRED.iter().copied().filter(|field| !object.contains_key(*field)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let detail = format!("the body has no {}", quoted(&missing).join(" and no "));
+    let errors = missing.iter().map(|field| FieldError::at(format!("/{field}"), "is required")).collect();
+    Err(JsonError { detail, errors })
+}
+
+fn quoted(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| format!("`{name}`")).collect()
+}
+
+fn unknown_field<T: Fields>(object: &Map<String, Value>, bytes: &[u8]) -> Result<(), FieldError> {
     let Some(unknown) = object.keys().find(|key| !T::FIELDS.contains(&key.as_str())) else { return Ok(()) };
     // The typed reader refuses it too, and knows where it stands.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
@@ -49,26 +90,26 @@ fn unknown_field<T: Fields>(object: &Map<String, Value>, bytes: &[u8]) -> Result
     let name = super::problem::clip(unknown);
     let help = did_you_mean(&name, T::FIELDS.iter().copied())
         .unwrap_or_else(|| format!("the fields are {}", one_of(T::FIELDS.iter().copied())));
-    Err(JsonError {
+    Err(FieldError {
         pointer: format!("/{}", name.replace('~', "~0").replace('/', "~1")),
-        message: format!("there is no field `{name}`: {help}"),
-        line: place.0,
-        column: place.1,
+        detail: format!("there is no field `{name}`: {help}"),
+        line: Some(place.0),
+        column: Some(place.1),
     })
 }
 
-fn strict(bytes: &[u8]) -> Result<Value, JsonError> {
+fn strict(bytes: &[u8]) -> Result<Value, FieldError> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0 }.deserialize(&mut reader).map_err(|error| at(String::new(), &error))?;
     reader.end().map_err(|error| at(String::new(), &error))?;
     Ok(value)
 }
 
-fn at(pointer: String, error: &serde_json::Error) -> JsonError {
+fn at(pointer: String, error: &serde_json::Error) -> FieldError {
     let text = error.to_string();
     // serde_json ends its messages with the place, which has fields of its own here.
-    let message = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
-    JsonError { pointer, message, line: error.line(), column: error.column() }
+    let detail = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message).to_owned();
+    FieldError { pointer, detail, line: Some(error.line()), column: Some(error.column()) }
 }
 
 fn pointer(path: &serde_path_to_error::Path) -> String {
@@ -176,11 +217,11 @@ mod tests {
 
     impl Fields for Body {
         const FIELDS: &'static [&'static str] = &["workflow", "input"];
+        const REQUIRED: &'static [&'static str] = Self::FIELDS;
     }
 
     fn refused(text: &str) -> String {
-        let error = read::<Body>(text.as_bytes()).unwrap_err();
-        format!("{}:{} {} {}", error.line, error.column, error.pointer, error.message)
+        read::<Body>(text.as_bytes()).unwrap_err().detail
     }
 
     #[test]
@@ -193,16 +234,34 @@ mod tests {
     fn errors_say_where() {
         assert_eq!(
             refused("{\n \"workflow\": 5, \"input\": {}}"),
-            "2:14 /workflow invalid type: integer `5`, expected a string"
+            "/workflow: invalid type: integer `5`, expected a string (line 2, column 14)"
         );
-        assert_eq!(refused("{\"workflow\": \"w\"}"), "1:17  missing field `input`");
-        assert_eq!(refused("{\n\"workflo\": 1}"), "2:9 /workflo there is no field `workflo`: did you mean `workflow`?");
+        assert_eq!(
+            refused("{\n\"workflo\": 1}"),
+            "/workflo: there is no field `workflo`: did you mean `workflow`? (line 2, column 9)"
+        );
         assert!(
             refused("{\"workflow\": \"w\", \"input\": {\"a\": 1,\n \"a\": 2}}").contains("the key `a` stands twice")
         );
-        assert!(refused("{\"workflow\"").starts_with("1:11  EOF while parsing"));
+        assert_eq!(refused("{\"workflow\""), "EOF while parsing an object (line 1, column 11)");
         assert!(refused("{} {}").contains("trailing characters"));
         let deep = format!("{}1{}", "[".repeat(40), "]".repeat(40));
         assert!(refused(&deep).contains("nested deeper than 32 levels"));
+    }
+
+    #[test]
+    fn every_field_that_is_missing_is_named() {
+        assert_eq!(refused("{\"workflow\": \"w\"}"), "the body has no `input`");
+        let error = read::<Body>(b"{}").unwrap_err();
+        assert_eq!(error.detail, "the body has no `workflow` and no `input`");
+        let pointers: Vec<&str> = error.errors.iter().map(|error| error.pointer.as_str()).collect();
+        assert_eq!(pointers, ["/workflow", "/input"]);
+    }
+
+    #[test]
+    fn a_list_is_not_taken_for_the_fields_in_their_order() {
+        let fields = "its fields are `workflow`, `input`";
+        assert_eq!(refused("[\"w\", {}]"), format!("the body must be an object, and is a list: {fields}"));
+        assert_eq!(refused("null"), format!("the body must be an object, and is null: {fields}"));
     }
 }

@@ -2,8 +2,10 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use utoipa::OpenApi;
+use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, Response as DescribedResponse};
+use utoipa::{Modify, OpenApi};
 
+use super::problem::PROBLEM;
 use super::{act, dashboard, health, history, hooks, incidents, orders, stream, submit, workflows};
 
 const WORKFLOW: &str = include_str!("../../workflows/schema/workflow.schema.json");
@@ -21,6 +23,7 @@ const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.js
         stream::stream, incidents::list, workflows::list, workflows::one, workflows::graph, hooks::hook, health::live,
         health::ready, health::metrics, openapi, workflow_schema, connector_schema, dashboard::index, dashboard::asset,
     ),
+    modifiers(&Problems),
     tags(
         (name = "orders", description = "Runs of a workflow"),
         (name = "incidents", description = "Orders that need a person"),
@@ -30,6 +33,29 @@ const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.js
     ),
 )]
 struct Document;
+
+/// Every operation may be answered with a problem, and a problem has a media type of its own.
+struct Problems;
+
+impl Modify for Problems {
+    fn modify(&self, description: &mut Description) {
+        let operations = description.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
+        for operation in operations.flatten() {
+            let responses = &mut operation.responses.responses;
+            for (status, response) in responses.iter_mut() {
+                if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response)
+                    && let Some(content) = response.content.shift_remove("application/json")
+                {
+                    response.content.insert(PROBLEM.to_owned(), content);
+                }
+            }
+            let content = Content::new(Some(Ref::from_schema_name("Problem")));
+            let mut other = DescribedResponse::new("Any other problem");
+            other.content.insert(PROBLEM.to_owned(), RefOr::T(content));
+            responses.insert("default".to_owned(), RefOr::T(other));
+        }
+    }
+}
 
 /// The OpenAPI 3.1 document as JSON.
 pub fn document() -> String {

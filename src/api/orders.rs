@@ -1,11 +1,13 @@
 //! Orders: one, and pages of them.
 
+use std::collections::BTreeSet;
+
 use axum::Json as Reply;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 
 use super::params::{Params, order_id};
-use super::problem::{Failure, NO_ORDER};
+use super::problem::{Failure, NO_ORDER, UNKNOWN_STATE, UNKNOWN_WORKFLOW};
 use super::state::Api;
 use super::wire::{Order, OrderPage, Problem, Status};
 use crate::definition::suggest::one_of;
@@ -37,13 +39,16 @@ pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Resul
     responses(
         (status = 200, description = "A page of orders", body = OrderPage),
         (status = 400, description = "A parameter cannot be read", body = Problem),
+        (status = 422, description = "There is no such workflow, or no such state", body = Problem),
     ))]
 pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<OrderPage>, Failure> {
     let params = Params::read(&uri, &["workflow", "state", "status", "limit", "after"])?;
     let limit = params.limit()?;
+    let (workflow, state) = (params.get("workflow"), params.get("state"));
+    must_exist(&api, workflow, state)?;
     let query = OrderQuery {
-        workflow: params.get("workflow").map(Into::into),
-        state: params.get("state").map(Into::into),
+        workflow: workflow.map(Into::into),
+        state: state.map(Into::into),
         status: params.parse("status", status)?.map(Into::into),
         after: params.order("after")?,
         // One more than is shown tells whether there is a next page.
@@ -54,6 +59,27 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<Order
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|snapshot| snapshot.id);
     Ok(Reply(OrderPage { orders: found.iter().map(|snapshot| view(&api, snapshot)).collect(), next }))
+}
+
+/// Refuses to look for what no order can have: a name that is misspelt would look like an empty list. What orders were
+/// opened on at any time is known.
+pub(super) fn must_exist(api: &Api, workflow: Option<&str>, state: Option<&str>) -> Result<(), Failure> {
+    let mut versions = api.engine.versions();
+    if let Some(name) = workflow {
+        let known: BTreeSet<String> = versions.iter().map(|version| version.name.to_string()).collect();
+        if !known.contains(name) {
+            return Err(Failure::known(UNKNOWN_WORKFLOW, "workflow", name, known.into_iter().collect()));
+        }
+        versions.retain(|version| version.name.as_str() == name);
+    }
+    if let Some(name) = state {
+        let states = versions.iter().flat_map(|version| &version.states);
+        let known: BTreeSet<String> = states.map(|state| state.name.to_string()).collect();
+        if !known.contains(name) {
+            return Err(Failure::known(UNKNOWN_STATE, "state", name, known.into_iter().collect()));
+        }
+    }
+    Ok(())
 }
 
 /// An order with the titles and next events of the version that it is on.

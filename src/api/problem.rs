@@ -11,6 +11,9 @@ use super::wire::{FieldError, Problem};
 use crate::definition::suggest::{did_you_mean, one_of};
 use crate::types::Value;
 
+/// The media type of problems.
+pub(super) const PROBLEM: &str = "application/problem+json";
+
 /// A kind of problem. Its id is part of the API and never changes its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProblemKind {
@@ -43,6 +46,7 @@ problems! {
     NO_ORDER = "order-not-found" 404 "There is no such order";
     NO_WORKFLOW = "workflow-not-found" 404 "There is no such workflow";
     UNKNOWN_EVENT = "unknown-event" 422 "The workflow has no such event";
+    RESERVED_EVENT = "reserved-event" 422 "This event has a request of its own";
     UNKNOWN_STATE = "unknown-state" 422 "The workflow has no such state";
     NO_INCIDENT = "no-incident" 409 "The order has no incident";
     FINISHED = "order-finished" 409 "The order is finished";
@@ -100,7 +104,7 @@ impl Failure {
     }
 
     /// The sentence that lists what there is, with the nearest first.
-    fn known(kind: ProblemKind, what: &str, name: &str, known: Vec<String>) -> Self {
+    pub(super) fn known(kind: ProblemKind, what: &str, name: &str, known: Vec<String>) -> Self {
         let hint = did_you_mean(name, known.iter().map(String::as_str));
         let tail = hint.unwrap_or_else(|| format!("there is {}", one_of(known.iter().map(String::as_str))));
         kind.because(format!("there is no {what} `{}`: {tail}", clip(name))).with("known", json!(known))
@@ -125,7 +129,7 @@ impl IntoResponse for Failure {
         };
         let text = serde_json::to_string(&body).unwrap_or_default();
         let status = StatusCode::from_u16(kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], text).into_response();
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM)], text).into_response();
         if let Some(wait) = self.retry_after {
             let seconds = wait.as_millis().div_ceil(1_000).max(1);
             if let Ok(value) = HeaderValue::from_str(&seconds.to_string()) {
@@ -173,7 +177,9 @@ impl From<SubmitError> for Failure {
             }
             SubmitError::Refused(reason) => INVALID_INPUT.because(reason),
             SubmitError::KeyReused { order } => KEY_REUSED
-                .because("the key was used for another body: a new request needs a new key")
+                .because(format!(
+                    "the key was used for another request, which opened order {order}: a new request needs a new key"
+                ))
                 .with("order", json!(order)),
             SubmitError::InFlight => IN_FLIGHT
                 .because("the first request with this key has no answer yet: ask again in a moment")

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::config::Config;
+use super::needs::must_be_given;
 use crate::connector::{ConnectorConfig, Connectors};
 use crate::definition::{self, Library, Problem, Workflow, read_data};
 use crate::executor::{Clock, Executor, Options, Refold, SystemClock};
@@ -36,16 +37,20 @@ pub(super) struct Node {
 impl Boot {
     pub(super) async fn start(self) -> anyhow::Result<Node> {
         let workflows = read_workflows(&self.workflows)?;
-        // The lock on the data comes first: a second daemon must find out at once.
-        let store = SledStore::open(&self.data, SledOptions::default(), &Refold::default())?;
         let mut env = self.config.env.clone();
         let mut secrets = self.config.secrets()?;
+        if !self.sandbox {
+            must_be_given(&workflows, &env, &secrets)?;
+        }
+        // The lock on the data comes first: a second daemon must find out at once.
+        let store = SledStore::open(&self.data, SledOptions::default(), &Refold::default())?;
         let sandbox = match self.sandbox {
             true => Some(start_sandbox(&self.data, &mut env).await?),
             false => None,
         };
         if let Some(sandbox) = &sandbox {
             secrets.extend(sandbox.secrets().clone());
+            must_be_given(&workflows, &env, &secrets)?;
         }
         let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
         config.env = env;

@@ -11,7 +11,7 @@ use crate::api::wire::CancelBody;
 pub(super) struct Args {
     /// The order's id.
     order: String,
-    /// Who wants it; your login name when it is not given.
+    /// Who wants it; your login name ($USER) when it is not given.
     #[arg(long, env = "PAYSTATE_BY", value_name = "NAME")]
     by: Option<String>,
     #[arg(long, default_value = "")]

@@ -40,7 +40,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     }
     let count = found.problems.len();
     if count > 0 && format == "text" {
-        eprintln!("{count} {}", if count == 1 { "problem" } else { "problems" });
+        output::err(&format!("{count} {}\n", if count == 1 { "problem" } else { "problems" }));
     }
     Ok(if count == 0 { Verdict::Yes } else { Verdict::No })
 }

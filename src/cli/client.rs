@@ -28,9 +28,21 @@ pub(super) enum ClientError {
     #[error("not an address of a daemon: {0} (write it like http://127.0.0.1:7878)")]
     Address(String),
     #[error(
-        "no daemon answers at {server}: {why}\nstart one with `paystate serve`, or say where it is with --server URL"
+        "{}",
+        if *sent {
+            format!("{server} gave no answer: {why}")
+        } else {
+            format!(
+                "no daemon answers at {server}: {why}\nstart one with `paystate serve`, or say where it is with --server URL"
+            )
+        }
     )]
-    Unreachable { server: String, why: String },
+    Unreachable {
+        server: String,
+        why: String,
+        /// The request may have arrived.
+        sent: bool,
+    },
     #[error("{}", refusal(.0))]
     Refused(Box<Problem>),
     #[error("{server} does not answer like a Paystate daemon: {why}")]
@@ -41,6 +53,17 @@ impl ClientError {
     /// The daemon understood, and said no.
     pub(super) fn is_no(&self) -> bool {
         matches!(self, Self::Refused(problem) if (400..500).contains(&problem.status) && problem.status != 429)
+    }
+
+    /// What was asked for may have happened. Requests that are too many, or come when nothing can be stored, are refused
+    /// before anything happens.
+    pub(super) fn is_unknown(&self) -> bool {
+        match self {
+            Self::Address(_) => false,
+            Self::Unreachable { sent, .. } => *sent,
+            Self::Refused(problem) => problem.status >= 500 && problem.status != 503,
+            Self::Unreadable { .. } => true,
+        }
     }
 }
 
@@ -116,7 +139,7 @@ impl Client {
     async fn body(&self, request: reqwest::RequestBuilder) -> Result<bytes::Bytes, ClientError> {
         let unreachable = |error: reqwest::Error| {
             let why = if error.is_timeout() { "it took too long".to_owned() } else { root_cause(&error) };
-            ClientError::Unreachable { server: self.server.clone(), why }
+            ClientError::Unreachable { server: self.server.clone(), why, sent: !error.is_connect() }
         };
         let response = request.send().await.map_err(unreachable)?;
         let status = response.status();

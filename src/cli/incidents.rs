@@ -38,8 +38,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         output::out("no order needs a person\n");
         return Ok(Verdict::Yes);
     }
-    let rows = page.incidents.iter().map(row).collect();
-    output::out(&output::table(&["order", "at stake", "since"], &[1], rows));
+    let rows: Vec<output::Row> = page.incidents.iter().map(row).collect();
+    output::out(&output::table(&["order", "at stake", "since"], &[1], &rows));
     let sums: Vec<String> = page.at_stake.iter().map(|sum| output::line(&sum.text)).collect();
     if !sums.is_empty() {
         output::out(&format!("\nat stake in all: {}\n", sums.join(", ")));
@@ -50,15 +50,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     Ok(Verdict::Yes)
 }
 
-fn row(incident: &IncidentItem) -> Vec<String> {
+fn row(incident: &IncidentItem) -> output::Row {
     let call = incident.call.as_ref().map_or_else(String::new, |call| format!(", {call}"));
-    vec![
-        format!(
-            "{}\n{}",
-            incident.order,
-            output::line(&format!("{}: {}{call}: {}", incident.workflow, incident.state, incident.reason))
-        ),
-        incident.at_stake.as_ref().map(|money| output::line(&money.text)).unwrap_or_default(),
-        output::minute(incident.opened_at),
-    ]
+    let stake = incident.at_stake.as_ref().map(|money| output::line(&money.text)).unwrap_or_default();
+    output::Row {
+        cells: vec![incident.order.to_string(), stake, output::minute(incident.opened_at)],
+        below: format!("{}: {}{call}: {}", incident.workflow, incident.state, incident.reason),
+    }
 }

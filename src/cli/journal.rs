@@ -54,11 +54,11 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     if let Some(begin) = begin {
         output::out(&format!("submitted {}\n\n", output::time(begin)));
     }
-    output::out(&output::table(&["seq", "after", "event", "state"], &[0], rows));
+    output::out(&output::table(&["seq", "after", "event", "state"], &[0], &rows));
     Ok(Verdict::Yes)
 }
 
-fn row(entry: &Entry, begin: Timestamp) -> Vec<String> {
+fn row(entry: &Entry, begin: Timestamp) -> output::Row {
     let said = ["by", "note", "reason"].iter().filter_map(|name| entry.event.get(name).and_then(Value::as_str));
     let note: Vec<String> = said.skip(1).filter(|text| !text.is_empty()).map(output::line).collect();
     let note = if note.is_empty() { String::new() } else { format!("\n{}", note.join(" ")) };
@@ -66,10 +66,11 @@ fn row(entry: &Entry, begin: Timestamp) -> Vec<String> {
         Some(from) if *from == entry.to => String::new(),
         _ => output::line(&entry.to),
     };
-    vec![
+    let cells = vec![
         entry.seq.to_string(),
         format!("+{}", format_duration(entry.at.since(begin))),
         format!("{}{note}", output::line(&entry.summary)),
         if state.is_empty() { String::new() } else { format!("-> {state}") },
-    ]
+    ];
+    output::Row { cells, below: String::new() }
 }

@@ -22,8 +22,8 @@ pub(super) struct Args {
     #[arg(long, value_parser = Status::NAMES)]
     status: Option<String>,
     /// How many.
-    #[arg(long, default_value_t = 20)]
-    limit: usize,
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// Only orders older than this one.
     #[arg(long, value_name = "ORDER")]
     after: Option<String>,
@@ -37,7 +37,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     for (name, value) in [("workflow", &args.workflow), ("state", &args.state), ("status", &args.status)] {
         query.extend(value.clone().map(|value| (name, value)));
     }
-    let (mut after, mut left, mut rows) = (args.after, args.limit, Vec::new());
+    let (mut after, mut left, mut rows) = (args.after, args.limit as usize, Vec::new());
     while left > 0 {
         let mut query = query.clone();
         query.push(("limit", left.min(PAGE).to_string()));
@@ -55,12 +55,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         }
     }
     if !args.connection.json {
-        print(rows, after);
+        print(&rows, after);
     }
     Ok(Verdict::Yes)
 }
 
-fn print(rows: Vec<Vec<String>>, after: Option<String>) {
+fn print(rows: &[output::Row], after: Option<String>) {
     if rows.is_empty() {
         output::out("no orders\n");
         return;
@@ -71,11 +71,10 @@ fn print(rows: Vec<Vec<String>>, after: Option<String>) {
     }
 }
 
-fn row(order: &Order) -> Vec<String> {
-    vec![
-        format!("{}\n  {}: {}", order.id, output::line(&order.workflow), output::line(&order.state)),
-        order.status.name().to_owned(),
-        order.amount.as_ref().map(|amount| output::line(&amount.text)).unwrap_or_default(),
-        output::minute(order.updated_at),
-    ]
+fn row(order: &Order) -> output::Row {
+    let amount = order.amount.as_ref().map(|amount| output::line(&amount.text)).unwrap_or_default();
+    output::Row {
+        cells: vec![order.id.to_string(), order.status.name().to_owned(), amount, output::minute(order.updated_at)],
+        below: format!("{}: {}", order.workflow, order.state),
+    }
 }

@@ -1,7 +1,8 @@
 //! The commands, one file each.
 //!
 //! **Invariant.** A command prints its answer to standard output and everything else to standard error. It ends with 0
-//! when it has done what it was asked, 1 when the answer is no, and 2 when it could not run.
+//! when it has done what it was asked, 1 when the answer is no, and 2 when it could not run or its answer could not be
+//! printed. With `--json`, an error is a problem (RFC 9457) on one line of standard error.
 
 mod bench;
 mod boot;
@@ -15,6 +16,7 @@ mod graph;
 mod incidents;
 mod journal;
 mod list;
+mod needs;
 mod output;
 mod replay;
 mod report;
@@ -32,12 +34,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use report::report;
+use report::{report, usage};
 
 /// Drives payments: methods in YAML, a durable executor, replay tests.
 #[derive(Debug, Parser)]
 #[command(name = "paystate", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = "Exit codes: 0 done, 1 the answer is no, 2 could not run.\n\
+    With --json an error is a problem (RFC 9457), one line of JSON on standard error.\n\
     Environment: PAYSTATE_SERVER (the daemon's address), PAYSTATE_BY (your name), PAYSTATE_LOG (such as `info`),\n\
     PAYSTATE_LOG_FORMAT (`text` or `json`), NO_COLOR.")]
 struct Cli {
@@ -79,18 +82,14 @@ enum Verdict {
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            // Printing help can fail only where nobody reads it.
-            let _ = error.print();
-            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
-        }
+        Err(error) => return usage(&error),
     };
     telemetry::start();
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("the runtime could not be started")),
     };
-    match runtime.block_on(run(cli.command)) {
+    match runtime.block_on(run(cli.command)).and_then(|verdict| output::finish().map(|()| verdict)) {
         Ok(Verdict::Yes) => ExitCode::SUCCESS,
         Ok(Verdict::No) => ExitCode::from(1),
         Err(error) => report(&error),

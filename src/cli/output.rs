@@ -1,6 +1,7 @@
-//! What people read: at most 80 columns where it is not a wider terminal, plain where there is no terminal.
+//! What people read: as wide as the terminal, 80 columns and plain where there is none.
 
-use std::io::{IsTerminal, Write as _, stdout};
+use std::io::{self, ErrorKind, Write as _};
+use std::sync::Mutex;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table, Width, presets};
@@ -9,16 +10,49 @@ use jiff::tz::TimeZone;
 use crate::api::wire::Status;
 use crate::types::{Timestamp, Value};
 
+/// Where there is no terminal to ask.
 const WIDTH: u16 = 80;
 const ID_WIDTH: u16 = 36;
+/// Stands in a table's cell for the text below its row. It cannot come from outside: `lines` makes it a space.
+const BELOW: char = '\u{1}';
 
-/// Writes to standard output. Whoever reads it may have stopped, which is no error: `paystate list | head`.
+/// The first write that failed; nothing is written after it.
+static FAILED: Mutex<Option<io::Error>> = Mutex::new(None);
+
+/// Writes to standard output. Whether it arrived is told by `finish`.
 pub(super) fn out(text: &str) {
-    let _ = anstream::stdout().lock().write_all(text.as_bytes());
+    let mut failed = FAILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if failed.is_none() {
+        *failed = anstream::stdout().lock().write_all(text.as_bytes()).err();
+    }
+}
+
+/// Fails when something that was printed did not arrive. That whoever reads it has stopped is no failure:
+/// `paystate list | head`.
+pub(super) fn finish() -> anyhow::Result<()> {
+    let mut failed = FAILED.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let written = match failed.as_ref() {
+        Some(error) => Err(io::Error::new(error.kind(), error.to_string())),
+        None => io::stdout().flush(),
+    };
+    match written {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            // A second call need not say it again.
+            *failed = Some(ErrorKind::BrokenPipe.into());
+            anyhow::bail!("cannot write to standard output: {error}")
+        }
+        _ => Ok(()),
+    }
 }
 
 pub(super) fn err(text: &str) {
+    // Where standard error cannot be written there is nobody to tell.
     let _ = anstream::stderr().lock().write_all(text.as_bytes());
+}
+
+/// The columns of the terminal that standard output is.
+pub(super) fn width() -> usize {
+    usize::from(Table::new().width().filter(|&width| width > 0).unwrap_or(WIDTH))
 }
 
 /// One JSON value on one line.
@@ -71,16 +105,25 @@ pub(super) fn bold(text: &str) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// A row of a table, with text below it that takes the whole width; empty for none.
+pub(super) struct Row {
+    pub(super) cells: Vec<String>,
+    pub(super) below: String,
+}
+
 /// Columns under headings. A cell may have several lines; its text is made harmless here.
-pub(super) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+pub(super) fn table(headings: &[&str], right: &[usize], rows: &[Row]) -> String {
+    let width = width();
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
-    if !stdout().is_terminal() {
-        table.set_width(WIDTH);
-    }
+    table.set_width(u16::try_from(width).unwrap_or(u16::MAX));
     table.set_header(headings.iter().map(|heading| heading.to_uppercase()));
     for row in rows {
-        table.add_row(row.iter().map(|cell| lines(cell)));
+        let mut cells: Vec<String> = row.cells.iter().map(|cell| lines(cell)).collect();
+        if let Some(first) = cells.first_mut().filter(|_| !row.below.is_empty()) {
+            first.push_str(&format!("\n{BELOW}"));
+        }
+        table.add_row(cells);
     }
     for &column in right {
         if let Some(column) = table.column_mut(column) {
@@ -97,9 +140,24 @@ pub(super) fn table(headings: &[&str], right: &[usize], rows: Vec<Vec<String>>) 
             }
         }
     }
-    let text = table.to_string();
-    let trimmed: Vec<&str> = text.lines().map(str::trim_end).collect();
-    format!("{}\n", trimmed.join("\n"))
+    let mut below = rows.iter().map(|row| row.below.as_str()).filter(|below| !below.is_empty());
+    let mut text = String::new();
+    for line in table.to_string().lines() {
+        let cells = line.replace(BELOW, "");
+        if line.len() == cells.len() || !cells.trim().is_empty() {
+            text.push_str(&format!("{}\n", cells.trim_end()));
+        }
+        if line.len() > cells.len() {
+            text.push_str(&indented("  ", below.next().unwrap_or_default()));
+        }
+    }
+    text
+}
+
+/// Text under an indentation, wrapped at the terminal's width.
+pub(super) fn indented(indent: &str, text: &str) -> String {
+    let parts = wrap(&line(text), width().saturating_sub(indent.len()));
+    parts.iter().map(|part| format!("{}\n", format!("{indent}{part}").trim_end())).collect()
 }
 
 /// Labels and values, one below the other, long values wrapped under themselves.
@@ -108,7 +166,7 @@ pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
     let mut text = String::new();
     for (name, value) in pairs {
         let mut name = *name;
-        for part in value.lines().flat_map(|line| wrap(line, usize::from(WIDTH) - label)) {
+        for part in value.lines().flat_map(|line| wrap(line, width().saturating_sub(label))) {
             text.push_str(format!("{name:<label$}{part}").trim_end());
             text.push('\n');
             name = "";
@@ -117,10 +175,10 @@ pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
     text
 }
 
-/// Breaks at spaces; a word that is too long stays whole, since it may be an id.
+/// Breaks at spaces, and where a word is longer than a line.
 fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
-    for word in text.split(' ') {
+    for word in text.split(' ').flat_map(|word| pieces(word, width)) {
         let full = lines
             .last()
             .is_some_and(|line| !line.is_empty() && line.chars().count() + 1 + word.chars().count() > width);
@@ -131,10 +189,18 @@ fn wrap(text: &str, width: usize) -> Vec<String> {
             if !line.is_empty() {
                 line.push(' ');
             }
-            line.push_str(word);
+            line.push_str(&word);
         }
     }
     lines
+}
+
+fn pieces(word: &str, width: usize) -> Vec<String> {
+    let chars: Vec<char> = word.chars().collect();
+    match chars.len() > width {
+        true => chars.chunks(width.max(1)).map(|piece| piece.iter().collect()).collect(),
+        false => vec![word.to_owned()],
+    }
 }
 
 #[cfg(test)]
@@ -152,5 +218,17 @@ mod tests {
         let text = pairs(&[("reason", "word ".repeat(20).trim().to_owned()), ("at", "x".to_owned())]);
         assert!(text.lines().all(|line| line.len() <= 80));
         assert!(text.lines().nth(1).unwrap().starts_with("        word"));
+        let text = pairs(&[("data", "x".repeat(200))]);
+        assert_eq!(text.lines().map(str::len).collect::<Vec<_>>(), [80, 80, 58]);
+    }
+
+    #[test]
+    fn text_below_a_row_takes_the_whole_width() {
+        let row = |id: &str, below: String| Row { cells: vec![id.to_owned(), "5.00 CNY".to_owned()], below };
+        let rows = [row("a\u{1}b", "word ".repeat(20)), row("c", String::new())];
+        let word = "word ".repeat(15);
+        let expected =
+            format!("ID   AMOUNT\na b  5.00 CNY\n  {}\n  word word word word word\nc    5.00 CNY\n", word.trim());
+        assert_eq!(table(&["id", "amount"], &[], &rows), expected);
     }
 }

@@ -45,8 +45,9 @@ struct Sums {
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
-    if !args.data.is_dir() {
-        bail!("{} is not a folder", args.data.display());
+    // The store would make what it does not find.
+    if !journal::Journal::is_in(&args.data) {
+        bail!("there are no orders in {}: no daemon has used it with --data", args.data.display());
     }
     let candidate = args.against.as_deref().map(read_one).transpose()?;
     let store = SledStore::open(&args.data, SledOptions::default(), &Refold::default())?;

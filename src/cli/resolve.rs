@@ -39,7 +39,7 @@ pub(super) struct Args {
     /// It is dealt with, and the order stays where it is; not for an incident about a call.
     #[arg(long)]
     dismissed: bool,
-    /// Who answers for it; your login name when it is not given.
+    /// Who answers for it; your login name ($USER) when it is not given.
     #[arg(long, env = "PAYSTATE_BY", value_name = "NAME")]
     by: Option<String>,
     /// How you know.

@@ -1,3 +1,5 @@
+use anyhow::Context;
+
 use super::Verdict;
 use super::client::{Client, Connection};
 use super::{output, show};
@@ -9,7 +11,7 @@ use crate::api::wire::RetryBody;
 pub(super) struct Args {
     /// The order's id.
     order: String,
-    /// Who answers for it; your login name when it is not given.
+    /// Who answers for it; your login name ($USER) when it is not given.
     #[arg(long, env = "PAYSTATE_BY", value_name = "NAME")]
     by: Option<String>,
     #[arg(long, default_value = "")]
@@ -32,9 +34,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 
 /// Who asks: what was given, or the login name.
 pub(super) fn name(given: Option<String>) -> anyhow::Result<String> {
-    let login = || ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok());
-    given
-        .or_else(login)
-        .filter(|name| !name.is_empty())
-        .ok_or_else(|| anyhow::anyhow!("say who you are with --by NAME"))
+    let login = ["USER", "LOGNAME"].iter().filter_map(|name| std::env::var(name).ok());
+    let mut names = given.into_iter().chain(login).filter(|name| !name.trim().is_empty());
+    // The journal keeps who asked, so a made-up name is worse than none.
+    names.next().context("say who you are with --by NAME: the login name is not known here ($USER is not set)")
 }

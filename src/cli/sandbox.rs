@@ -26,6 +26,13 @@ pub(super) struct Args {
     /// Print the input of a good order of this method, sealed for the sandbox that runs in the folder, and end.
     #[arg(long, value_name = "METHOD")]
     sample: Option<String>,
+    /// With --sample: how much, in minor units of the currency. Its last three digits choose a fault (docs/sandbox.md).
+    #[arg(long, value_name = "MINOR", requires = "sample", default_value_t = SAMPLE_AMOUNT,
+        value_parser = clap::value_parser!(i64).range(1..))]
+    amount: i64,
+    /// With --sample: of which currency.
+    #[arg(long, value_name = "CODE", requires = "sample", default_value = "CNY")]
+    currency: String,
     /// Say in one line of JSON where everything is.
     #[arg(long)]
     json: bool,
@@ -33,26 +40,23 @@ pub(super) struct Args {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     if let Some(method) = &args.sample {
-        return sample(&args.dir, method).await;
+        return sample(&args.dir, method, args.amount, &args.currency).await;
     }
     let options = Options { dir: Some(args.dir.clone()), notify: Some(args.paystate.clone()), ..Options::default() };
     let sandbox = Sandbox::start(options).await.context("the sandbox could not be started")?;
     let config = write_config(&sandbox, &args.dir)?;
-    let mut out = std::io::stdout().lock();
     if args.json {
         let ready = json!({
             "shop": sandbox.shop_url(), "gateway": sandbox.gateway_url(), "bank": sandbox.bank_url(),
             "ca": args.dir.join("ca.pem").display().to_string(), "config": config.display().to_string(),
         });
-        writeln!(out, "{ready}")?;
+        output::json(&ready);
     } else {
-        writeln!(out, "shop     {}", sandbox.shop_url())?;
-        writeln!(out, "gateway  {}", sandbox.gateway_url())?;
-        writeln!(out, "bank     {}", sandbox.bank_url())?;
-        writeln!(out, "run `paystate serve --config {}`", config.display())?;
+        let (shop, gateway, bank) = (sandbox.shop_url(), sandbox.gateway_url(), sandbox.bank_url());
+        output::out(&format!("shop     {shop}\ngateway  {gateway}\nbank     {bank}\n"));
+        output::out(&format!("run `paystate serve --config {}`\n", config.display()));
     }
-    out.flush()?;
-    drop(out);
+    output::finish()?;
     stop_signal().await;
     sandbox.shutdown().await;
     Ok(Verdict::Yes)
@@ -62,13 +66,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 const SAMPLE_AMOUNT: i64 = 12_800;
 
 /// Seals a payment for the sandbox that runs in a folder.
-async fn sample(dir: &Path, method: &str) -> anyhow::Result<Verdict> {
+async fn sample(dir: &Path, method: &str, amount: i64, currency: &str) -> anyhow::Result<Verdict> {
     let config = Config::read(&dir.join("paystate.yaml")).context("no sandbox has run in this folder")?;
     let env = |name: &str| config.env.get(name).with_context(|| format!("the sandbox's configuration has no {name}"));
     let ca = env("SANDBOX_CA")?;
     let ca = std::fs::read_to_string(ca).with_context(|| format!("cannot read {ca}"))?;
     let customer = Customer::connect(env("GATEWAY_URL")?, &ca).await.context("the sandbox does not run")?;
-    output::out(&format!("{}\n", customer.sample(method, SAMPLE_AMOUNT, "CNY").await?));
+    output::out(&format!("{}\n", customer.sample(method, amount, currency).await?));
     Ok(Verdict::Yes)
 }
 

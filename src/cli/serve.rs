@@ -1,15 +1,14 @@
 //! `paystate serve`: the daemon.
 
-use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use super::Verdict;
 use super::boot::{Boot, Node};
 use super::config::Config;
+use super::{Verdict, output};
 use crate::api::{Server, ServerOptions};
 
 const LISTEN: &str = "127.0.0.1:7878";
@@ -93,7 +92,6 @@ pub(super) fn listen_on(address: &str) -> anyhow::Result<TcpListener> {
 fn announce(node: &Node, server: &Server, json: bool) -> anyhow::Result<()> {
     let api = format!("http://{}", server.address());
     let shop = node.sandbox.as_ref().map(|sandbox| sandbox.shop_url().to_owned());
-    let mut out = std::io::stdout().lock();
     if json {
         let sandbox = node.sandbox.as_ref();
         let ready = serde_json::json!({
@@ -102,15 +100,14 @@ fn announce(node: &Node, server: &Server, json: bool) -> anyhow::Result<()> {
             "gateway": sandbox.map(|sandbox| sandbox.gateway_url()),
             "bank": sandbox.map(|sandbox| sandbox.bank_url()),
         });
-        writeln!(out, "{ready}")?;
+        output::json(&ready);
     } else {
-        writeln!(out, "Paystate listens on {api} (the dashboard is there too)")?;
+        output::out(&format!("Paystate listens on {api} (the dashboard is there too)\n"));
         if let Some(shop) = shop {
-            writeln!(out, "The sandbox's shop is at {shop}")?;
+            output::out(&format!("The sandbox's shop is at {shop}\n"));
         }
     }
-    out.flush()?;
-    Ok(())
+    output::finish()
 }
 
 /// Returns when the store has failed: nothing may be acknowledged after that, and a restart recovers.

@@ -2,6 +2,7 @@ use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
 use crate::api::wire::{Call, Money, Order};
+use crate::types::Value;
 
 /// Show an order as it stands.
 #[derive(Debug, clap::Args)]
@@ -31,7 +32,7 @@ pub(super) fn print(order: &Order) {
     for (title, rows) in [("calls", calls(order)), ("waits for", waits(order))] {
         if !rows.is_empty() {
             output::out(&format!("\n{}\n", output::bold(title)));
-            rows.iter().for_each(|row| output::out(&format!("  {row}\n")));
+            rows.iter().for_each(|row| output::out(row));
         }
     }
     if order.incident.is_some() {
@@ -75,8 +76,12 @@ fn facts(order: &Order) -> Vec<(&'static str, String)> {
             output::line(&format!("{}{stake}, since {}", incident.reason, output::time(incident.opened_at))),
         ));
     }
-    if order.data.as_object().is_some_and(|data| !data.is_empty()) {
-        facts.push(("data", output::line(&order.data.to_string())));
+    if let Some(data) = order.data.as_object().filter(|data| !data.is_empty()) {
+        let field = |(name, value): (&String, &Value)| match value {
+            Value::String(text) => output::line(&format!("{name}: {text}")),
+            other => output::line(&format!("{name}: {other}")),
+        };
+        facts.push(("data", data.iter().map(field).collect::<Vec<_>>().join("\n")));
     }
     if !order.next_events.is_empty() {
         facts.push(("can happen", output::line(&order.next_events.join(", "))));
@@ -108,17 +113,16 @@ fn calls(order: &Order) -> Vec<String> {
 fn call(call: &Call) -> String {
     let role = if call.role == "invoke" { String::new() } else { format!(" ({})", call.role) };
     let next = call.next_at.map_or_else(String::new, |at| format!(", next at {}", output::time(at)));
-    let trouble =
-        call.trouble.as_ref().map_or_else(String::new, |trouble| format!("\n      {}", output::line(trouble)));
-    let head = output::line(&format!("{}{role}: {}, attempt {}", call.call, call.phase, call.attempt));
-    format!("{head}{next}{trouble}")
+    let trouble = call.trouble.as_ref().map_or_else(String::new, |trouble| output::indented("      ", trouble));
+    let head = format!("{}{role}: {}, attempt {}{next}", call.call, call.phase, call.attempt);
+    format!("{}{trouble}", output::indented("  ", &head))
 }
 
 fn waits(order: &Order) -> Vec<String> {
-    let timers =
-        order.timers.iter().map(|timer| format!("{} at {}", output::line(&timer.timer), output::time(timer.at)));
-    let early = order.inbox.iter().map(|early| {
-        output::line(&format!("the state that handles {} (came early, from {})", early.event, early.source))
-    });
-    timers.chain(early).collect()
+    let timers = order.timers.iter().map(|timer| format!("{} at {}", timer.timer, output::time(timer.at)));
+    let early = order
+        .inbox
+        .iter()
+        .map(|early| format!("the state that handles {} (came early, from {})", early.event, early.source));
+    timers.chain(early).map(|text| output::indented("  ", &text)).collect()
 }

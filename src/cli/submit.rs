@@ -47,10 +47,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let key = args.key.unwrap_or_else(random_id);
     let body = SubmitBody { workflow: args.workflow, input };
     let submitted = client.post("v1/orders", &query, Some(&key), &body).await;
-    let mut value = submitted.map_err(|error| match error.is_no() {
-        true => anyhow::Error::new(error),
+    let mut value = submitted.map_err(|error| match error.is_unknown() {
         // Without an answer nobody knows whether there is an order; the key makes asking again safe.
-        false => anyhow::Error::new(error).context(format!("the order may exist: repeat with --key {key}")),
+        true => anyhow::Error::new(error).context(format!("the order may exist: repeat with --key {key}")),
+        false => anyhow::Error::new(error),
     })?;
     let mut order: Order = client.read(value.clone())?;
     while args.wait.is_some_and(|wait| begun.elapsed() < wait) && is_open(order.status) {
@@ -64,7 +64,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         show::print(&order);
     }
     let good = args.wait.is_none() || order.status == Status::Succeeded;
-    if args.wait.is_some() && is_open(order.status) {
+    if args.wait.is_some() && is_open(order.status) && !args.connection.json {
         output::err("the order has not ended; it goes on\n");
     }
     Ok(if good { Verdict::Yes } else { Verdict::No })

@@ -43,8 +43,9 @@ impl Catalog {
         self.read(|inner| inner.current.values().cloned().collect())
     }
 
-    pub(super) fn each_version(&self, mut see: impl FnMut(&Workflow)) {
-        self.read(|inner| inner.versions.values().for_each(|workflow| see(workflow)));
+    /// Every version of every workflow, in no order.
+    pub fn versions(&self) -> Vec<Arc<Workflow>> {
+        self.read(|inner| inner.versions.values().cloned().collect())
     }
 
     fn read<T>(&self, look: impl FnOnce(&Inner) -> T) -> T {

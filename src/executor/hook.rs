@@ -66,8 +66,11 @@ impl Executor {
 
     async fn notify(&self, connector: &str, notification: Notification) -> Result<Hooked, HookError> {
         let Some(order) = order_of(&notification.correlate) else {
+            // The reference is the sender's text: the log has the provider and what kind of notification it is.
+            tracing::warn!(%connector, event = %notification.event, "a notification has no reference of ours");
             return Ok(Hooked::Unmatched { why: format!("{} is not a reference of ours", notification.correlate) });
         };
+        let name = notification.event.clone();
         let event = Event::Received {
             // Ids are the provider's own: two providers may use the same.
             id: EventId::new(format!("{connector}:{}", notification.id)),
@@ -78,7 +81,7 @@ impl Executor {
         match self.apply(order, event).await {
             Ok(applied) => Ok(Hooked::Applied { order, how: applied.how }),
             Err(error @ (ApplyError::NotFound | ApplyError::Rejected(Rejection::UnknownEvent { .. }))) => {
-                tracing::warn!(%connector, %order, %error, "a notification fits no order");
+                tracing::warn!(%connector, event = %name, %order, %error, "a notification fits no order");
                 Ok(Hooked::Unmatched { why: error.to_string() })
             }
             Err(error) => Err(error.into()),

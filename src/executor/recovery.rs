@@ -31,7 +31,7 @@ pub(super) async fn catalog(
     connectors: &Connectors,
 ) -> Result<Catalog, StartError> {
     let catalog = read_versions(store).await?;
-    catalog.each_version(|workflow| connectors.define_all(workflow));
+    catalog.versions().iter().for_each(|workflow| connectors.define_all(workflow));
     for workflow in workflows {
         keep(store, clock, &workflow).await?;
         connectors.define_all(&workflow);

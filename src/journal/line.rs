@@ -13,8 +13,8 @@ pub fn lines(entries: &[Entry], name_of: &dyn Fn(&Entry, CallId) -> Option<Strin
     let mut lines = Vec::with_capacity(entries.len());
     for entry in entries {
         let name = |call: CallId| name_of(entry, call).unwrap_or_else(|| format!("call {call}"));
-        let commands: Vec<String> =
-            entry.commands.iter().map(|command| command_text(command, entry.at, &name)).collect();
+        let due = |at: Timestamp| format!("in {}", format_duration(at.since(entry.at)));
+        let commands: Vec<String> = entry.commands.iter().map(|command| command_text(command, &due, &name)).collect();
         let mut line = format!(
             "{:<3} {:<9} {:<44} {from} -> {}",
             entry.seq.to_string(),
@@ -76,13 +76,16 @@ fn timer_text(timer: Timer, name: &dyn Fn(CallId) -> String) -> String {
     }
 }
 
-fn command_text(command: &Command, at: Timestamp, name: &dyn Fn(CallId) -> String) -> String {
+/// What was asked for, in a few words. `due` says when a timer is due.
+pub(super) fn command_text(
+    command: &Command,
+    due: &dyn Fn(Timestamp) -> String,
+    name: &dyn Fn(CallId) -> String,
+) -> String {
     match command {
         Command::Invoke { call, attempt } => format!("invoke {} #{attempt}", name(*call)),
         Command::Inquire { call, inquiry } => format!("inquire {} #{inquiry}", name(*call)),
-        Command::StartTimer { timer, at: due } => {
-            format!("timer {} in {}", timer_text(*timer, name), format_duration(due.since(at)))
-        }
+        Command::StartTimer { timer, at } => format!("timer {} {}", timer_text(*timer, name), due(*at)),
         Command::CancelTimer { timer } => format!("cancel timer {}", timer_text(*timer, name)),
         Command::Report { .. } => "report to parent".to_owned(),
         Command::OpenIncident { reason, at_stake: Some(money) } => format!("incident: {reason} ({money} at stake)"),

@@ -15,7 +15,7 @@ use super::error::JournalError;
 use super::files::Files;
 use super::frame::{self, Chain, Header};
 use super::open::{self, Opened, SharedDisk};
-use super::segment::FIRST;
+use super::segment::{self, FIRST};
 use super::spares::{self, Spares};
 use super::tip::TipFile;
 use super::writer::{Counts, Group, Submission, Writer};
@@ -24,6 +24,8 @@ use crate::types::Position;
 
 /// Batches that wait for the writer.
 const QUEUE: usize = 1024;
+/// Below the data directory.
+const DIR: &str = "journal";
 
 /// How a journal is opened.
 #[derive(Clone, Debug)]
@@ -100,12 +102,19 @@ impl Default for JournalOptions {
 }
 
 impl Journal {
+    /// A data directory has a journal. Looks, and touches nothing.
+    pub fn is_in(data: &Path) -> bool {
+        let entries = std::fs::read_dir(data.join(DIR)).into_iter().flatten().flatten();
+        let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        !segment::bases(&names).is_empty()
+    }
+
     /// Opens the journal of a data directory, or makes one. Whoever calls this holds the directory's lock.
     pub fn open(data: &Path, options: &JournalOptions) -> Result<Self, JournalError> {
         let smallest = FIRST + 4096;
         let segment_size = options.segment_size.max(smallest).next_multiple_of(4096);
         let options = JournalOptions { segment_size, ..options.clone() };
-        let dir = data.join("journal");
+        let dir = data.join(DIR);
         let Opened { segments, offset, seq, chain, tip, turn, spares } = open::open(data, &dir, &options)?;
         let Some(segment) = segments.last().cloned() else {
             return Err(JournalError::damaged("there is no segment"));

@@ -369,6 +369,10 @@ impl Engine for Fake {
         (*name == self.workflow.name).then(|| Arc::clone(&self.workflow))
     }
 
+    fn versions(&self) -> Vec<Arc<Workflow>> {
+        self.workflows()
+    }
+
     fn version(&self, version: &Version) -> Option<Arc<Workflow>> {
         (*version == self.workflow.version).then(|| Arc::clone(&self.workflow))
     }

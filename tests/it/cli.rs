@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 use crate::api_fake::Fake;
 use crate::support::paystate;
 
-fn run(server: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(server: &str, arguments: &[&str]) -> Output {
     command(server, arguments).output().expect("the command runs")
 }
 
-fn command(server: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(server: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(paystate());
     command.args(arguments).env("PAYSTATE_SERVER", server).env("TZ", "UTC").env_remove("PAYSTATE_BY");
     command.stdin(Stdio::null());
     command
 }
 
-fn url(server: &Server) -> String {
+pub(crate) fn url(server: &Server) -> String {
     format!("http://{}", server.address())
 }
 
@@ -36,12 +36,12 @@ fn prints(output: &Output, code: i32, expected: &str) {
 }
 
 #[track_caller]
-fn fails(output: &Output, code: i32, expected: &str) {
+pub(crate) fn fails(output: &Output, code: i32, expected: &str) {
     assert_eq!(text(&output.stderr).trim_end(), expected);
     assert_eq!((output.status.code(), text(&output.stdout).as_str()), (Some(code), ""));
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
@@ -110,7 +110,11 @@ async fn orders_are_submitted_once_for_a_key() {
     assert_eq!((first.status.code(), &first.stdout), (Some(0), &again.stdout));
     let other =
         run(&url(&server), &["submit", "card", "--input", "{\"amount\":1,\"currency\":\"CNY\"}", "--key", "o-1"]);
-    fails(&other, 1, "error: the key was used for another body: a new request needs a new key");
+    let order: Value = serde_json::from_slice(&first.stdout).expect("one object");
+    let id = order["id"].as_str().expect("an id");
+    let used =
+        format!("error: the key was used for another request, which opened order {id}: a new request needs a new key");
+    fails(&other, 1, &used);
     let mut child = command(&url(&server), &["submit", "card", "--input", "-"]);
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"{\"amount\": 7, \"currency\": \"CNY\"}").unwrap();
@@ -226,7 +230,7 @@ can happen  cancel
 
 calls
   gateway.charge: backoff, attempt 1, next at 2026-11-18 11:07:43
-       [2Jrefused
+      [2Jrefused
 
 waits for
   retry gateway.charge at 2026-11-18 11:07:43
@@ -255,11 +259,8 @@ ORDER                                 STATUS          AMOUNT  CHANGED
 const INCIDENTS: &str = "
 ORDER                                  AT STAKE  SINCE
 01a1ee59-1d20-7000-8000-000000000003  99900 JPY  2026-11-18 11:09
-card: authorized, gateway.charge:
-the outcome of gateway.charge is not
-known: inquiry: the connection was
-reset while the gateway was
-answering
+  card: authorized, gateway.charge: the outcome of gateway.charge is not known:
+  inquiry: the connection was reset while the gateway was answering
 
 at stake in all: 99900 JPY
 ";

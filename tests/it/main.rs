@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod api;
+mod api_contract;
 mod api_fake;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod cli;
+mod cli_output;
+mod configuration;
 mod connector_faults;
 mod connector_http;
 mod connector_limits;
@@ -30,6 +33,7 @@ mod mistakes;
 #[cfg(target_os = "linux")]
 mod power;
 mod readme;
+mod recorded;
 mod sandbox;
 mod sandbox_afterwards;
 mod sandbox_instruments;

@@ -1,6 +1,7 @@
 //! What the tests share: where things are, and a daemon with its sandbox.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -29,7 +30,7 @@ impl Daemon {
             .arg("--data")
             .arg(data.path().join("data"))
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(fs::File::create(data.path().join("log")).expect("a file for the log"))
             .spawn()
             .expect("the daemon starts");
         let mut line = String::new();
@@ -46,6 +47,20 @@ impl Daemon {
     /// Where its sandbox keeps what others need to talk to it.
     pub fn sandbox_dir(&self) -> PathBuf {
         self.data.path().join("data/sandbox")
+    }
+}
+
+impl Daemon {
+    /// What it has logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.data.path().join("log")).expect("the log is text")
+    }
+
+    /// Ends it at once, as a crash would; its data stays until the test ends.
+    pub fn kill(&mut self) -> PathBuf {
+        self.child.kill().expect("the daemon is killed");
+        self.child.wait().expect("and gone");
+        self.data.path().join("data")
     }
 }
 

@@ -79,20 +79,25 @@ pub struct ResolveBody {
 
 impl Fields for SubmitBody {
     const FIELDS: &'static [&'static str] = &["workflow", "input"];
+    const REQUIRED: &'static [&'static str] = Self::FIELDS;
 }
 
 impl Fields for EventBody {
     const FIELDS: &'static [&'static str] = &["event", "payload", "id"];
+    const REQUIRED: &'static [&'static str] = &["event"];
 }
 
 impl Fields for CancelBody {
     const FIELDS: &'static [&'static str] = &["by", "note", "id"];
+    const REQUIRED: &'static [&'static str] = &["by"];
 }
 
 impl Fields for RetryBody {
     const FIELDS: &'static [&'static str] = &["by", "note", "id"];
+    const REQUIRED: &'static [&'static str] = &["by"];
 }
 
 impl Fields for ResolveBody {
     const FIELDS: &'static [&'static str] = &["by", "note", "as", "result", "code", "state", "id"];
+    const REQUIRED: &'static [&'static str] = &["by", "note", "as"];
 }

@@ -153,11 +153,11 @@ async fn report(
                 fields.insert("bank".to_owned(), oracle);
                 fields.insert("agrees".to_owned(), json!(wrong.is_none()));
             }
-            output::out(&format!("{line}\n"));
+            output::json(&line);
         }
         if let Some(wrong) = wrong {
             good = false;
-            anstream::eprintln!("{} {}: {wrong}", order.workflow, order.id);
+            output::err(&format!("{} {}: {wrong}\n", order.workflow, order.id));
         }
     }
     if !json {
@@ -169,10 +169,7 @@ async fn report(
 fn say_where(node: &Node, api: &str, quiet: bool) {
     if let (Some(sandbox), false) = (&node.sandbox, quiet) {
         output::out(&format!("dashboard  {api}\n"));
-        output::out(&format!(
-            "shop       {}  (its certificate is the sandbox's own: accept it)\n\n",
-            sandbox.shop_url()
-        ));
+        output::out(&format!("shop       {}  (accept its certificate: it is its own)\n\n", sandbox.shop_url()));
     }
 }
 

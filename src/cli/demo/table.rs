@@ -1,7 +1,7 @@
 //! The orders of the demo as a table that is drawn again while they move.
 
 use std::fmt::Write as _;
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 use anstyle::{AnsiColor, Style};
@@ -28,17 +28,15 @@ impl Table {
         if !self.visible {
             return;
         }
-        let lines: Vec<String> = orders.iter().map(|order| line(executor, order)).collect();
+        let width = output::width();
+        let lines: Vec<String> = orders.iter().map(|order| line(executor, order, width)).collect();
         if lines == self.last {
             return;
         }
         let mut out = String::new();
         if self.drawn == 0 {
-            let _ = writeln!(
-                out,
-                "{:<20} {:<8} {:<20} {:<10} {:>5}  outcome",
-                "method", "progress", "state", "status", "tries"
-            );
+            let heading = columns(["method", "progress", "state"], "status", "tries", "outcome");
+            let _ = writeln!(out, "{}", cut(&heading.concat(), &mut { width }));
         }
         if self.live {
             if self.drawn > 0 {
@@ -56,9 +54,7 @@ impl Table {
         }
         self.drawn = lines.len();
         self.last = lines;
-        let mut stdout = anstream::stdout().lock();
-        // Where nobody reads the table there is nobody to tell.
-        let _ = stdout.write_all(out.as_bytes()).and_then(|()| stdout.flush());
+        output::out(&out);
     }
 
     pub(super) fn conclude(&self, good: bool) {
@@ -73,8 +69,25 @@ impl Table {
     }
 }
 
-/// At most 80 columns.
-fn line(executor: &Executor, order: &Snapshot) -> String {
+/// What stands before the status, the status, and what stands after it: 66 columns and the outcome.
+fn columns(before: [&str; 3], status: &str, tries: &str, outcome: &str) -> [String; 3] {
+    let [method, progress, state] = before;
+    [format!("{method:<18} {progress:<8} {state:<20} "), format!("{status:<9}"), format!(" {tries:>5}  {outcome}")]
+}
+
+/// As much of a text as fits into what is `left` of a line: a line that wraps is two, and drawing over it leaves the second
+/// behind. A character beyond ASCII may take two columns.
+fn cut(text: &str, left: &mut usize) -> String {
+    let fits = |c: &char| {
+        let wide = if c.is_ascii() { 1 } else { 2 };
+        let fits = wide <= *left;
+        *left = if fits { *left - wide } else { 0 };
+        fits
+    };
+    text.chars().take_while(fits).collect()
+}
+
+fn line(executor: &Executor, order: &Snapshot, width: usize) -> String {
     let method = order.workflow.as_str();
     let spine = executor.catalog().version(&order.version).map_or(Stage::ALL.len(), |workflow| {
         let has = |stage: &&Stage| {
@@ -85,15 +98,14 @@ fn line(executor: &Executor, order: &Snapshot) -> String {
     let passed = order.stages.len().min(spine);
     let progress = format!("{}{}", "#".repeat(passed), ".".repeat(spine - passed));
     let (word, style) = status(order.status);
-    let outcome: String = match &order.incident {
-        Some(incident) => incident.reason.chars().take(20).collect(),
-        None => order.outcome.chars().take(16).collect(),
-    };
-    format!(
-        "{method:<20} {progress:<8} {:<20} {style}{word:<10}{style:#} {:>5}  {outcome}",
-        order.state.as_str().chars().take(20).collect::<String>(),
-        order.attempts
-    )
+    let outcome = order.incident.as_ref().map_or(&order.outcome, |incident| &incident.reason);
+    let state: String = order.state.as_str().chars().take(20).collect();
+    let [before, status, after] =
+        columns([method, &progress, &state], word, &order.attempts.to_string(), &output::line(outcome));
+    let mut left = width;
+    let before = cut(&before, &mut left);
+    let status = cut(&status, &mut left);
+    format!("{before}{style}{status}{style:#}{}", cut(&after, &mut left))
 }
 
 fn status(status: Status) -> (&'static str, Style) {
@@ -104,5 +116,21 @@ fn status(status: Status) -> (&'static str, Style) {
         Status::Succeeded => ("succeeded", plain.fg_color(Some(AnsiColor::Green.into()))),
         Status::Failed => ("failed", plain.fg_color(Some(AnsiColor::Red.into()))),
         Status::Incident => ("incident", plain.fg_color(Some(AnsiColor::Magenta.into()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_cut_at_the_width() {
+        let mut left = 6;
+        assert_eq!((cut("abc", &mut left).as_str(), left), ("abc", 3));
+        assert_eq!((cut("d\u{94b1}\u{94b1}e", &mut left).as_str(), left), ("d\u{94b1}", 0));
+        assert_eq!(cut("e", &mut left), "", "what comes after a cut does not slip in before the end");
+        let [before, status, after] =
+            columns(["third_party_mobile", "######", "awaiting_customer"], "succeeded", "7", "");
+        assert_eq!(before.len() + status.len() + after.len(), 66);
     }
 }

@@ -1,0 +1,83 @@
+//! What the connectors' files name and the configuration must give: values of `${env.NAME}` and `${secret.NAME}`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::definition::{Auth, Connector, ConnectorKind, EnvPart, EnvText, SecretRef, Verify, Workflow};
+use crate::types::{ConnectorName, Secret, WorkflowName};
+
+/// Fails when a connector of these workflows could not be built, and names everything that is missing, by connector. A
+/// daemon without them would accept orders and leave every one of them stuck.
+pub(super) fn must_be_given(
+    workflows: &BTreeMap<WorkflowName, Arc<Workflow>>,
+    env: &BTreeMap<String, String>,
+    secrets: &BTreeMap<String, Secret>,
+) -> anyhow::Result<()> {
+    let mut missing: BTreeMap<&ConnectorName, Needs<'_>> = BTreeMap::new();
+    for connector in workflows.values().flat_map(|workflow| workflow.connectors.values()) {
+        let mut needs = Needs::of(connector);
+        needs.env.retain(|name| !env.contains_key(*name));
+        needs.secrets.retain(|name| !secrets.contains_key(*name));
+        if !(needs.env.is_empty() && needs.secrets.is_empty()) {
+            missing.insert(&connector.name, needs);
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let mut text = "the configuration lacks what the connectors need:".to_owned();
+    for (name, needs) in &missing {
+        let env = needs.env.iter().map(|name| format!("env.{name}"));
+        let all: Vec<String> = env.chain(needs.secrets.iter().map(|name| format!("secret.{name}"))).collect();
+        let _ = write!(text, "\n  {name}: {}", all.join(", "));
+    }
+    bail!("{text}\n{HOW}")
+}
+
+const HOW: &str = "give them in the file of --config:\n  env: { NAME: value }\n  secrets: { name: { env: VARIABLE } } or \
+    { name: { file: PATH } }\nor try things out with --sandbox, which has its own. See docs/configuration.md";
+
+#[derive(Default)]
+struct Needs<'a> {
+    env: BTreeSet<&'a str>,
+    secrets: BTreeSet<&'a str>,
+}
+
+impl<'a> Needs<'a> {
+    fn of(connector: &'a Connector) -> Self {
+        let mut needs = Self::default();
+        if let ConnectorKind::Http(http) = &connector.kind {
+            needs.text(&http.base_url);
+            http.ca.iter().for_each(|ca| needs.text(ca));
+            match &http.auth {
+                Auth::None => {}
+                Auth::Bearer(secret) | Auth::Header { value: secret, .. } | Auth::StandardWebhooks(secret) => {
+                    needs.secret(secret);
+                }
+                Auth::Basic { username, password } => {
+                    needs.text(username);
+                    needs.secret(password);
+                }
+            }
+        }
+        if let Some(webhooks) = &connector.webhooks {
+            let Verify::StandardWebhooks { secrets, .. } = &webhooks.verify;
+            secrets.iter().for_each(|secret| needs.secret(secret));
+        }
+        needs
+    }
+
+    fn text(&mut self, text: &'a EnvText) {
+        self.env.extend(text.0.iter().filter_map(|part| match part {
+            EnvPart::Env(name) => Some(name.as_str()),
+            EnvPart::Text(_) => None,
+        }));
+    }
+
+    fn secret(&mut self, secret: &'a SecretRef) {
+        self.secrets.insert(&secret.0);
+    }
+}

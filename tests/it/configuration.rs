@@ -1,0 +1,128 @@
+//! docs/configuration.md is true: its example starts a daemon, its table has every key, and what is missing is said so.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use crate::docs::blocks;
+use crate::support::paystate;
+
+const CONNECTOR: &str = r#"
+connector: acme
+title: Acme
+base_url: "${env.ACME_URL}"
+auth: { bearer: "${secret.acme_key}" }
+operations:
+  ask: { get: "/ask?amount=${with.amount}", outcomes: { ok: response.status == 200 } }
+webhooks:
+  verify: { scheme: standard-webhooks, secret: "${secret.acme_hook}" }
+  events: [{ event: acme.told, correlate: body.order, id: body.id }]
+"#;
+
+const WORKFLOW: &str = r#"
+workflow: asking
+title: Asking
+input: { type: object, required: [amount], properties: { amount: { type: integer } } }
+deadline: 1d
+initial: asked
+on: { acme.told: { assign: { told: "${event.id}" } } }
+states:
+  asked:
+    invoke:
+      call: acme.ask
+      with: { amount: "${input.amount}" }
+      timeout: { attempt: 1s, total: 1m }
+      retry: { attempts: 2, initial: 1s, factor: 2, max: 5s, jitter: none }
+    on: { ok: done, declined: refused, failed: refused }
+  done: { final: success, late: { acme.told: ignore } }
+  refused: { final: failure, late: { acme.told: ignore } }
+"#;
+
+fn document() -> String {
+    fs::read_to_string("docs/configuration.md").unwrap()
+}
+
+fn example() -> String {
+    let (_, block) = blocks(&document(), "yaml configuration").remove(0);
+    block
+}
+
+/// A folder with a workflow, its connector, and a configuration.
+fn folder(configuration: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("workflows/connectors")).unwrap();
+    fs::write(folder.path().join("workflows/connectors/acme.yaml"), CONNECTOR).unwrap();
+    fs::write(folder.path().join("workflows/asking.yaml"), WORKFLOW).unwrap();
+    fs::write(folder.path().join("acme_key"), "key of acme\n").unwrap();
+    let configuration = configuration.replace("/run/secrets", &folder.path().display().to_string());
+    fs::write(folder.path().join("paystate.yaml"), configuration).unwrap();
+    folder
+}
+
+fn serve(folder: &Path) -> Command {
+    let mut command = Command::new(paystate());
+    command.args(["serve", "--config", "paystate.yaml", "--json", "--listen", "127.0.0.1:0"]).current_dir(folder);
+    command
+}
+
+fn refused(folder: &Path) -> (String, Value) {
+    let Output { status, stdout, stderr } = serve(folder).output().unwrap();
+    assert_eq!((status.code(), stdout.as_slice()), (Some(2), b"".as_slice()));
+    assert!(!folder.join("data").exists(), "a daemon that does not start makes nothing");
+    let problem: Value = serde_json::from_slice(&stderr).expect("a problem in JSON");
+    (problem["detail"].as_str().unwrap().to_owned(), problem)
+}
+
+#[test]
+fn the_example_starts_a_daemon() {
+    let folder = folder(&example());
+    let mut child = serve(folder.path())
+        .env("ACME_HOOK", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let ready: Value = serde_json::from_str(&line).expect("it says where it listens");
+    assert!(ready["api"].as_str().unwrap().starts_with("http://127.0.0.1:"), "--listen wins over the file: {line}");
+    assert!(folder.path().join("data/journal").is_dir(), "the folder of the file is used");
+}
+
+#[test]
+fn what_connectors_need_and_nobody_gives_is_named() {
+    let folder = folder("{}\n");
+    let (_, block) = blocks(&document(), "text missing").remove(0);
+    let (detail, _) = refused(folder.path());
+    assert_eq!(format!("error: {detail}\n"), block);
+    let partly =
+        self::folder("env: { ACME_URL: 'https://x' }\nsecrets: { acme_key: { file: /run/secrets/acme_key } }\n");
+    assert!(refused(partly.path()).0.contains("\n  acme: secret.acme_hook\n"));
+}
+
+#[test]
+fn secrets_that_are_not_there_are_named() {
+    let folder = folder(&example().replace("acme_key }", "nobody }"));
+    let (detail, problem) = refused(folder.path());
+    assert_eq!(problem["type"], "urn:paystate:problem:could-not-run");
+    assert!(detail.contains("acme_hook: environment variable ACME_HOOK is not set"), "{detail}");
+    assert!(detail.contains("acme_key: ") && detail.contains("No such file"), "{detail}");
+}
+
+#[test]
+fn every_key_is_documented_and_no_other() {
+    for (configuration, heading) in [("x: 1", "| key |"), ("secrets: { s: { x: 1 } }", "| source |")] {
+        let (detail, _) = refused(folder(configuration).path());
+        let (_, known) = detail.split_once("expected ").unwrap_or_else(|| panic!("the keys are listed: {detail}"));
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let text = document();
+        let (_, table) = text.split_once(heading).expect("a table");
+        let rows = table.lines().skip(2).take_while(|line| line.starts_with("| `"));
+        let documented: Vec<&str> = rows.filter_map(|row| row.split('`').nth(1)).collect();
+        assert_eq!(known, documented, "{heading}");
+    }
+}
