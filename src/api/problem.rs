@@ -53,7 +53,7 @@ problems! {
     NOTIFICATION = "bad-notification" 400 "The notification is not understood";
     OVERLOADED = "overloaded" 429 "Too much is under way";
     TOO_BUSY = "too-many-requests" 503 "Too many requests are under way";
-    FULL = "storage-full" 503 "Nothing can be stored";
+    FULL = "storage-full" 507 "Nothing can be stored";
     SHUTTING_DOWN = "shutting-down" 503 "The daemon is shutting down";
     NOT_READY = "not-ready" 503 "The daemon is not ready";
     TIMEOUT = "timeout" 504 "The answer took too long";
@@ -143,7 +143,7 @@ impl From<EngineError> for Failure {
                 .because("too much is under way; what was accepted keeps its pace: try again in a moment")
                 .retry_after(retry_after),
             EngineError::Full => {
-                FULL.because("the disk is full: nothing was accepted").retry_after(Duration::from_secs(60))
+                FULL.because("the disk is full: nothing was accepted").retry_after(Duration::from_secs(10))
             }
             EngineError::ShuttingDown => SHUTTING_DOWN
                 .because("nothing was accepted: ask another node, or this one after its restart")

@@ -33,6 +33,7 @@ use crate::types::{Value, WorkflowName, parse_duration};
         (status = 422, description = "No such workflow, an input that does not fit, or a key that was used", body = Problem),
         (status = 429, description = "Too much is under way", body = Problem),
         (status = 503, description = "Not now", body = Problem),
+        (status = 507, description = "The disk is full: orders that were accepted go on", body = Problem),
     ))]
 pub(super) async fn submit(
     State(api): State<Api>,

@@ -36,7 +36,6 @@ pub(super) struct Node {
 impl Boot {
     pub(super) async fn start(self) -> anyhow::Result<Node> {
         let workflows = read_workflows(&self.workflows)?;
-        std::fs::create_dir_all(&self.data).with_context(|| format!("cannot make {}", self.data.display()))?;
         // The lock on the data comes first: a second daemon must find out at once.
         let store = SledStore::open(&self.data, SledOptions::default(), &Refold::default())?;
         let mut env = self.config.env.clone();
@@ -70,7 +69,19 @@ impl Node {
         }
         Ok(())
     }
+
+    /// Ends a daemon that has failed. Nothing can be recorded any more, so that nothing is waited for.
+    pub(super) async fn give_up(self) {
+        match tokio::time::timeout(LAST_WORDS, self.executor.shutdown(Duration::ZERO)).await {
+            Ok(Err(error)) => tracing::warn!(%error, "the store was not closed in order"),
+            Err(_) => tracing::warn!("the store could not be closed in time"),
+            Ok(Ok(())) => {}
+        }
+    }
 }
+
+/// How long a daemon that has failed may take to close what can still be closed.
+const LAST_WORDS: Duration = Duration::from_secs(5);
 
 async fn start_sandbox(data: &Path, env: &mut BTreeMap<String, String>) -> anyhow::Result<Sandbox> {
     let dir = data.join("sandbox");

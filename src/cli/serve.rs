@@ -63,8 +63,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         tracing::info!("stopping: what is in flight is finished or parked");
         server.stop().await.context("the HTTP server did not stop in order")?;
     }
-    let stopped = node.stop().await;
-    ended.and(stopped).map(|()| Verdict::Yes)
+    match ended {
+        Ok(()) => node.stop().await.map(|()| Verdict::Yes),
+        Err(why) => {
+            node.give_up().await;
+            Err(why)
+        }
+    }
 }
 
 /// Serves the API of a node, and tells its sandbox where notifications and orders go.
@@ -115,7 +120,8 @@ fn announce(node: &Node, server: &Server, json: bool) -> anyhow::Result<()> {
 /// Returns when the store has failed: nothing may be acknowledged after that, and a restart recovers.
 async fn failed(node: &Node) -> anyhow::Error {
     loop {
-        if let Some(why) = node.executor.failure() {
+        let failure = node.executor.failure().map(str::to_owned).or_else(|| node.executor.store().failure());
+        if let Some(why) = failure {
             return anyhow::anyhow!("{why}; the daemon stops, and recovers when it is started again");
         }
         crate::executor::pause(std::time::Duration::from_millis(200)).await;

@@ -189,6 +189,11 @@ impl Core {
         self.forget_if_done(id);
     }
 
+    /// Takes back the opening of an order that has not been committed. Its alarm is stale then, and is skipped.
+    pub fn withdraw(&mut self, id: OrderId) {
+        self.live.remove(&id);
+    }
+
     /// Lets an order go that was loaded only to be looked at.
     pub fn forget_if_done(&mut self, id: OrderId) {
         if self.live.get(&id).is_some_and(|live| live.uncommitted == 0 && !live.snapshot.is_open()) {

@@ -8,6 +8,7 @@ mod clock;
 mod core;
 mod desk;
 mod dispatch;
+mod full;
 mod hook;
 mod keys;
 mod recovery;

@@ -80,21 +80,21 @@ pub(super) struct Shard {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
     pub(super) inbox: mpsc::Receiver<Message>,
-    core: Core,
+    pub(super) core: Core,
     /// Answers that were there at once, taken up in the next round.
-    ready: VecDeque<Message>,
+    pub(super) ready: VecDeque<Message>,
     watchers: HashMap<OrderId, Vec<oneshot::Sender<Arc<Snapshot>>>>,
-    stopping: Option<oneshot::Sender<()>>,
+    pub(super) stopping: Option<oneshot::Sender<()>>,
 }
 
 /// What one round has decided and not yet committed.
 #[derive(Default)]
-struct Round {
-    commits: Vec<Commit>,
-    dispatches: Vec<(OrderId, Vec<Dispatch>)>,
-    replies: Vec<(Reply, Applied)>,
+pub(super) struct Round {
+    pub(super) commits: Vec<Commit>,
+    pub(super) dispatches: Vec<(OrderId, Vec<Dispatch>)>,
+    pub(super) replies: Vec<(Reply, Applied)>,
     events: HashSet<(OrderId, EventId)>,
-    ended: Vec<Status>,
+    pub(super) ended: Vec<(OrderId, Status)>,
 }
 
 impl Shard {
@@ -234,28 +234,20 @@ impl Shard {
     }
 
     /// Commits the round and then acts on it: answers, sends, tells who watches.
-    async fn finish(&mut self, round: Round) -> Result<(), StoreError> {
-        if round.commits.is_empty() {
-            return Ok(());
-        }
-        let keys: Vec<(OrderId, Arc<Snapshot>)> =
-            round.commits.iter().map(|commit| (commit.entry.order, Arc::clone(&commit.snapshot))).collect();
-        let counted = round.commits.clone();
-        let positions = match self.commit(round.commits).await {
-            Ok(positions) => {
-                self.shared.counts.committed(&counted);
-                round.ended.iter().for_each(|&status| self.shared.counts.ended(status));
-                positions
-            }
+    async fn finish(&mut self, mut round: Round) -> Result<(), StoreError> {
+        let positions = match self.commit(&mut round).await {
+            Ok(Some(positions)) if !positions.is_empty() => positions,
+            Ok(_) => return Ok(()),
             Err(error) => {
-                for (reply, _) in round.replies {
-                    answer(Some(reply), Err(ApplyError::Store(error.clone())));
-                }
+                round.refuse(&error);
                 return Err(error);
             }
         };
-        for ((id, _), &position) in keys.iter().zip(&positions) {
-            self.core.committed(*id, position);
+        let counts = &self.shared.counts;
+        counts.committed(&round.commits);
+        round.ended.iter().for_each(|&(_, status)| counts.ended(status));
+        for (commit, &position) in round.commits.iter().zip(&positions) {
+            self.core.committed(commit.entry.order, position);
         }
         for (reply, applied) in round.replies {
             answer(Some(reply), Ok(applied));
@@ -263,30 +255,13 @@ impl Shard {
         for (id, dispatches) in round.dispatches {
             self.dispatch(id, dispatches);
         }
-        for (id, snapshot) in keys {
-            self.tell(id, snapshot);
+        for commit in round.commits {
+            self.tell(commit.entry.order, commit.snapshot);
         }
         if let Some(resident) = self.shared.resident.get(self.index) {
             resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
         }
         Ok(())
-    }
-
-    /// A full disk is waited out: what was accepted must end, and nothing of the batch has been written.
-    async fn commit(&self, commits: Vec<Commit>) -> Result<Vec<crate::types::Position>, StoreError> {
-        let mut waited = false;
-        loop {
-            match self.shared.store.commit(commits.clone()).await {
-                Err(StoreError::Full) => {
-                    if !waited {
-                        tracing::error!("the disk is full; orders wait until there is room");
-                    }
-                    waited = true;
-                    super::clock::pause(std::time::Duration::from_millis(500)).await;
-                }
-                other => return other,
-            }
-        }
     }
 
     fn dispatch(&mut self, order: OrderId, dispatches: Vec<Dispatch>) {
@@ -361,7 +336,7 @@ impl Round {
         if let Some(id) = event {
             self.events.insert((order, id));
         }
-        self.ended.extend(staged.ended);
+        self.ended.extend(staged.ended.map(|status| (order, status)));
         self.commits.push(staged.commit);
         if !staged.dispatches.is_empty() {
             self.dispatches.push((order, staged.dispatches));
@@ -382,7 +357,7 @@ fn reservation(event: &Event) -> Option<crate::types::Value> {
     }
 }
 
-fn answer(reply: Option<Reply>, answer: Result<Applied, ApplyError>) {
+pub(super) fn answer(reply: Option<Reply>, answer: Result<Applied, ApplyError>) {
     if let Some(reply) = reply {
         // Whoever asked may have gone; the event counts all the same.
         let _ = reply.send(answer);

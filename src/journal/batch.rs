@@ -44,7 +44,7 @@ impl Batch {
             let entry = Entry { prev: None, ..entry.clone() };
             return self.push_entry(&entry, prev);
         }
-        self.opening |= entry.opening.is_some();
+        self.opening |= entry.is_new_order();
         self.push(Kind::Entry, prev, |into| codec::encode_entry(entry, into))
     }
 
@@ -56,7 +56,7 @@ impl Batch {
         }
     }
 
-    /// Whether some entry of it opens an order, which a full disk does not allow.
+    /// Whether some entry of it opens a new order, which a full disk does not allow.
     pub fn is_opening(&self) -> bool {
         self.opening
     }

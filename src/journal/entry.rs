@@ -67,3 +67,10 @@ pub struct Opening {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<(String, String)>,
 }
+
+impl Entry {
+    /// Whether it opens an order that nobody has accepted yet. A child order is part of its parent's work.
+    pub fn is_new_order(&self) -> bool {
+        self.opening.is_some() && !matches!(self.event, Event::Started { parent: Some(_), .. })
+    }
+}

@@ -209,6 +209,11 @@ impl Journal {
         Position(self.files.end())
     }
 
+    /// Why the next batch will be refused, if the thread that prepares files has met a failure.
+    pub fn failure(&self) -> Option<String> {
+        self.spares.failure()
+    }
+
     /// Writes what waits, and ends the threads. Everything after this answers `Fatal`.
     pub fn close(&self) -> Result<(), JournalError> {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());

@@ -54,6 +54,7 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
         tracing::warn!(tip = %tip_path.display(), "the tip is missing: whether the journal is whole cannot be told");
     }
     finish(dir, &mut cursor, expected.as_ref())?;
+    settle(disk, data, dir, &cursor, expected.as_ref())?;
     let spares = tidy(disk, dir, &names, options.segment_size)?;
     Ok(Opened { segments, offset: cursor.offset, seq: cursor.seq, chain: cursor.chain, tip, turn, spares })
 }
@@ -151,6 +152,18 @@ fn finish(dir: &Path, cursor: &mut Cursor, tip: Option<&Tip>) -> Result<(), Jour
         tracing::warn!(%segment, offset = cursor.offset, "cleared a write that was cut off before it was acknowledged");
     }
     Ok(())
+}
+
+/// Makes durable what was found. An earlier run may have died between a write and its sync, or because the sync failed:
+/// then the system believes that it has written what it has not, until it is given the same bytes again.
+fn settle(disk: &dyn Disk, data: &Path, dir: &Path, cursor: &Cursor, tip: Option<&Tip>) -> Result<(), JournalError> {
+    let Segment { head, path, file } = &cursor.segment;
+    // What the tip covers was synced before the tip was written.
+    let from = tip.map_or(0, |tip| tip.end).saturating_sub(head.base).max(FIRST);
+    let rewritten = segment::rewrite(&**file, from, cursor.offset).and_then(|()| file.sync_data());
+    rewritten.map_err(|error| JournalError::io("could not sync", path, &error))?;
+    let synced = disk.sync_dir(dir).and_then(|()| disk.sync_dir(data));
+    synced.map_err(|error| JournalError::io("could not sync", dir, &error))
 }
 
 fn lost(dir: &Path, tip: &Tip, seq: u64) -> JournalError {

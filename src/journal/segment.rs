@@ -166,6 +166,22 @@ pub(crate) fn blank(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<u64> 
     Ok(dirty)
 }
 
+/// Writes the bytes of `from..to` once more where they are.
+pub(crate) fn rewrite(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()> {
+    let mut buffer = vec![0; ZEROS.len()];
+    let mut offset = from;
+    while offset < to {
+        let length = usize::try_from(to - offset).unwrap_or(ZEROS.len()).min(ZEROS.len());
+        let read = read_full(file, &mut buffer[..length], offset)?;
+        if read == 0 {
+            break;
+        }
+        write_all(file, &buffer[..read], offset)?;
+        offset += read as u64;
+    }
+    Ok(())
+}
+
 /// The bases of the segments among file names, in order.
 pub(crate) fn bases(names: &[String]) -> Vec<u64> {
     let mut bases: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect();

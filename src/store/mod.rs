@@ -109,6 +109,11 @@ pub trait Store: Send + Sync + 'static {
     /// The sum of all postings to an account.
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError>;
 
+    /// Why nothing is acknowledged any more, if something has failed that nobody was waiting for.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
     /// Waits for what is under way, makes everything durable and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
 }

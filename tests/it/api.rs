@@ -371,7 +371,7 @@ async fn trouble_of_the_engine_has_a_status_and_a_time_to_wait() {
     let world = World::start();
     for (trouble, status, id, wait) in [
         (EngineError::Overloaded { retry_after: Duration::from_millis(1_500) }, 429, "overloaded", Some("2")),
-        (EngineError::Full, 503, "storage-full", Some("60")),
+        (EngineError::Full, 507, "storage-full", Some("10")),
         (EngineError::ShuttingDown, 503, "shutting-down", Some("5")),
         (EngineError::Store("secret detail".to_owned()), 500, "internal-error", None),
     ] {

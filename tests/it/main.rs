@@ -26,6 +26,7 @@ mod library;
 mod methods;
 mod methods_afterwards;
 mod mistakes;
+mod power;
 mod readme;
 mod sandbox;
 mod sandbox_afterwards;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::Shared;
 use super::index::{Index, Trouble};
 use super::overlay::Layer;
+use super::reserve::Reserve;
 
 /// A pass that takes longer than this is worth a word: sled may have stopped moving.
 const SLOW: Duration = Duration::from_secs(30);
@@ -29,10 +30,13 @@ pub(super) struct Behind {
     /// How long changes of an order are gathered before they are written.
     pub(super) every: Duration,
     pub(super) path: PathBuf,
+    pub(super) reserve: Reserve,
+    /// When room was last looked for in vain.
+    pub(super) full_at: Option<Instant>,
 }
 
 impl Behind {
-    pub(super) fn run(self) {
+    pub(super) fn run(mut self) {
         loop {
             let wake = match self.wake.recv_timeout(self.every) {
                 Ok(wake) => wake,
@@ -47,7 +51,10 @@ impl Behind {
     }
 
     /// Writes what waits. False when the thread is to end.
-    fn pass(&self, shared: &Shared) -> bool {
+    fn pass(&mut self, shared: &Shared) -> bool {
+        if !self.has_room(shared) {
+            return true;
+        }
         let Some(layer) = shared.overlay_mut().begin_writing() else { return true };
         let begun = Instant::now();
         let result = shared.index().map_err(|error| Trouble { full: false, why: error.to_string() });
@@ -65,14 +72,59 @@ impl Behind {
         true
     }
 
+    /// Looks for room, and says so when that changes. Without it everything stays in the journal and in memory: orders
+    /// that were accepted go on for as long as there is memory for them, and new ones are refused.
+    fn has_room(&mut self, shared: &Shared) -> bool {
+        if self.full_at.is_none() && shared.overlay().waiting() == 0 {
+            return true;
+        }
+        if self.full_at.is_some_and(|at| at.elapsed() < self.every) {
+            return false;
+        }
+        match self.reserve.keep() {
+            Ok(true) => {
+                if self.full_at.take().is_some() {
+                    tracing::info!("the disk has room again");
+                    shared.set_trouble(None);
+                }
+                true
+            }
+            Ok(false) => {
+                if self.full_at.is_none() {
+                    tracing::error!(path = %self.path.display(), "the disk is full: new orders are refused");
+                }
+                self.full_at = Some(Instant::now());
+                shared.set_trouble(Some(Trouble { full: true, why: "the disk is full".to_owned() }));
+                false
+            }
+            Err(error) => {
+                // Without a reserve it is as safe, only less patient.
+                tracing::warn!(%error, "room for the working store could not be reserved");
+                true
+            }
+        }
+    }
+
     /// After a failed write sled refuses everything, so it is closed and opened again until the layer can be written.
     /// Meanwhile everything is in the journal and in memory.
     fn repair(&self, shared: &Shared, layer: &Arc<Layer>, trouble: Trouble) -> bool {
         tracing::error!(reason = %trouble.why, "the working store cannot be written; it will be tried again");
         let mut trouble = trouble;
+        shared.set_trouble(Some(trouble.clone()));
+        shared.set_index(None);
+        if trouble.full {
+            self.reserve.give_up();
+            match self.reopen(shared, layer) {
+                Ok(index) => {
+                    shared.set_index(Some(Arc::new(index)));
+                    shared.set_trouble(None);
+                    return true;
+                }
+                Err(again) => trouble = again,
+            }
+        }
         loop {
             shared.set_trouble(Some(trouble.clone()));
-            shared.set_index(None);
             match self.wake.recv_timeout(self.every) {
                 Ok(Wake::Finish | Wake::Abandon) | Err(RecvTimeoutError::Disconnected) => return false,
                 Ok(Wake::Now) => thread::sleep(self.every),

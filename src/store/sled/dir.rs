@@ -24,7 +24,7 @@ impl Lock {
     /// Makes the directory if there is none, and takes it.
     pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
         let failed = |error: io::Error| StoreError::Read { what: dir.display().to_string(), why: error.to_string() };
-        RealDisk.create_dir(dir).map_err(failed)?;
+        RealDisk.create_dir(dir).and_then(|()| sync_way_to(dir)).map_err(failed)?;
         let mut file = open_private(&dir.join("lock")).map_err(failed)?;
         match lock_patiently(&file) {
             Ok(()) => {}
@@ -50,6 +50,36 @@ impl Drop for Lock {
         // Closing would do, were it not for a process that is being started at this moment: it has the file open too.
         let _ = self.file.unlock();
     }
+}
+
+/// Makes the names durable that lead to the directory: what is synced in a directory without a name is lost.
+fn sync_way_to(dir: &Path) -> io::Result<()> {
+    let dir = fs::canonicalize(dir)?;
+    let mut below = fs::metadata(&dir)?;
+    for above in dir.ancestors().skip(1) {
+        let metadata = fs::metadata(above)?;
+        if is_mounted_there(&below, &metadata) {
+            break;
+        }
+        match RealDisk.sync_dir(above) {
+            // Whoever may not look into a directory has made no name in it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            synced => synced?,
+        }
+        below = metadata;
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn is_mounted_there(below: &fs::Metadata, above: &fs::Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    below.dev() != above.dev()
+}
+
+#[cfg(not(unix))]
+fn is_mounted_there(_below: &fs::Metadata, _above: &fs::Metadata) -> bool {
+    false
 }
 
 fn lock_patiently(file: &File) -> Result<(), TryLockError> {

@@ -211,7 +211,10 @@ impl Index {
         let why = match read {
             Ok(Ok(found)) => return Ok(found),
             // After a failed write sled refuses reads too, with the error of the write.
-            Ok(Err(error @ sled::Error::Io(_))) => return Err(unreadable("the working store", &error.to_string())),
+            Ok(Err(error @ sled::Error::Io(_))) => {
+                let Trouble { full, why } = trouble(&error);
+                return Err(if full { StoreError::Full } else { unreadable("the working store", &why) });
+            }
             Ok(Err(error)) => error.to_string(),
             Err(_) => "sled has panicked".to_owned(),
         };

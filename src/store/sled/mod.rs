@@ -10,6 +10,7 @@ mod index;
 mod overlay;
 mod read;
 mod recover;
+mod reserve;
 mod store;
 mod value;
 
@@ -27,6 +28,7 @@ use self::behind::{Behind, Wake};
 use self::dir::Lock;
 use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;
+use self::reserve::Reserve;
 use super::StoreError;
 use crate::definition::Sources;
 use crate::journal::{Entry, Journal, JournalOptions, JournalStats, Mark};
@@ -123,7 +125,8 @@ impl SledStore {
             room: Semaphore::new(lag),
             wake: wake.clone(),
         });
-        let behind = Behind { shared: Arc::downgrade(&shared), wake: woken, every, path: dir.join("sled") };
+        let (path, reserve) = (dir.join("sled"), Reserve::new(dir));
+        let behind = Behind { shared: Arc::downgrade(&shared), wake: woken, every, path, reserve, full_at: None };
         let spawned = thread::Builder::new().name("store-behind".to_owned()).spawn(move || behind.run());
         let behind = spawned.map_err(|error| unreadable("the working store", &error.to_string()))?;
         let threads = Mutex::new(Some(Running { behind, wake, lock }));
@@ -194,7 +197,10 @@ impl Shared {
     fn index(&self) -> Result<Arc<Index>, StoreError> {
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner).clone();
         index.ok_or_else(|| {
-            let trouble = self.trouble.read().unwrap_or_else(PoisonError::into_inner).clone();
+            let trouble = self.trouble();
+            if trouble.as_ref().is_some_and(|trouble| trouble.full) {
+                return StoreError::Full;
+            }
             let why = trouble.map_or_else(|| "it is closed".to_owned(), |trouble| trouble.why);
             unreadable("the working store", &why)
         })
@@ -228,6 +234,8 @@ impl Shared {
     fn fail(&self, why: &str) {
         tracing::error!(why, "the store has stopped for good");
         self.failed.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
+        // Nobody gives room back any more to those who wait for it.
+        self.room.close();
     }
 
     fn healthy(&self) -> Result<(), StoreError> {

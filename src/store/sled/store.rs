@@ -83,6 +83,10 @@ impl Store for SledStore {
         read::balance(&self.shared, account, currency)
     }
 
+    fn failure(&self) -> Option<String> {
+        self.shared.healthy().err().map(|error| error.to_string()).or_else(|| self.shared.journal.failure())
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         // Rare, and the process has nothing else to do by then.
         self.stop(Wake::Finish)
