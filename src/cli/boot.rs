@@ -69,19 +69,7 @@ impl Node {
         }
         Ok(())
     }
-
-    /// Ends a daemon that has failed. Nothing can be recorded any more, so that nothing is waited for.
-    pub(super) async fn give_up(self) {
-        match tokio::time::timeout(LAST_WORDS, self.executor.shutdown(Duration::ZERO)).await {
-            Ok(Err(error)) => tracing::warn!(%error, "the store was not closed in order"),
-            Err(_) => tracing::warn!("the store could not be closed in time"),
-            Ok(Ok(())) => {}
-        }
-    }
 }
-
-/// How long a daemon that has failed may take to close what can still be closed.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 async fn start_sandbox(data: &Path, env: &mut BTreeMap<String, String>) -> anyhow::Result<Sandbox> {
     let dir = data.join("sandbox");

@@ -56,20 +56,16 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     announce(&node, &server, args.json)?;
     let ended = tokio::select! {
         ended = server.ended() => ended.context("the HTTP server ended"),
-        failed = failed(&node) => Err(failed),
+        // Nothing can be recorded any more, so that nothing is waited for.
+        failed = failed(&node) => return Err(failed),
         () = stop_signal() => Ok(()),
     };
     if ended.is_ok() {
         tracing::info!("stopping: what is in flight is finished or parked");
         server.stop().await.context("the HTTP server did not stop in order")?;
     }
-    match ended {
-        Ok(()) => node.stop().await.map(|()| Verdict::Yes),
-        Err(why) => {
-            node.give_up().await;
-            Err(why)
-        }
-    }
+    let stopped = node.stop().await;
+    ended.and(stopped).map(|()| Verdict::Yes)
 }
 
 /// Serves the API of a node, and tells its sandbox where notifications and orders go.

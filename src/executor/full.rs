@@ -2,12 +2,14 @@
 //! there is room again.
 
 use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::QUEUE_MAX;
 use super::clock;
 use super::shard::{ApplyError, Message, Round, Shard, answer};
-use crate::store::{Commit, StoreError};
+use crate::store::StoreError;
 use crate::types::{OrderId, Position};
 
 /// How long until it is tried again.
@@ -19,7 +21,7 @@ impl Shard {
     pub(super) async fn commit(&mut self, round: &mut Round) -> Result<Option<Vec<Position>>, StoreError> {
         let mut waited = false;
         while !round.commits.is_empty() {
-            match self.shared.store.commit(round.commits.clone()).await {
+            match self.shared.store.commit(Arc::clone(&round.commits)).await {
                 Err(StoreError::Full) if self.refuse_new_orders(round) => {}
                 Err(StoreError::Full) => {
                     if !waited {
@@ -38,39 +40,49 @@ impl Shard {
         Ok(Some(Vec::new()))
     }
 
-    /// Takes the new orders out of a round; false when there are none. Nothing of them has happened yet.
+    /// Takes the new orders out of a round, with what has come for them since; false when there are none. Nothing of
+    /// them has happened yet: what an order asks for is sent after its commit.
     fn refuse_new_orders(&mut self, round: &mut Round) -> bool {
-        let is_new = |commit: &&Commit| commit.entry.is_new_order();
-        let refused: HashSet<OrderId> =
-            round.commits.iter().filter(is_new).map(|commit| commit.entry.order).collect();
-        round.commits.retain(|commit| !refused.contains(&commit.entry.order));
+        let new = round.commits.iter().filter(|commit| commit.entry.is_new_order());
+        let refused: HashSet<OrderId> = new.map(|commit| commit.entry.order).collect();
+        if refused.is_empty() {
+            return false;
+        }
+        Arc::make_mut(&mut round.commits).retain(|commit| !refused.contains(&commit.entry.order));
         round.dispatches.retain(|(order, _)| !refused.contains(order));
         round.ended.retain(|(order, _)| !refused.contains(order));
         for (reply, _) in round.replies.extract_if(.., |(_, applied)| refused.contains(&applied.snapshot.id)) {
             answer(Some(reply), Err(ApplyError::Store(StoreError::Full)));
         }
-        refused.iter().for_each(|&order| self.core.withdraw(order));
-        !refused.is_empty()
+        refused.into_iter().for_each(|order| self.core.withdraw(order));
+        true
     }
 
     /// Waits a moment. Meanwhile new orders are refused, and everything else is kept for later.
     async fn wait_for_room(&mut self) {
         let pause = clock::pause(PAUSE);
         tokio::pin!(pause);
-        while self.stopping.is_none() {
+        loop {
             let message = tokio::select! {
                 biased;
-                () = &mut pause => return,
+                () = &mut pause => break,
                 message = self.inbox.recv(), if self.ready.len() < QUEUE_MAX => message,
             };
             match message {
                 Some(Message::Open { opened, reply }) if opened.parent.is_none() => {
                     answer(reply, Err(ApplyError::Store(StoreError::Full)));
                 }
-                Some(Message::Stop { reply }) => self.stopping = Some(reply),
                 Some(message) => self.ready.push_back(message),
-                None => self.stopping = Some(tokio::sync::oneshot::channel().0),
+                None => {
+                    self.stopping = Some(tokio::sync::oneshot::channel().0);
+                    return;
+                }
             }
+        }
+        // What waits cannot be recorded in time: after the next start it is as after a crash. The message that says
+        // so stands behind it.
+        if self.shared.stopping.load(Ordering::Acquire) {
+            self.stopping = Some(tokio::sync::oneshot::channel().0);
         }
     }
 }

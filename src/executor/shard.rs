@@ -90,7 +90,7 @@ pub(super) struct Shard {
 /// What one round has decided and not yet committed.
 #[derive(Default)]
 pub(super) struct Round {
-    pub(super) commits: Vec<Commit>,
+    pub(super) commits: Arc<Vec<Commit>>,
     pub(super) dispatches: Vec<(OrderId, Vec<Dispatch>)>,
     pub(super) replies: Vec<(Reply, Applied)>,
     events: HashSet<(OrderId, EventId)>,
@@ -255,8 +255,8 @@ impl Shard {
         for (id, dispatches) in round.dispatches {
             self.dispatch(id, dispatches);
         }
-        for commit in round.commits {
-            self.tell(commit.entry.order, commit.snapshot);
+        for commit in &*round.commits {
+            self.tell(commit.entry.order, &commit.snapshot);
         }
         if let Some(resident) = self.shared.resident.get(self.index) {
             resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -272,13 +272,13 @@ impl Shard {
         }
     }
 
-    fn tell(&mut self, id: OrderId, snapshot: Arc<Snapshot>) {
-        if is_at_rest(&snapshot)
+    fn tell(&mut self, id: OrderId, snapshot: &Arc<Snapshot>) {
+        if is_at_rest(snapshot)
             && let Some(watchers) = self.watchers.remove(&id)
         {
             for watcher in watchers {
                 // Whoever watched may have gone.
-                let _ = watcher.send(Arc::clone(&snapshot));
+                let _ = watcher.send(Arc::clone(snapshot));
             }
         }
         self.shared.publish(snapshot);
@@ -337,7 +337,7 @@ impl Round {
             self.events.insert((order, id));
         }
         self.ended.extend(staged.ended.map(|status| (order, status)));
-        self.commits.push(staged.commit);
+        Arc::make_mut(&mut self.commits).push(staged.commit);
         if !staged.dispatches.is_empty() {
             self.dispatches.push((order, staged.dispatches));
         }

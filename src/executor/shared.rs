@@ -87,10 +87,10 @@ impl Shared {
         self.connectors.get(&invocation.connector, &invocation.version).map_err(|error| error.to_string())
     }
 
-    pub(super) fn publish(&self, snapshot: Arc<Snapshot>) {
+    pub(super) fn publish(&self, snapshot: &Arc<Snapshot>) {
         if self.changes.receiver_count() > 0 {
             // No receiver is no error: the dashboard may be closed at any moment.
-            let _ = self.changes.send(snapshot);
+            let _ = self.changes.send(Arc::clone(snapshot));
         }
     }
 

@@ -87,6 +87,11 @@ impl DiskFile for File {
     }
 }
 
+/// There is no room on the disk, or no more for this user.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded)
+}
+
 /// Writes all of it, going on after a short write.
 pub(crate) fn write_all(file: &dyn DiskFile, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
     while !bytes.is_empty() {

@@ -2,6 +2,8 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 
+use super::disk::is_full;
+
 /// Why the journal did not do what it was asked.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum JournalError {
@@ -74,7 +76,7 @@ impl JournalError {
     }
 
     pub(crate) fn io(what: &'static str, path: &Path, error: &io::Error) -> Self {
-        if error.kind() == io::ErrorKind::StorageFull || error.kind() == io::ErrorKind::QuotaExceeded {
+        if is_full(error) {
             return Self::Full;
         }
         Self::Io { what, path: path.display().to_string(), why: error.to_string() }

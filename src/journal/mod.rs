@@ -23,6 +23,7 @@ mod writer;
 
 pub use batch::{Batch, Prev};
 pub use codec::{CodecError, MAX_DEPTH, decode, encode};
+pub(crate) use disk::is_full;
 pub use disk::{Disk, DiskFile, RealDisk};
 pub use entry::{Entry, FORMAT_VERSION, Opening, Record};
 pub use error::{Damage, JournalError, Place};

@@ -56,13 +56,15 @@ impl Spares {
                 return Err(JournalError::Fatal(why.clone()));
             }
             let surplus = state.ready.len() > RESERVE;
-            if surplus || (state.full && !opening) {
+            // At the end of the thread too nobody makes another one.
+            let last = state.full || state.stop;
+            if surplus || (last && !opening) {
                 state.on_reserve = !surplus;
                 let spare = state.ready.pop_front();
                 self.changed.notify_all();
                 return spare.ok_or(JournalError::Full);
             }
-            if state.full {
+            if last {
                 return Err(JournalError::Full);
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -125,6 +127,8 @@ impl Spares {
                     tracing::error!(path = %path.display(), "the disk is full: new orders will be refused");
                 }
                 state.full = true;
+                // It may have failed after it had got its name.
+                let _ = self.disk.remove(&path);
             }
             Err(error) => state.failed = Some(error.to_string()),
         }

@@ -116,13 +116,13 @@ impl World {
 
 #[async_trait]
 impl Store for MemoryStore {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError> {
+    async fn commit(&self, batch: Arc<Vec<Commit>>) -> Result<Vec<Position>, StoreError> {
         let mut world = self.healthy()?;
         world.check(&batch)?;
         if let Some((left, _)) = &mut world.failure {
             *left -= 1;
         }
-        Ok(batch.into_iter().map(|commit| world.apply(commit)).collect())
+        Ok(batch.iter().map(|commit| world.apply(commit.clone())).collect())
     }
 
     async fn keep_definition(

@@ -76,8 +76,9 @@ pub enum StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Writes all of `batch`, in its order. On return everything in it is on disk; the answer has the position of each
     /// entry. Within a batch the entries of one order follow one another by `seq`. An entry whose `seq` does not follow
-    /// the stored one is a bug of the caller and fails the batch as `Damaged`, with nothing written.
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError>;
+    /// the stored one is a bug of the caller and fails the batch as `Damaged`, with nothing written. The batch is shared, so
+    /// that the caller still has it when there was no room for it.
+    async fn commit(&self, batch: Arc<Vec<Commit>>) -> Result<Vec<Position>, StoreError>;
 
     /// Keeps a version's texts, durably. Keeping the same version again does nothing.
     async fn keep_definition(

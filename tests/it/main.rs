@@ -26,6 +26,7 @@ mod library;
 mod methods;
 mod methods_afterwards;
 mod mistakes;
+#[cfg(target_os = "linux")]
 mod power;
 mod readme;
 mod sandbox;

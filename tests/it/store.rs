@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use paystate::machine::Status;
 use paystate::store::conformance;
@@ -43,8 +44,8 @@ async fn a_failing_memory_store_answers_its_failure() {
     let mut samples = Samples::new();
     let mut next = |n| samples.next(order_id(n), &Next { to: "a".into(), ..Next::default() }).unwrap();
     store.fail_after(1, StoreError::Full);
-    store.commit(vec![next(1)]).await.unwrap();
-    assert!(matches!(store.commit(vec![next(2)]).await, Err(StoreError::Full)));
+    store.commit(Arc::new(vec![next(1)])).await.unwrap();
+    assert!(matches!(store.commit(Arc::new(vec![next(2)])).await, Err(StoreError::Full)));
     assert!(matches!(store.order(order_id(1)).await, Err(StoreError::Full)));
     store.heal();
     assert!(store.order(order_id(1)).await.unwrap().is_some());
@@ -97,8 +98,8 @@ proptest! {
                     Step::Commit(nexts) => {
                         let batch: Vec<_> =
                             nexts.iter().map(|(order, next)| samples.next(order_id(*order), next).unwrap()).collect();
-                        memory.commit(batch.clone()).await.unwrap();
-                        sled.commit(batch).await.unwrap();
+                        memory.commit(Arc::new(batch.clone())).await.unwrap();
+                        sled.commit(Arc::new(batch)).await.unwrap();
                     }
                     Step::Define(n) => {
                         let (workflow, version) = (WorkflowName::new("card"), Version::new(format!("v{n}")));

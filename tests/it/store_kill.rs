@@ -95,7 +95,7 @@ async fn child() {
                         postings: posting("merchant", 1, "CNY").into_iter().collect(),
                         ..Next::default()
                     };
-                    store.commit(vec![samples.next(order_id(order), &next).unwrap()]).await.unwrap();
+                    store.commit(Arc::new(vec![samples.next(order_id(order), &next).unwrap()])).await.unwrap();
                     println!("ack {order} {step}");
                 }
             }

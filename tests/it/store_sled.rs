@@ -77,7 +77,7 @@ impl Reopening {
 
 #[async_trait]
 impl Store for Reopening {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError> {
+    async fn commit(&self, batch: Arc<Vec<Commit>>) -> Result<Vec<Position>, StoreError> {
         self.store().await.commit(batch).await
     }
     async fn keep_definition(
@@ -122,7 +122,7 @@ impl Store for Reopening {
 async fn go_on(store: &SledStore, samples: &mut Samples, order: u64, tip: &mut Option<Position>) {
     let mut commit = samples.next(order_id(order), &Next { to: "a".into(), ..Next::default() }).unwrap();
     commit.entry.prev = *tip;
-    *tip = store.commit(vec![commit]).await.unwrap().pop();
+    *tip = store.commit(Arc::new(vec![commit])).await.unwrap().pop();
 }
 
 /// Moves each of `orders` `steps` times; the amount posted is the same at every step.
@@ -138,7 +138,7 @@ async fn work(store: &SledStore, samples: &mut Samples, orders: std::ops::Range<
             };
             samples.next(order_id(n), &next).unwrap()
         });
-        store.commit(batch.collect()).await.unwrap();
+        store.commit(Arc::new(batch.collect())).await.unwrap();
     }
 }
 
@@ -303,7 +303,7 @@ async fn a_full_disk_under_the_working_store_refuses_new_orders_and_recovers() {
     loop {
         let next = Next { to: "a".into(), ..Next::default() };
         let mut trial = Samples::new();
-        match store.commit(vec![trial.next(order_id(opened), &next).unwrap()]).await {
+        match store.commit(Arc::new(vec![trial.next(order_id(opened), &next).unwrap()])).await {
             Ok(_) => opened += 1,
             Err(StoreError::Full) => break,
             Err(other) => panic!("{other}"),
@@ -317,7 +317,7 @@ async fn a_full_disk_under_the_working_store_refuses_new_orders_and_recovers() {
     let begun = Instant::now();
     let mut trial = Samples::new();
     let commit = trial.next(order_id(500), &Next { to: "a".into(), ..Next::default() }).unwrap();
-    while store.commit(vec![commit.clone()]).await.is_err() {
+    while store.commit(Arc::new(vec![commit.clone()])).await.is_err() {
         assert!(begun.elapsed() < Duration::from_secs(20), "it did not recover");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -333,12 +333,12 @@ async fn what_is_too_large_is_refused_before_it_is_written() {
     let mut samples = Samples::new();
     let commit =
         samples.next(order_id(1), &Next { to: "a".into(), note: "x".repeat(130_000), ..Next::default() }).unwrap();
-    let error = store.commit(vec![commit]).await.unwrap_err();
+    let error = store.commit(Arc::new(vec![commit])).await.unwrap_err();
     assert!(matches!(&error, StoreError::TooLarge(why) if why.contains("and 122880 can be kept")), "{error}");
     assert!(store.order(order_id(1)).await.unwrap().is_none());
     let fits =
         samples.next(order_id(2), &Next { to: "a".into(), note: "x".repeat(110_000), ..Next::default() }).unwrap();
-    store.commit(vec![fits.clone()]).await.unwrap();
+    store.commit(Arc::new(vec![fits.clone()])).await.unwrap();
     store.close().await.unwrap();
     drop(store);
     assert_eq!(open(dir.path()).order(order_id(2)).await.unwrap().unwrap().snapshot, fits.snapshot);
@@ -352,18 +352,18 @@ async fn a_commit_that_nobody_waits_for_happens_all_the_same() {
     for n in 0..50 {
         let commit = samples.next(order_id(n), &Next { to: "a".into(), ..Next::default() }).unwrap();
         let store = Arc::clone(&store);
-        let task = tokio::spawn(async move { store.commit(vec![commit]).await });
+        let task = tokio::spawn(async move { store.commit(Arc::new(vec![commit])).await });
         tokio::task::yield_now().await;
         task.abort();
     }
     let marker = samples.next(order_id(99), &Next { to: "a".into(), ..Next::default() }).unwrap();
-    store.commit(vec![marker]).await.unwrap();
+    store.commit(Arc::new(vec![marker])).await.unwrap();
     let listed = store.list(&OrderQuery { limit: 100, ..OrderQuery::default() }).await.unwrap();
     for snapshot in &listed {
         assert_eq!(store.journal(snapshot.id, Seq(0), 10).await.unwrap().len(), 1);
         // Nothing is left claimed.
         let next = samples.next(snapshot.id, &Next { to: "b".into(), ..Next::default() }).unwrap();
-        store.commit(vec![next]).await.unwrap();
+        store.commit(Arc::new(vec![next])).await.unwrap();
     }
     assert!(!listed.is_empty());
 }
@@ -394,7 +394,7 @@ async fn a_small_disk_runs_full_and_recovers() {
             while std::io::Write::write_all(&mut file, &[1; 64 * 1024]).is_ok() {}
         }
         let next = Next { to: "a".into(), note: "n".repeat(1500), ..Next::default() };
-        match store.commit(vec![Samples::new().next(order_id(opened), &next).unwrap()]).await {
+        match store.commit(Arc::new(vec![Samples::new().next(order_id(opened), &next).unwrap()])).await {
             Ok(_) => opened += 1,
             Err(error) => break error,
         }
@@ -409,7 +409,7 @@ async fn a_small_disk_runs_full_and_recovers() {
     fs::remove_file(&filler).unwrap();
     let begun = Instant::now();
     let commit = Samples::new().next(order_id(opened), &Next { to: "a".into(), ..Next::default() }).unwrap();
-    while let Err(error) = store.commit(vec![commit.clone()]).await {
+    while let Err(error) = store.commit(Arc::new(vec![commit.clone()])).await {
         assert!(matches!(error, StoreError::Full), "{error}");
         assert!(begun.elapsed() < Duration::from_secs(30), "it did not recover");
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -32,6 +33,7 @@
 #define EXPORT __attribute__((visibility("default")))
 #define FDS 65536
 #define BLOCK 4096
+#define DEATH 9999 /* instead of an error: the process is killed before the call */
 
 enum kind { WRITE = 1, TRUNCATE, SYNC, SYNC_FAILED, CREATE, MKDIR, RENAME, REMOVE };
 enum call { ON_WRITE = 1, ON_SYNC, ON_OPEN, ON_READ, CALLS };
@@ -53,7 +55,7 @@ struct control {
     uint64_t fail_call;   /* an enum call that fails; 0: none */
     uint64_t fail_from;   /* the first that fails, counted from 1 */
     uint64_t fail_times;  /* how many fail */
-    uint64_t fail_errno;  /* with what; 0: half is read or written */
+    uint64_t fail_errno;  /* with what; 0: half is read or written; or DEATH */
     uint64_t failed;      /* how many have failed */
     uint64_t failed_at;   /* when the first one did, in nanoseconds of CLOCK_REALTIME */
     uint64_t failed_file; /* and the inode it was about, where there is one */
@@ -146,6 +148,10 @@ static int fails(enum call call, uint64_t file) {
         clock_gettime(CLOCK_REALTIME, &now);
         control->failed_file = file;
         control->failed_at = now.tv_sec * 1000000000ull + now.tv_nsec;
+    }
+    if (control->fail_errno == DEATH) {
+        raise(SIGKILL);
+        pause();
     }
     errno = control->fail_errno;
     return 1;
@@ -290,17 +296,8 @@ EXPORT int open64(const char *path, int flags, ...) { MODE(flags) return open_an
 EXPORT int openat(int dir, const char *path, int flags, ...) { MODE(flags) return open_any(dir, path, flags, mode); }
 EXPORT int openat64(int dir, const char *path, int flags, ...) { MODE(flags) return open_any(dir, path, flags, mode); }
 
-EXPORT int close(int fd) {
-    init();
-    set_file(fd, 0);
-    return SYS(SYS_close, fd);
-}
-
-EXPORT int closedir(DIR *dir) {
-    init();
-    set_file(dirfd(dir), 0);
-    return real_closedir(dir);
-}
+EXPORT int close(int fd) { return init(), set_file(fd, 0), SYS(SYS_close, fd); }
+EXPORT int closedir(DIR *dir) { return init(), set_file(dirfd(dir), 0), real_closedir(dir); }
 
 static int copied(int from, int to) {
     set_file(to, file_of(from));

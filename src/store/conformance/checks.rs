@@ -1,5 +1,7 @@
 //! The checks, one promise each.
 
+use std::sync::Arc;
+
 use super::Problem;
 use super::sample::{Next, Samples, order_id, posting, sources};
 use crate::machine::Status;
@@ -14,26 +16,26 @@ pub(super) async fn reads_what_it_wrote(store: &impl Store) -> Outcome {
     same("an order that was never written", &store.order(id).await?.is_none(), &true)?;
     for to in ["a", "b", "busy", "done"] {
         let commit = step(&mut samples, id, to)?;
-        let positions = store.commit(vec![commit.clone()]).await?;
+        let positions = store.commit(Arc::new(vec![commit.clone()])).await?;
         let stored = store.order(id).await?.ok_or_else(|| broken("the order is not there"))?;
         same("the snapshot", &*stored.snapshot, &*commit.snapshot)?;
         same("the tip", &vec![stored.tip], &positions)?;
     }
-    same("an empty batch", &store.commit(Vec::new()).await?, &Vec::new())
+    same("an empty batch", &store.commit(Arc::new(Vec::new())).await?, &Vec::new())
 }
 
 pub(super) async fn follows_seq(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     let id = order_id(1);
     let (one, two, three) = (step(&mut samples, id, "a")?, step(&mut samples, id, "b")?, step(&mut samples, id, "c")?);
-    damaged("a gap", store.commit(vec![two.clone()]).await)?;
-    store.commit(vec![one.clone()]).await?;
-    damaged("the same entry twice", store.commit(vec![one.clone()]).await)?;
-    damaged("a gap after one", store.commit(vec![three.clone()]).await)?;
-    damaged("a batch in the wrong order", store.commit(vec![three.clone(), two.clone()]).await)?;
+    damaged("a gap", store.commit(Arc::new(vec![two.clone()])).await)?;
+    store.commit(Arc::new(vec![one.clone()])).await?;
+    damaged("the same entry twice", store.commit(Arc::new(vec![one.clone()])).await)?;
+    damaged("a gap after one", store.commit(Arc::new(vec![three.clone()])).await)?;
+    damaged("a batch in the wrong order", store.commit(Arc::new(vec![three.clone(), two.clone()])).await)?;
     let mixed = Commit { entry: two.entry.clone(), snapshot: one.snapshot.clone() };
-    damaged("another entry's snapshot", store.commit(vec![mixed]).await)?;
-    store.commit(vec![two, three]).await?;
+    damaged("another entry's snapshot", store.commit(Arc::new(vec![mixed])).await)?;
+    store.commit(Arc::new(vec![two, three])).await?;
     let entries = store.journal(id, Seq(0), 10).await?;
     same("the sequence", &seqs(&entries), &vec![1, 2, 3])
 }
@@ -47,8 +49,8 @@ pub(super) async fn sets_prev(store: &impl Store) -> Outcome {
         step(&mut samples, a, "y")?,
         step(&mut samples, b, "y")?,
     ];
-    let first = store.commit(batch).await?;
-    let second = store.commit(vec![step(&mut samples, a, "z")?]).await?;
+    let first = store.commit(Arc::new(batch)).await?;
+    let second = store.commit(Arc::new(vec![step(&mut samples, a, "z")?])).await?;
     let positions: Vec<_> = first.iter().chain(&second).copied().collect();
     same("that positions grow", &positions.is_sorted_by(|a, b| a < b), &true)?;
     let prevs: Vec<_> = store.journal(a, Seq(0), 10).await?.iter().map(|entry| entry.prev).collect();
@@ -62,11 +64,11 @@ pub(super) async fn refuses_as_a_whole(store: &impl Store) -> Outcome {
     let good = samples.next(order_id(1), &Next { to: "a".into(), ..keyed("k") }).ok_or_else(unfoldable)?;
     step(&mut samples, order_id(2), "a")?;
     let bad = step(&mut samples, order_id(2), "b")?;
-    damaged("a batch with a gap at its end", store.commit(vec![good.clone(), bad]).await)?;
+    damaged("a batch with a gap at its end", store.commit(Arc::new(vec![good.clone(), bad])).await)?;
     same("the good half", &store.order(order_id(1)).await?.is_none(), &true)?;
     same("its key", &store.key("k").await?, &None)?;
     same("the list", &list(store, OrderQuery { limit: 10, ..OrderQuery::default() }).await?, &Vec::new())?;
-    store.commit(vec![good]).await?;
+    store.commit(Arc::new(vec![good])).await?;
     same("the good half alone", &store.order(order_id(1)).await?.is_some(), &true)
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn pages_the_journal(store: &impl Store) -> Outcome {
     for n in 0..25 {
         let commit = step(&mut samples, id, if n % 2 == 0 { "a" } else { "b" })?;
         written.push(commit.entry.clone());
-        store.commit(vec![commit, step(&mut samples, other, "c")?]).await?;
+        store.commit(Arc::new(vec![commit, step(&mut samples, other, "c")?])).await?;
     }
     let all = store.journal(id, Seq(0), 100).await?;
     let plain = all.iter().map(|entry| crate::journal::Entry { prev: None, ..entry.clone() }).collect::<Vec<_>>();
@@ -93,7 +95,7 @@ pub(super) async fn pages_the_journal(store: &impl Store) -> Outcome {
 pub(super) async fn lists_newest_first(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     for n in [3, 1, 2, 5, 4] {
-        store.commit(vec![step(&mut samples, order_id(n), "a")?]).await?;
+        store.commit(Arc::new(vec![step(&mut samples, order_id(n), "a")?])).await?;
     }
     let query = |after, limit| OrderQuery { after, limit, ..OrderQuery::default() };
     same("all", &list(store, query(None, 10)).await?, &ids([5, 4, 3, 2, 1]))?;
@@ -107,7 +109,7 @@ pub(super) async fn lists_newest_first(store: &impl Store) -> Outcome {
 pub(super) async fn filters_lists(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     for (n, to) in [(1, "a"), (2, "done"), (3, "gone"), (4, "stuck"), (5, "busy"), (6, "a"), (7, "done")] {
-        store.commit(vec![step(&mut samples, order_id(n), to)?]).await?;
+        store.commit(Arc::new(vec![step(&mut samples, order_id(n), to)?])).await?;
     }
     let every = || OrderQuery { limit: 10, ..OrderQuery::default() };
     let card = Some(WorkflowName::new("card"));
@@ -128,14 +130,14 @@ pub(super) async fn filters_lists(store: &impl Store) -> Outcome {
     same("by both", &list(store, both).await?, &ids([6]))?;
     let status = Some(Status::Waiting);
     same("one at a time", &list(store, OrderQuery { status, limit: 1, ..every() }).await?, &ids([6]))?;
-    store.commit(vec![step(&mut samples, order_id(6), "done")?]).await?;
+    store.commit(Arc::new(vec![step(&mut samples, order_id(6), "done")?])).await?;
     same("after it moved", &list(store, OrderQuery { status, ..every() }).await?, &ids([1]))
 }
 
 pub(super) async fn pages_open_orders(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     for (n, to) in [(4, "a"), (1, "a"), (2, "done"), (3, "stuck"), (5, "gone"), (6, "busy")] {
-        store.commit(vec![step(&mut samples, order_id(n), to)?]).await?;
+        store.commit(Arc::new(vec![step(&mut samples, order_id(n), to)?])).await?;
     }
     let open = async |after, limit| -> Result<Vec<OrderId>, StoreError> {
         Ok(store.open_orders(after, limit).await?.iter().map(|stored| stored.snapshot.id).collect())
@@ -144,7 +146,9 @@ pub(super) async fn pages_open_orders(store: &impl Store) -> Outcome {
     same("a page", &open(None, 2).await?, &ids([1, 3]))?;
     same("the next", &open(Some(order_id(3)), 2).await?, &ids([4, 6]))?;
     same("after the end", &open(Some(order_id(6)), 2).await?, &Vec::new())?;
-    store.commit(vec![step(&mut samples, order_id(3), "gone")?, step(&mut samples, order_id(5), "a")?]).await?;
+    store
+        .commit(Arc::new(vec![step(&mut samples, order_id(3), "gone")?, step(&mut samples, order_id(5), "a")?]))
+        .await?;
     same("after some moved", &open(None, 10).await?, &ids([1, 4, 5, 6]))
 }
 
@@ -152,13 +156,13 @@ pub(super) async fn remembers_events(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     let (id, event) = (order_id(1), EventId::new("evt_1"));
     same("before", &store.seen(id, &event).await?, &None)?;
-    store.commit(vec![step(&mut samples, id, "a")?]).await?;
+    store.commit(Arc::new(vec![step(&mut samples, id, "a")?])).await?;
     let said = Next { to: "b".into(), event: Some("evt_1".into()), ..Next::default() };
-    store.commit(vec![samples.next(id, &said).ok_or_else(unfoldable)?]).await?;
+    store.commit(Arc::new(vec![samples.next(id, &said).ok_or_else(unfoldable)?])).await?;
     same("after", &store.seen(id, &event).await?, &Some(Seq(2)))?;
     same("of another order", &store.seen(order_id(2), &event).await?, &None)?;
     same("another event", &store.seen(id, &EventId::new("evt_")).await?, &None)?;
-    store.commit(vec![step(&mut samples, id, "done")?]).await?;
+    store.commit(Arc::new(vec![step(&mut samples, id, "done")?])).await?;
     same("when the order has ended", &store.seen(id, &event).await?, &Some(Seq(2)))
 }
 
@@ -166,7 +170,7 @@ pub(super) async fn remembers_keys(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     same("before", &store.key("key").await?, &None)?;
     let commit = samples.next(order_id(1), &Next { to: "a".into(), ..keyed("key") }).ok_or_else(unfoldable)?;
-    store.commit(vec![commit, step(&mut samples, order_id(1), "done")?]).await?;
+    store.commit(Arc::new(vec![commit, step(&mut samples, order_id(1), "done")?])).await?;
     let record = KeyRecord { order: order_id(1), body_hash: "hash of key".to_owned() };
     same("after", &store.key("key").await?, &Some(record))?;
     same("a longer one", &store.key("key2").await?, &None)?;
@@ -181,7 +185,7 @@ pub(super) async fn sums_balances(store: &impl Store) -> Outcome {
     for amount in [600, 25, -100] {
         let postings = legs(amount).into_iter().flatten().collect();
         let next = Next { to: "a".into(), postings, ..Next::default() };
-        store.commit(vec![samples.next(id, &next).ok_or_else(unfoldable)?]).await?;
+        store.commit(Arc::new(vec![samples.next(id, &next).ok_or_else(unfoldable)?])).await?;
     }
     let currency = |code: &str| code.parse().map_err(|_| broken("the currency does not exist"));
     same("held", &store.balance("held", currency("CNY")?).await?, &525)?;

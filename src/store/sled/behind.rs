@@ -44,24 +44,31 @@ impl Behind {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let Some(shared) = self.shared.upgrade() else { return };
-            if wake == Wake::Abandon || !self.pass(&shared) || wake == Wake::Finish {
+            let last = wake == Wake::Finish;
+            if wake == Wake::Abandon || !self.pass(&shared, last) || last {
                 return;
             }
         }
     }
 
     /// Writes what waits. False when the thread is to end.
-    fn pass(&mut self, shared: &Shared) -> bool {
+    fn pass(&mut self, shared: &Shared, last: bool) -> bool {
         if !self.has_room(shared) {
             return true;
         }
         let Some(layer) = shared.overlay_mut().begin_writing() else { return true };
         let begun = Instant::now();
         let result = shared.index().map_err(|error| Trouble { full: false, why: error.to_string() });
-        if let Err(trouble) = result.and_then(|index| index.write(&layer))
-            && !self.repair(shared, &layer, trouble)
-        {
-            return false;
+        if let Err(trouble) = result.and_then(|index| index.write(&layer)) {
+            if last {
+                // The next start folds it from the journal.
+                tracing::warn!(reason = %trouble.why, "the working store could not be written at the end");
+                shared.set_index(None);
+                return false;
+            }
+            if !self.repair(shared, &layer, trouble) {
+                return false;
+            }
         }
         if begun.elapsed() > SLOW {
             tracing::error!(seconds = begun.elapsed().as_secs(), "the working store is very slow");

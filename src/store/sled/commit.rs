@@ -30,12 +30,12 @@ struct Last {
     prev: Prev,
 }
 
-pub(super) async fn commit(shared: &Arc<Shared>, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError> {
+pub(super) async fn commit(shared: &Arc<Shared>, batch: Arc<Vec<Commit>>) -> Result<Vec<Position>, StoreError> {
     shared.healthy()?;
     if batch.is_empty() {
         return Ok(Vec::new());
     }
-    for commit in &batch {
+    for commit in &*batch {
         commit.check()?;
         check_size(&commit.snapshot)?;
     }
@@ -48,7 +48,7 @@ pub(super) async fn commit(shared: &Arc<Shared>, batch: Vec<Commit>) -> Result<V
         // The room that is used is given back when the working store has been written.
         let answer = written.map(|written| {
             room.keep();
-            apply(&applied, claim, batch, written)
+            apply(&applied, claim, &batch, written)
         });
         // Whoever waited may have gone; what is in the journal has happened all the same.
         let _ = sender.send(answer.map_err(StoreError::from));
@@ -127,26 +127,34 @@ impl Drop for Room {
 async fn reserve(shared: &Arc<Shared>, entries: usize, opening: bool) -> Result<Room, StoreError> {
     let wanted = entries.min(shared.lag);
     let permits = u32::try_from(wanted).unwrap_or(u32::MAX);
-    if let Some(trouble) = shared.trouble() {
-        // What was accepted goes on for as long as there is memory for it.
-        let refused = || if trouble.full { StoreError::Full } else { StoreError::Fatal(trouble.why.clone()) };
-        if opening {
-            return Err(refused());
+    loop {
+        let changed = shared.in_trouble.notified();
+        if let Some(trouble) = shared.trouble() {
+            // What was accepted goes on for as long as there is memory for it.
+            let refused = || if trouble.full { StoreError::Full } else { StoreError::Fatal(trouble.why.clone()) };
+            if opening {
+                return Err(refused());
+            }
+            shared.room.try_acquire_many(permits).map_err(|_| refused())?.forget();
+            break;
         }
-        shared.room.try_acquire_many(permits).map_err(|_| refused())?.forget();
-    } else {
-        let closed = |_| StoreError::Fatal("the store is closed".to_owned());
-        shared.room.acquire_many(permits).await.map_err(closed)?.forget();
+        tokio::select! {
+            room = shared.room.acquire_many(permits) => {
+                room.map_err(|_| StoreError::Fatal("the store is closed".to_owned()))?.forget();
+                break;
+            }
+            () = changed => {}
+        }
     }
     Ok(Room(wanted, Arc::clone(shared)))
 }
 
 /// Shows the batch to readers. Runs on the journal's thread, in the order of the journal.
-fn apply(shared: &Shared, claim: Claim, batch: Vec<Commit>, written: Written) -> Vec<Position> {
+fn apply(shared: &Shared, claim: Claim, batch: &[Commit], written: Written) -> Vec<Position> {
     let waiting = {
         let mut overlay = shared.overlay_mut();
-        for (commit, &position) in batch.into_iter().zip(&written.positions) {
-            overlay.fresh().apply(commit.entry, commit.snapshot, position, |_, _| false);
+        for (commit, &position) in batch.iter().zip(&written.positions) {
+            overlay.fresh().apply(&commit.entry, Arc::clone(&commit.snapshot), position, |_, _| false);
         }
         overlay.fresh().mark = written.mark;
         claim.release(&mut overlay);

@@ -21,7 +21,7 @@ use super::value::{
     definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_order, event_key,
     open_key, order_key, take_u64,
 };
-use crate::journal::{Disk, Mark, RealDisk};
+use crate::journal::{Disk, Mark, RealDisk, is_full};
 use crate::store::{KeyRecord, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
@@ -287,7 +287,7 @@ fn is_locked(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::WouldBlock || error.to_string().contains("could not acquire lock")
 }
 
-fn trouble(error: &sled::Error) -> Trouble {
-    let full = matches!(error, sled::Error::Io(error) if error.kind() == io::ErrorKind::StorageFull);
+pub(super) fn trouble(error: &sled::Error) -> Trouble {
+    let full = matches!(error, sled::Error::Io(error) if is_full(error));
     Trouble { full, why: error.to_string() }
 }

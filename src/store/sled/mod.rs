@@ -22,7 +22,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 
 use self::behind::{Behind, Wake};
 use self::dir::Lock;
@@ -86,6 +86,8 @@ struct Shared {
     failed: RwLock<Option<String>>,
     /// Entries that may still be taken before some are written.
     room: Semaphore,
+    /// Tells those who wait for room that they need not any more.
+    in_trouble: Notify,
     wake: SyncSender<Wake>,
 }
 
@@ -108,7 +110,12 @@ impl SledStore {
     pub fn open(dir: &Path, options: SledOptions, fold: &dyn Fold) -> Result<Self, StoreError> {
         let lock = Lock::take(dir)?;
         let journal = Journal::open(dir, &options.journal)?;
-        let (index, mut overlay) = recover::recover(dir, &options, &journal, fold)?;
+        let reserve = Reserve::new(dir);
+        let recovered = match recover::recover(dir, &options, &journal, fold) {
+            Err(StoreError::Full) if reserve.give_up() => recover::recover(dir, &options, &journal, fold),
+            recovered => recovered,
+        };
+        let (index, mut overlay) = recovered?;
         let (lag, every) = (options.lag.clamp(1, Semaphore::MAX_PERMITS), options.every);
         let (wake, woken) = sync_channel(4);
         let mark = overlay.fresh().mark;
@@ -123,10 +130,11 @@ impl SledStore {
             written: Mutex::new(mark),
             failed: RwLock::default(),
             room: Semaphore::new(lag),
+            in_trouble: Notify::new(),
             wake: wake.clone(),
         });
-        let (path, reserve) = (dir.join("sled"), Reserve::new(dir));
-        let behind = Behind { shared: Arc::downgrade(&shared), wake: woken, every, path, reserve, full_at: None };
+        let (path, shared_weakly) = (dir.join("sled"), Arc::downgrade(&shared));
+        let behind = Behind { shared: shared_weakly, wake: woken, every, path, reserve, full_at: None };
         let spawned = thread::Builder::new().name("store-behind".to_owned()).spawn(move || behind.run());
         let behind = spawned.map_err(|error| unreadable("the working store", &error.to_string()))?;
         let threads = Mutex::new(Some(Running { behind, wake, lock }));
@@ -216,6 +224,7 @@ impl Shared {
 
     fn set_trouble(&self, trouble: Option<Trouble>) {
         *self.trouble.write().unwrap_or_else(PoisonError::into_inner) = trouble;
+        self.in_trouble.notify_waiters();
     }
 
     fn trouble(&self) -> Option<Trouble> {

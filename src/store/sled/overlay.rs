@@ -69,18 +69,18 @@ impl Layer {
     /// Takes an entry in. `counted` tells for an account whether its balance already has this position's postings.
     pub(super) fn apply(
         &mut self,
-        entry: Entry,
+        entry: &Entry,
         snapshot: Arc<Snapshot>,
         position: Position,
         counted: impl Fn(&str, Currency) -> bool,
     ) {
-        self.skip(entry.postings, position, counted);
+        self.skip(&entry.postings, position, counted);
         if let Some(id) = entry.event.id() {
             self.events.insert((entry.order, id.clone()), entry.seq);
         }
         let new = entry.opening.is_some();
-        if let Some((key, body_hash)) = entry.opening.and_then(|opening| opening.key) {
-            self.keys.insert(key, KeyRecord { order: entry.order, body_hash });
+        if let Some((key, body_hash)) = entry.opening.as_ref().and_then(|opening| opening.key.as_ref()) {
+            self.keys.insert(key.clone(), KeyRecord { order: entry.order, body_hash: body_hash.clone() });
         }
         let stored = Stored { snapshot, tip: position };
         let moved = self.orders.entry(entry.order).or_insert_with(|| Moved { stored: stored.clone(), new });
@@ -90,16 +90,11 @@ impl Layer {
 
 impl Layer {
     /// Takes in what is left of an entry whose order is already beyond it: its postings, if they were not counted.
-    pub(super) fn skip(
-        &mut self,
-        postings: Vec<Posting>,
-        position: Position,
-        counted: impl Fn(&str, Currency) -> bool,
-    ) {
+    pub(super) fn skip(&mut self, postings: &[Posting], position: Position, counted: impl Fn(&str, Currency) -> bool) {
         self.entries += 1;
         for posting in postings {
             if !counted(&posting.account, posting.currency) {
-                let delta = self.balances.entry((posting.account, posting.currency)).or_default();
+                let delta = self.balances.entry((posting.account.clone(), posting.currency)).or_default();
                 delta.amount = delta.amount.saturating_add(posting.amount);
                 delta.last = position;
             }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::dir::{Marker, set_aside};
-use super::index::{Index, Trouble, unreadable};
+use super::index::{Index, Trouble, trouble, unreadable};
 use super::overlay::Overlay;
 use super::{Fold, SledOptions};
 use crate::journal::{Entry, Journal, Mark, Record};
@@ -22,7 +22,7 @@ pub(super) fn recover(
 ) -> Result<(Index, Overlay), StoreError> {
     let marker = Marker::new(dir);
     let (index, mark) = open_index(dir, options, journal, &marker)?;
-    marker.in_use().map_err(|error| unreadable("the data directory", &error.to_string()))?;
+    marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
     let mut overlay = Overlay::new(mark, index.newest_order()?);
     for (workflow, version, position) in index.definitions()? {
         define(journal, position, fold)?;
@@ -53,7 +53,7 @@ fn open_index(
             "it was in use when the machine stopped".to_owned()
         };
         tracing::warn!(path = %path.display(), %reason, "the working store is rebuilt from the journal");
-        set_aside(&path).map_err(|error| unreadable("the working store", &error.to_string()))?;
+        set_aside(&path).map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
     }
     let index = open().map_err(refused)?;
     Ok((index, Mark::START))
@@ -84,7 +84,7 @@ fn replay(
                 overlay.keep((workflow, version, read.mark.position));
             }
             Record::Entry(entry) => {
-                replay_entry(index, overlay, entry, read.mark.position, fold)?;
+                replay_entry(index, overlay, &entry, read.mark.position, fold)?;
                 folded += 1;
             }
         }
@@ -102,7 +102,7 @@ fn replay(
 fn replay_entry(
     index: &Index,
     overlay: &mut Overlay,
-    entry: Entry,
+    entry: &Entry,
     position: Position,
     fold: &dyn Fold,
 ) -> Result<(), StoreError> {
@@ -115,10 +115,10 @@ fn replay_entry(
     let counted = |account: &str, currency| index.balance(account, currency).is_ok_and(|(_, upto)| upto >= position);
     if before.as_ref().is_some_and(|before| before.snapshot.seq >= entry.seq) {
         // The store was cut off after it had written this order, and before it had written how far it got.
-        overlay.fresh().skip(entry.postings, position, counted);
+        overlay.fresh().skip(&entry.postings, position, counted);
         return Ok(());
     }
-    let snapshot = fold.fold(before.as_ref().map(|before| &*before.snapshot), &entry);
+    let snapshot = fold.fold(before.as_ref().map(|before| &*before.snapshot), entry);
     let snapshot = snapshot.map_err(|why| {
         StoreError::Damaged(format!("entry {} of {order} at {position} cannot be folded: {why}", entry.seq))
     })?;

@@ -3,10 +3,10 @@
 //! is given up and what sled needs to be opened again is in its place.
 
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::journal::{Disk, RealDisk};
+use crate::journal::{Disk, RealDisk, is_full};
 
 /// Two of sled's segments.
 const SIZE: u64 = 32 * 1024 * 1024;
@@ -25,7 +25,7 @@ impl Reserve {
     /// Sees to it that it is there; false when the disk has no room for it.
     pub(super) fn keep(&self) -> io::Result<bool> {
         match self.fill() {
-            Err(error) if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => {
+            Err(error) if is_full(&error) => {
                 self.give_up();
                 Ok(false)
             }
@@ -33,9 +33,10 @@ impl Reserve {
         }
     }
 
-    pub(super) fn give_up(&self) {
-        // It may not be there. Whatever else is wrong is met again by whoever needs the room.
-        let _ = fs::remove_file(&self.path);
+    /// Makes room; false when there was nothing to give up.
+    pub(super) fn give_up(&self) -> bool {
+        // Whatever is wrong is met again by whoever needs the room.
+        fs::remove_file(&self.path).is_ok()
     }
 
     fn fill(&self) -> io::Result<()> {

@@ -25,7 +25,7 @@ impl SledStore {
 
 #[async_trait]
 impl Store for SledStore {
-    async fn commit(&self, batch: Vec<Commit>) -> Result<Vec<Position>, StoreError> {
+    async fn commit(&self, batch: Arc<Vec<Commit>>) -> Result<Vec<Position>, StoreError> {
         commit::commit(&self.shared, batch).await
     }
 

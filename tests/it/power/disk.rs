@@ -101,7 +101,8 @@ fn surviving_names(
 ) -> Vec<usize> {
     let mut surviving = Vec::new();
     let is_name = |index: usize| !matches!(log.records[index].kind, Kind::Write | Kind::Truncate);
-    let mut dirs: Vec<_> = fates.iter().filter(|(_, changes)| changes.iter().any(|(index, _)| is_name(*index))).collect();
+    let mut dirs: Vec<_> =
+        fates.iter().filter(|(_, changes)| changes.iter().any(|(index, _)| is_name(*index))).collect();
     // A map has no order, and the same dice must make the same cut.
     dirs.sort_unstable_by_key(|(_, changes)| changes[0].0);
     let none = dice.roll(2) == 0;

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
@@ -119,7 +119,7 @@ impl Rig {
         if let Some(config) = &self.config {
             command.arg("--config").arg(config);
         }
-        command.env("LD_PRELOAD", library());
+        command.env("LD_PRELOAD", library().expect("whoever asks for a machine has looked whether there is one"));
         command.env("PAYSTATE_POWER_DISK", self.disk()).env("PAYSTATE_POWER_TRACE", self.trace());
         Daemon::spawn(&mut command)
     }
@@ -144,10 +144,10 @@ impl Rig {
         told.lines().count()
     }
 
-    /// The name of a file of the disk, by its inode.
+    /// The name of a file or directory in the data, by its inode.
     pub(super) fn name_of(&self, ino: u64) -> Option<String> {
-        let path = Tree::read(&self.disk()).files(&self.disk()).remove(&ino)?;
-        Some(relative(&path, &self.data()))
+        let path = Tree::read(&self.disk()).path_of(ino, &self.disk())?;
+        Some(path.strip_prefix(self.data()).unwrap_or(&path).display().to_string())
     }
 }
 
@@ -210,8 +210,4 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn relative(path: &Path, base: &Path) -> String {
-    path.strip_prefix(base).unwrap_or(path).display().to_string()
 }

@@ -68,6 +68,17 @@ impl Tree {
         files
     }
 
+    /// Where the file or directory is.
+    pub(super) fn path_of(&self, wanted: u64, root: &Path) -> Option<PathBuf> {
+        let mut found = None;
+        self.walk(self.root, root, &mut |ino, path, _| {
+            if ino == wanted {
+                found = Some(path.to_owned());
+            }
+        });
+        found
+    }
+
     /// Makes this tree at `to`, out of the files that are at `from`.
     pub(super) fn build(&self, from: &BTreeMap<u64, PathBuf>, to: &Path) {
         fs::create_dir(to).unwrap();
