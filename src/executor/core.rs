@@ -84,6 +84,11 @@ impl Core {
         self.live.get(&id).map(|live| &live.snapshot)
     }
 
+    /// Whether all that is known of the order here is durable.
+    pub fn is_durable(&self, id: OrderId) -> bool {
+        self.live.get(&id).is_none_or(|live| live.uncommitted == 0)
+    }
+
     /// Takes an order up from the store.
     pub fn load(&mut self, stored: Stored, workflow: Arc<Workflow>) {
         let id = stored.snapshot.id;

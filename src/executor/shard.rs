@@ -169,10 +169,7 @@ impl Shard {
                     Ok(false) => self.apply(order, event, reply, round, now),
                     Ok(true) => {
                         self.shared.counts.duplicates.fetch_add(1, Ordering::Relaxed);
-                        let snapshot = self.core.snapshot(order).cloned();
-                        self.forget_if_done(order);
-                        let found = snapshot.ok_or(ApplyError::NotFound);
-                        answer(reply, found.map(|snapshot| Applied { snapshot, how: How::Duplicate }));
+                        self.answer_duplicate(order, reply, round);
                     }
                     Err(error) => answer(reply, Err(error.into())),
                 }
@@ -187,13 +184,23 @@ impl Shard {
         let id = opened.id;
         // A child order has an id of its own making: opening it twice opens it once.
         if opened.parent.is_some() && self.load(id).await.is_ok() {
-            let found = self.core.snapshot(id).cloned().ok_or(ApplyError::NotFound);
-            self.forget_if_done(id);
-            return answer(reply, found.map(|snapshot| Applied { snapshot, how: How::Duplicate }));
+            return self.answer_duplicate(id, reply, round);
         }
         match self.core.open(opened, now) {
             Ok(staged) => round.add(id, staged, reply, None),
             Err(rejection) => answer(reply, Err(rejection.into())),
+        }
+    }
+
+    /// Answers with the order as it stands, when that is durable: what it repeats may be in this very round.
+    fn answer_duplicate(&mut self, order: OrderId, reply: Option<Reply>, round: &mut Round) {
+        let found = self.core.snapshot(order).cloned().ok_or(ApplyError::NotFound);
+        let found = found.map(|snapshot| Applied { snapshot, how: How::Duplicate });
+        let is_durable = self.core.is_durable(order);
+        self.forget_if_done(order);
+        match (reply, found) {
+            (Some(reply), Ok(applied)) if !is_durable => round.replies.push((reply, applied)),
+            (reply, found) => answer(reply, found),
         }
     }
 
@@ -289,7 +296,7 @@ impl Shard {
             return;
         }
         let Some(snapshot) = self.core.snapshot(order).cloned() else { return };
-        if is_at_rest(&snapshot) {
+        if is_at_rest(&snapshot) && self.core.is_durable(order) {
             let _ = reply.send(snapshot);
         } else {
             self.watchers.entry(order).or_default().push(reply);

@@ -21,6 +21,8 @@ pub struct MemoryStore {
 struct World {
     /// What every call answers while it is set, and after how many more commits it begins.
     failure: Option<(usize, StoreError)>,
+    /// Commits that are refused, and with what.
+    refused: Option<(fn(&Commit) -> bool, StoreError)>,
     records: u64,
     entries: BTreeMap<Position, Arc<Entry>>,
     histories: BTreeMap<OrderId, Vec<Position>>,
@@ -47,9 +49,16 @@ impl MemoryStore {
         self.world().failure = Some((commits, error));
     }
 
-    /// Ends what `fail` began.
+    /// From now on a batch with such a commit answers `error` and changes nothing, until `heal`. All else goes on.
+    pub fn fail_commits(&self, which: fn(&Commit) -> bool, error: StoreError) {
+        self.world().refused = Some((which, error));
+    }
+
+    /// Ends what `fail` and `fail_commits` began.
     pub fn heal(&self) {
-        self.world().failure = None;
+        let mut world = self.world();
+        world.failure = None;
+        world.refused = None;
     }
 
     /// Every entry of every order, in the order of their commits.
@@ -119,6 +128,11 @@ impl Store for MemoryStore {
     async fn commit(&self, batch: Arc<Vec<Commit>>) -> Result<Vec<Position>, StoreError> {
         let mut world = self.healthy()?;
         world.check(&batch)?;
+        if let Some((which, error)) = &world.refused
+            && batch.iter().any(which)
+        {
+            return Err(error.clone());
+        }
         if let Some((left, _)) = &mut world.failure {
             *left -= 1;
         }

@@ -14,6 +14,7 @@ mod connector_support;
 mod connector_tls;
 mod connector_webhook;
 mod demo;
+mod disk_trouble;
 mod docs;
 mod fuzz;
 mod histories;

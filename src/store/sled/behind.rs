@@ -114,7 +114,7 @@ impl Behind {
 
     /// After a failed write sled refuses everything, so it is closed and opened again until the layer can be written.
     /// Meanwhile everything is in the journal and in memory.
-    fn repair(&self, shared: &Shared, layer: &Arc<Layer>, trouble: Trouble) -> bool {
+    fn repair(&mut self, shared: &Shared, layer: &Arc<Layer>, trouble: Trouble) -> bool {
         tracing::error!(reason = %trouble.why, "the working store cannot be written; it will be tried again");
         let mut trouble = trouble;
         shared.set_trouble(Some(trouble.clone()));
@@ -124,7 +124,8 @@ impl Behind {
             match self.reopen(shared, layer) {
                 Ok(index) => {
                     shared.set_index(Some(Arc::new(index)));
-                    shared.set_trouble(None);
+                    // Whether there is room again is for the next pass to find out.
+                    self.full_at = Some(Instant::now());
                     return true;
                 }
                 Err(again) => trouble = again,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -92,7 +92,8 @@ impl Load {
         Some(())
     }
 
-    fn begin(&self, input: &Value) -> String {
+    /// Thinks of an order: its key.
+    pub(super) fn begin(&self, input: &Value) -> String {
         let mut sent = self.sent();
         sent.next += 1;
         let key = format!("key-{:07}", sent.next);
@@ -101,7 +102,7 @@ impl Load {
     }
 
     /// Sends an order under its key, for the first time or again.
-    async fn submit(&self, url: &str, key: &str, input: &Value) -> Option<Result<String, u16>> {
+    pub(super) async fn submit(&self, url: &str, key: &str, input: &Value) -> Option<Result<String, u16>> {
         let body = json!({ "workflow": WORKFLOW, "input": input });
         let at = SystemTime::now();
         let request = self.client.post(format!("{url}/v1/orders")).header("Idempotency-Key", key).json(&body);
@@ -118,7 +119,8 @@ impl Load {
         Some(Ok(id))
     }
 
-    async fn event(&self, url: &str, key: &str, id: &str, number: u64) -> Option<()> {
+    /// Sends the event that ends an order; the status of the answer.
+    async fn event(&self, url: &str, key: &str, id: &str, number: u64) -> Option<u16> {
         let event = format!("event-{number:016x}");
         let at = SystemTime::now();
         let body = json!({ "event": "go", "id": event });
@@ -128,7 +130,7 @@ impl Load {
             sent.last_acknowledged = sent.last_acknowledged.max(Some(at));
             sent.orders.get_mut(key).unwrap().events.push(event);
         }
-        Some(())
+        Some(status)
     }
 
     /// The power was cut: everything is to be looked for again.
@@ -224,9 +226,16 @@ impl Load {
             waiting.filter_map(|(key, order)| Some((key.clone(), order.id.clone()?))).take(most).collect()
         };
         for (number, (key, id)) in (1..).zip(&waiting) {
-            self.event(url, key, id, number).await.expect("the daemon answers");
-            let order = self.sent().orders[key].clone();
-            assert_eq!(order.events.len(), 1, "an order that was accepted goes on: {id}");
+            let until = Instant::now() + PATIENCE;
+            loop {
+                match self.event(url, key, id, number).await.expect("the daemon answers") {
+                    200 | 202 => break,
+                    status => assert_eq!(status, FULL, "an order that was accepted goes on: {id}"),
+                }
+                // For a moment the working store is being opened again.
+                assert!(Instant::now() < until, "{id} does not go on");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
         }
         waiting.len()
     }

@@ -176,6 +176,10 @@ impl Daemon {
         serde_json::from_str(&line).ok()
     }
 
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL: no handler runs, nothing is flushed.
     pub(super) fn kill(mut self) -> Ended {
         // It may have ended by itself.
