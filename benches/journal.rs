@@ -36,7 +36,7 @@ async fn run(entries: usize, batch: usize, streams: usize) {
             let mut waits = Vec::with_capacity(batches.len());
             for batch in batches {
                 let begun = Instant::now();
-                store.commit(batch).await.unwrap();
+                store.commit(Arc::new(batch)).await.unwrap();
                 waits.push(begun.elapsed());
             }
             waits

@@ -183,8 +183,12 @@ impl Shard {
     async fn open(&mut self, opened: Opened, reply: Option<Reply>, round: &mut Round, now: Timestamp) {
         let id = opened.id;
         // A child order has an id of its own making: opening it twice opens it once.
-        if opened.parent.is_some() && self.load(id).await.is_ok() {
-            return self.answer_duplicate(id, reply, round);
+        if opened.parent.is_some() {
+            match self.load(id).await {
+                Ok(()) => return self.answer_duplicate(id, reply, round),
+                Err(ApplyError::NotFound) => {}
+                Err(error) => return answer(reply, Err(error)),
+            }
         }
         match self.core.open(opened, now) {
             Ok(staged) => round.add(id, staged, reply, None),

@@ -17,12 +17,15 @@ pub struct MemoryStore {
     world: Mutex<World>,
 }
 
+/// Picks commits.
+type Which = fn(&Commit) -> bool;
+
 #[derive(Debug, Default)]
 struct World {
     /// What every call answers while it is set, and after how many more commits it begins.
     failure: Option<(usize, StoreError)>,
     /// Commits that are refused, and with what.
-    refused: Option<(fn(&Commit) -> bool, StoreError)>,
+    refused: Option<(Which, StoreError)>,
     records: u64,
     entries: BTreeMap<Position, Arc<Entry>>,
     histories: BTreeMap<OrderId, Vec<Position>>,
@@ -50,7 +53,7 @@ impl MemoryStore {
     }
 
     /// From now on a batch with such a commit answers `error` and changes nothing, until `heal`. All else goes on.
-    pub fn fail_commits(&self, which: fn(&Commit) -> bool, error: StoreError) {
+    pub fn fail_commits(&self, which: Which, error: StoreError) {
         self.world().refused = Some((which, error));
     }
 
