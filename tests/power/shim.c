@@ -62,6 +62,7 @@ struct control {
     uint64_t lie;         /* syncs of files do nothing and succeed */
     uint64_t sync_micros; /* how long a sync takes */
     uint64_t strangers;   /* writes that the log does not have */
+    uint64_t only_file;   /* the inode whose calls are counted and fail; 0: all */
     uint64_t calls[CALLS];
 };
 
@@ -141,6 +142,7 @@ static void note(struct record record, const void *fresh, size_t n, const void *
 
 /* Counts a call; tells whether it is to fail. The lock is held. */
 static int fails(enum call call, uint64_t file) {
+    if (control->only_file && control->only_file != file) return 0;
     uint64_t n = ++control->calls[call];
     if (control->fail_call != call || n < control->fail_from || n - control->fail_from >= control->fail_times) return 0;
     if (control->failed++ == 0) {

@@ -10,6 +10,8 @@ use crate::journal_disk::Dice;
 
 /// A disk is used for so many cuts; then everything on it is looked at, and an empty one is taken.
 const CUTS_PER_DISK: u64 = 10;
+/// Most names are made on an empty disk.
+const CUTS_PER_DISK_WITH_NAMES: u64 = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_unsynced_is_lost() {
@@ -85,7 +87,8 @@ async fn campaign(name: &str, how: Cut, seed: u64) {
     let (mut dice, mut sums) = (Dice(seed), Sums::default());
     let mut left = cuts;
     while left > 0 {
-        let here = left.min(CUTS_PER_DISK);
+        let most = if how == Cut::AnySectorsAndNames { CUTS_PER_DISK_WITH_NAMES } else { CUTS_PER_DISK };
+        let here = left.min(most);
         one_disk(how, here, &mut dice, &mut sums).await;
         left -= here;
     }

@@ -1,10 +1,13 @@
 //! Calls of the system fail: once, at every kind of place, in every kind of way. Whatever the daemon makes of it, nothing
 //! that was acknowledged is lost, and after a sync that failed nothing is acknowledged any more.
 
+use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::cuts::{cuts, last_look, none_lost};
 use super::disk::Cut;
+use super::full::{is_prepared, until};
 use super::load::Load;
 use super::rig::{Daemon, Ended, PATIENCE, Rig};
 use super::shim::{self, Call, Fault, Knob};
@@ -31,6 +34,75 @@ async fn opens_that_fail() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reads_that_fail() {
     campaign(Call::Read, &[Fault::Io, Fault::Short, Fault::Interrupted]).await;
+}
+
+/// A sync that fails ends it, whichever thread it was on, and whatever it was for.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sync_that_fails_is_the_end_wherever_it_was() {
+    if !shim::is_there() {
+        return;
+    }
+    let (rig, load, mut dice) = (Rig::new(), Load::new(), Dice(11));
+    let (daemon, url) = rig.start();
+    until(|| is_prepared(&rig.data())).await;
+    none_lost(&load, &url).await;
+    daemon.kill();
+    rig.after_kill();
+    // The first two are synced in every start, the others under load.
+    for (number, name) in (1..).zip([".", "journal", "tip", "journal/00000000000000000000.journal"]) {
+        let file = fs::metadata(rig.data().join(name)).unwrap().ino();
+        let arm = || {
+            rig.control.set(Knob::OnlyFile, file);
+            rig.control.fail(Call::Sync, 1, 1, Fault::Io);
+        };
+        let mut daemon = if number <= 2 {
+            arm();
+            rig.spawn(0)
+        } else {
+            let (daemon, url) = rig.start();
+            arm();
+            load.run(&url, &mut dice).join_all().await;
+            daemon
+        };
+        let ended = daemon.wait(PATIENCE).unwrap_or_else(|| panic!("the sync of {name} has failed, and it goes on"));
+        assert!(!ended.status.success() && ended.stderr.contains("could not sync"), "{name}: {ended:?}");
+        assert_eq!(rig.control.get(Knob::Failed), number);
+        rig.control.set(Knob::OnlyFile, 0);
+        rig.after_kill();
+    }
+    last_look(&rig, &load).await;
+}
+
+/// What a daemon had written when its sync failed, or before it could sync, is found by the next one. A client that sends
+/// its order again is told that it is there, so it must be durable by then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_start_finds_is_durable_before_it_is_acknowledged() {
+    if !shim::is_there() {
+        return;
+    }
+    for fault in [Fault::Io, Fault::Death] {
+        let (mut rig, load, mut dice) = (Rig::new(), Load::new(), Dice(10));
+        let mut found = 0;
+        while found < 3 {
+            let (mut daemon, url) = rig.start();
+            until(|| is_prepared(&rig.data())).await;
+            rig.control.fail(Call::Sync, 1 + dice.roll(4), 1, fault);
+            let clients = load.run(&url, &mut dice);
+            daemon.wait(PATIENCE).expect("it ends");
+            clients.join_all().await;
+            found += usize::from(failed_name(&rig).ends_with(".journal"));
+            rig.control.set(Knob::Failed, 0);
+            rig.after_kill();
+            let (daemon, url) = rig.start();
+            none_lost(&load, &url).await;
+            daemon.kill();
+            rig.cut(Cut::AllUnsynced, &mut dice);
+            load.doubt(true);
+            let (_daemon, url) = rig.start();
+            none_lost(&load, &url).await;
+        }
+        last_look(&rig, &load).await;
+    }
 }
 
 /// When the call fails that is to fail.

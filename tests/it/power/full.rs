@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -136,14 +136,14 @@ async fn accept(load: &Load, url: &str) {
 }
 
 /// The files are there that are written ahead: two segments of the journal, and the room for the working store.
-fn is_prepared(data: &std::path::Path) -> bool {
+pub(super) fn is_prepared(data: &Path) -> bool {
     let names = fs::read_dir(data.join("journal")).unwrap().map(|entry| entry.unwrap().file_name());
     let spares = names.filter(|name| name.to_string_lossy().starts_with("spare-"));
     let whole = spares.filter(|name| !name.to_string_lossy().contains('.')).count();
     whole == 2 && fs::metadata(data.join("reserve")).is_ok_and(|reserve| reserve.len() == 32 * 1024 * 1024)
 }
 
-async fn until(done: impl Fn() -> bool) {
+pub(super) async fn until(done: impl Fn() -> bool) {
     let until = Instant::now() + PATIENCE;
     while !done() {
         assert!(Instant::now() < until, "it does not come");

@@ -25,8 +25,9 @@ pub(super) enum Knob {
     Lie = 9,
     SyncMicros = 10,
     Strangers = 11,
+    OnlyFile = 12,
     /// Calls of each kind so far follow: the kind's number is added.
-    Calls = 12,
+    Calls = 13,
 }
 
 /// What can be made to fail.
