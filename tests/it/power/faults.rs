@@ -55,16 +55,16 @@ async fn a_sync_that_fails_is_the_end_wherever_it_was() {
             rig.control.set(Knob::OnlyFile, file);
             rig.control.fail(Call::Sync, 1, 1, Fault::Io);
         };
-        let mut daemon = if number <= 2 {
+        let (mut daemon, clients) = if number <= 2 {
             arm();
-            rig.spawn(0)
+            (rig.spawn(0), tokio::task::JoinSet::new())
         } else {
             let (daemon, url) = rig.start();
             arm();
-            load.run(&url, &mut dice).join_all().await;
-            daemon
+            (daemon, load.run(&url, &mut dice))
         };
         let ended = daemon.wait(PATIENCE).unwrap_or_else(|| panic!("the sync of {name} has failed, and it goes on"));
+        clients.join_all().await;
         assert!(!ended.status.success() && ended.stderr.contains("could not sync"), "{name}: {ended:?}");
         assert_eq!(rig.control.get(Knob::Failed), number);
         rig.control.set(Knob::OnlyFile, 0);
