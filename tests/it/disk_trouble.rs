@@ -22,13 +22,13 @@ deadline: 1d
 initial: waiting
 states:
   waiting:
-    on: { shop.go: opening }
+    on: { order.go: opening }
     after: { TIME: opening }
   opening:
     invoke: { call: orders.start, with: { workflow: child, input: {} } }
     on: { ok: done, declined: stopped }
-  done: { final: success, late: { shop.go: ignore } }
-  stopped: { final: failure, late: { shop.go: ignore } }
+  done: { final: success, late: { order.go: ignore } }
+  stopped: { final: failure, late: { order.go: ignore } }
 ";
 const CHILD: &str = "
 workflow: child
@@ -45,8 +45,8 @@ input: { type: object }
 deadline: 1d
 initial: waiting
 states:
-  waiting: { on: { shop.go: done }, after: { 1d: done } }
-  done: { final: success, late: { shop.go: ignore } }
+  waiting: { on: { order.go: done }, after: { 1d: done } }
+  done: { final: success, late: { order.go: ignore } }
 ";
 
 async fn start(store: &Arc<MemoryStore>) -> Executor {
@@ -73,7 +73,7 @@ async fn submit(executor: &Executor, key: &str, workflow: &str) -> Result<Submit
 
 fn go(number: usize) -> Event {
     let id = EventId::new(format!("event-{number}"));
-    Event::Received { id, name: EventName::new("shop.go"), payload: json!({}), source: "test".to_owned() }
+    Event::Received { id, name: EventName::new("order.go"), payload: json!({}), source: "test".to_owned() }
 }
 
 fn is_full(answer: &Result<Submitted, SubmitError>) -> bool {

@@ -123,7 +123,7 @@ impl Load {
     async fn event(&self, url: &str, key: &str, id: &str, number: u64) -> Option<u16> {
         let event = format!("event-{number:016x}");
         let at = SystemTime::now();
-        let body = json!({ "event": "shop.go", "id": event });
+        let body = json!({ "event": "order.go", "id": event });
         let (status, _) = answer(self.client.post(format!("{url}/v1/orders/{id}/events")).json(&body)).await?;
         if matches!(status, 200 | 202) {
             let mut sent = self.sent();
