@@ -295,10 +295,10 @@ async fn a_full_disk_under_the_working_store_refuses_new_orders_and_recovers() {
     let dir = tempfile::tempdir().unwrap();
     let mut samples = Samples::new();
     let options = SledOptions { lag: 100, ..options() };
-    let broken = Arc::clone(&options.break_index);
+    let writes = Arc::clone(&options.index_writes);
     let store = SledStore::open(dir.path(), options, &SampleFold).unwrap();
     work(&store, &mut samples, 0..10, 1).await;
-    broken.store(true, Ordering::Relaxed);
+    writes.store(0, Ordering::Relaxed);
     let mut opened = 10;
     loop {
         let next = Next { to: "a".into(), ..Next::default() };
@@ -313,7 +313,7 @@ async fn a_full_disk_under_the_working_store_refuses_new_orders_and_recovers() {
     // Orders that were accepted go on, and can be read.
     work(&store, &mut samples, 0..10, 2).await;
     assert_eq!(store.order(order_id(3)).await.unwrap().unwrap().snapshot.seq, Seq(3));
-    broken.store(false, Ordering::Relaxed);
+    writes.store(usize::MAX, Ordering::Relaxed);
     let begun = Instant::now();
     let mut trial = Samples::new();
     let commit = trial.next(order_id(500), &Next { to: "a".into(), ..Next::default() }).unwrap();
@@ -324,6 +324,43 @@ async fn a_full_disk_under_the_working_store_refuses_new_orders_and_recovers() {
     work(&store, &mut samples, 0..10, 40).await;
     assert_eq!(store.order(order_id(3)).await.unwrap().unwrap().snapshot.seq, Seq(43));
     store.close().await.unwrap();
+}
+
+/// A layer is written again wherever its writing stopped, the first one too, of which nothing tells how far it got.
+#[tokio::test]
+async fn a_layer_that_is_written_in_part_is_written_again() {
+    for first in [0, 2] {
+        for allowed in [0, 1, 4, 9] {
+            let (dir, mut samples) = (tempfile::tempdir().unwrap(), Samples::new());
+            let options = options();
+            let writes = Arc::clone(&options.index_writes);
+            let store = SledStore::open(dir.path(), options, &SampleFold).unwrap();
+            if first > 0 {
+                work(&store, &mut samples, 0..10, first).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            writes.store(allowed, Ordering::Relaxed);
+            work(&store, &mut samples, 0..10, 1).await;
+            let begun = Instant::now();
+            let next = Next { to: "a".into(), ..Next::default() };
+            while writes.load(Ordering::Relaxed) > 0 {
+                assert!(begun.elapsed() < Duration::from_secs(60), "nothing is written");
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            writes.store(usize::MAX, Ordering::Relaxed);
+            let commit = samples.next(order_id(500), &next).unwrap();
+            while let Err(error) = store.commit(Arc::new(vec![commit.clone()])).await {
+                assert!(matches!(error, StoreError::Full), "{error}");
+                assert!(begun.elapsed() < Duration::from_secs(60), "it did not recover");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let moves = u64::try_from(first).unwrap() + 1;
+            assert_eq!(store.order(order_id(3)).await.unwrap().unwrap().snapshot.seq, Seq(moves));
+            assert_eq!(store.failure(), None);
+            store.close().await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use super::Shared;
 use super::index::{Index, Trouble};
 use super::overlay::Layer;
 use super::reserve::Reserve;
+use crate::journal::Mark;
 
 /// A pass that takes longer than this is worth a word: sled may have stopped moving.
 const SLOW: Duration = Duration::from_secs(30);
@@ -152,10 +153,12 @@ impl Behind {
 
     fn reopen(&self, shared: &Shared, layer: &Layer) -> Result<Index, Trouble> {
         let options = &shared.options;
-        let broken = Arc::clone(&options.break_index);
-        let index = Index::open(&self.path, options.cache, options.open_within, broken)?;
+        let allowed = Arc::clone(&options.index_writes);
+        let index = Index::open(&self.path, options.cache, options.open_within, allowed)?;
         let applied = index.applied().map_err(|error| Trouble { full: false, why: error.to_string() })?;
-        if applied != Some(shared.written_mark()) && applied != Some(layer.mark) {
+        // A part of the very first layer has no mark yet.
+        let applied = applied.unwrap_or(Mark::START);
+        if applied != shared.written_mark() && applied != layer.mark {
             // Only a restart can fold what is missing.
             let why = "it has lost what was written before".to_owned();
             shared.fail(&why);

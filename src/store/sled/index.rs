@@ -7,7 +7,7 @@ use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{fs, io, thread};
@@ -40,8 +40,8 @@ pub(super) struct Trouble {
 #[derive(Debug)]
 pub(super) struct Index {
     db: Db,
-    /// For tests: every write fails while this is set.
-    broken: Arc<AtomicBool>,
+    /// For tests: how many more writes succeed.
+    allowed: Arc<AtomicUsize>,
     marker: Marker,
     /// Something in it could not be read.
     suspect: AtomicBool,
@@ -53,7 +53,7 @@ pub(super) type Bytes = IVec;
 
 impl Index {
     /// Opens it on a thread of its own: damaged files can make sled panic, or never return.
-    pub(super) fn open(path: &Path, cache: u64, within: Duration, broken: Arc<AtomicBool>) -> Result<Self, Trouble> {
+    pub(super) fn open(path: &Path, cache: u64, within: Duration, allowed: Arc<AtomicUsize>) -> Result<Self, Trouble> {
         // sled would make the directory readable to everybody.
         let prepared = RealDisk.create_dir(path).and_then(|()| remove_half_made_snapshots(path));
         prepared.map_err(|error| trouble(&sled::Error::Io(error)))?;
@@ -62,7 +62,7 @@ impl Index {
             match open_watched(path.to_owned(), cache, within) {
                 Ok(db) => {
                     let marker = Marker::new(path.parent().unwrap_or(path));
-                    return Ok(Self { db, broken, marker, suspect: AtomicBool::new(false) });
+                    return Ok(Self { db, allowed, marker, suspect: AtomicBool::new(false) });
                 }
                 Err(Some(sled::Error::Io(error))) if is_locked(&error) && Instant::now() < deadline => {
                     thread::sleep(Duration::from_millis(20));
@@ -228,7 +228,8 @@ impl Index {
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Trouble> {
-        if self.broken.load(Ordering::Relaxed) {
+        let counted = self.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if counted.is_err() {
             return Err(Trouble { full: true, why: "broken on purpose".to_owned() });
         }
         self.db.insert(key, value).map(drop).map_err(|error| trouble(&error))

@@ -16,7 +16,7 @@ mod value;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
@@ -56,9 +56,9 @@ pub struct SledOptions {
     pub lag: usize,
     /// How long changes of an order are gathered before they are written into the working store.
     pub every: Duration,
-    /// For tests: every write into the working store fails while this is set.
+    /// For tests: how many more writes into the working store succeed.
     #[doc(hidden)]
-    pub break_index: Arc<AtomicBool>,
+    pub index_writes: Arc<AtomicUsize>,
 }
 
 /// One data directory. A second one for the same directory is refused.
@@ -99,7 +99,7 @@ impl Default for SledOptions {
             open_within: Duration::from_secs(60),
             lag: 64 * 1024,
             every: Duration::from_secs(1),
-            break_index: Arc::default(),
+            index_writes: Arc::new(AtomicUsize::new(usize::MAX)),
         }
     }
 }

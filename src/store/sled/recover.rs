@@ -40,7 +40,7 @@ fn open_index(
     marker: &Marker,
 ) -> Result<(Index, Mark), StoreError> {
     let path = dir.join("sled");
-    let open = || Index::open(&path, options.cache, options.open_within, Arc::clone(&options.break_index));
+    let open = || Index::open(&path, options.cache, options.open_within, Arc::clone(&options.index_writes));
     if path.exists() {
         let reason = if marker.is_trustworthy() {
             match open().map(|index| usable(index, journal)) {
