@@ -225,7 +225,7 @@ async fn attempt(rig: &mut Rig, load: &Load, trial: Trial, dice: &mut Dice, sums
             assert!(reached, "{trial:?}: it ended for no reason: {ended:?}");
             if trial.fault != Fault::Death {
                 assert!(ended.status.code().is_some_and(|code| code != 0), "{trial:?}: {ended:?}");
-                assert!(ended.stderr.contains("error"), "{trial:?}: it says why it stops: {ended:?}");
+                assert!(ended.stderr.contains("\"detail\""), "{trial:?}: it says why it stops: {ended:?}");
             }
         }
         None => sums.went_on += 1,
