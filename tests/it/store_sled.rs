@@ -355,7 +355,7 @@ async fn a_layer_that_is_written_in_part_is_written_again() {
                 assert!(begun.elapsed() < Duration::from_secs(60), "it did not recover");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            let moves = u64::try_from(first).unwrap() + 1;
+            let moves = first + 1;
             assert_eq!(store.order(order_id(3)).await.unwrap().unwrap().snapshot.seq, Seq(moves));
             assert_eq!(store.failure(), None);
             store.close().await.unwrap();

@@ -76,7 +76,7 @@ async fn a_lying_disk_is_found_out() {
 
 /// How often the power is cut in each way.
 pub(super) fn cuts() -> u64 {
-    std::env::var("PAYSTATE_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    std::env::var("PAYSTATE_CUTS").ok().and_then(|text| text.parse().ok()).unwrap_or(15)
 }
 
 async fn campaign(name: &str, how: Cut, seed: u64) {

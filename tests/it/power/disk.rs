@@ -100,7 +100,7 @@ fn surviving_names(
     taken: &mut Taken,
 ) -> Vec<usize> {
     let mut surviving = Vec::new();
-    let is_name = |index: usize| !matches!(log.records[index].kind, Kind::Write | Kind::Truncate);
+    let is_name = |index: usize| log.records[index].kind.is_name();
     let mut dirs: Vec<_> =
         fates.iter().filter(|(_, changes)| changes.iter().any(|(index, _)| is_name(*index))).collect();
     // A map has no order, and the same dice must make the same cut.

@@ -33,6 +33,13 @@ pub(super) enum Kind {
     Remove,
 }
 
+impl Kind {
+    /// It changes a directory, not a file.
+    pub(super) fn is_name(self) -> bool {
+        matches!(self, Self::Create | Self::Mkdir | Self::Rename | Self::Remove)
+    }
+}
+
 /// What is certain about a change once the power is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -79,13 +86,15 @@ impl Log {
     }
 
     /// The fate of every change, by the file or directory whose sync decides it. A failed sync has dropped what it was
-    /// for: the system marks it as written, and no later sync writes it.
+    /// for: the system marks it as written, and no later sync writes it. Names are different: a file system that cannot
+    /// write its log stops for good, so that a sync of a directory that succeeds after one that failed counts.
     pub(super) fn fates(&self) -> HashMap<u64, Vec<(usize, Fate)>> {
         let mut fates: HashMap<u64, Vec<(usize, Option<Fate>)>> = HashMap::new();
         for (index, record) in self.records.iter().enumerate() {
             let changes = fates.entry(record.file).or_default();
             let fate = match record.kind {
                 Kind::Sync => Fate::Durable,
+                Kind::SyncFailed if changes.iter().any(|(change, _)| self.records[*change].kind.is_name()) => continue,
                 Kind::SyncFailed => Fate::Open,
                 _ => {
                     changes.push((index, None));
