@@ -165,11 +165,26 @@ impl Load {
 
     async fn loss(&self, url: &str, key: &str, order: &Order) -> Option<String> {
         let Some(id) = &order.id else {
-            let again = self.submit(url, key, &order.input).await;
+            let mut again = self.submit(url, key, &order.input).await;
+            // A daemon that has just met a full disk needs a moment to open its working store again, and says so.
+            for _ in 0..600 {
+                if !matches!(again, Some(Err(507))) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                again = self.submit(url, key, &order.input).await;
+            }
             return (!matches!(again, Some(Ok(_)))).then(|| format!("{key} is not taken after all: {again:?}"));
         };
-        let journal = self.get(&format!("{url}/v1/orders/{id}/journal?limit=500")).await;
-        let (status, journal) = journal.expect("the daemon answers");
+        let page = format!("{url}/v1/orders/{id}/journal?limit=500");
+        let (mut status, mut journal) = self.get(&page).await.expect("the daemon answers");
+        for _ in 0..600 {
+            if status != 507 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            (status, journal) = self.get(&page).await.expect("the daemon answers");
+        }
         if status != 200 {
             return Some(format!("order {id} of {key} was acknowledged, and is lost: {journal}"));
         }
