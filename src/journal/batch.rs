@@ -53,6 +53,10 @@ impl Batch {
         match record {
             Record::Entry(entry) => self.push_entry(entry, entry.prev.map_or(Prev::None, Prev::At)),
             Record::Definition { .. } => self.push(Kind::Definition, Prev::None, |into| codec::encode(record, into)),
+            Record::Lost(_) => {
+                let why = "it takes the place of others, and is never appended".to_owned();
+                Err(JournalError::Record { position: 0, why })
+            }
         }
     }
 

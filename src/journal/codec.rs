@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::JournalError;
-use super::{Entry, FORMAT_VERSION, Record};
+use super::{Entry, FORMAT_VERSION, Lost, Record};
 use crate::definition::Sources;
 use crate::types::{Timestamp, Version, WorkflowName};
 
@@ -26,6 +26,7 @@ pub enum CodecError {
 enum Borrowed<'a> {
     Definition { v: u32, workflow: &'a WorkflowName, version: &'a Version, at: Timestamp, sources: &'a Sources },
     Entry(&'a Entry),
+    Lost(&'a Lost),
 }
 
 /// The version alone: what can be read of a record whose shape is not known.
@@ -38,6 +39,7 @@ struct Probe {
 pub fn encode(record: &Record, into: &mut Vec<u8>) -> Result<(), JournalError> {
     match record {
         Record::Entry(entry) => encode_entry(entry, into),
+        Record::Lost(lost) => write(&Borrowed::Lost(lost), into),
         Record::Definition { v, workflow, version, at, sources } => {
             write(&Borrowed::Definition { v: *v, workflow, version, at: *at, sources }, into)
         }
@@ -59,7 +61,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
             });
         }
     };
-    let (Record::Definition { v, .. } | Record::Entry(Entry { v, .. })) = record;
+    let (Record::Definition { v, .. } | Record::Entry(Entry { v, .. }) | Record::Lost(Lost { v, .. })) = record;
     if v > FORMAT_VERSION { Err(CodecError::Newer(v)) } else { Ok(record) }
 }
 

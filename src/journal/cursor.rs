@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use super::disk::{DiskFile, read_full};
 use super::error::{Damage, JournalError, Place};
-use super::frame::{self, Chain, Header, Parsed};
+use super::frame::{self, Chain, Header, Kind, Parsed};
 use super::segment::{FIRST, Segment};
-use super::{FORMAT_VERSION, Mark};
+use super::{FORMAT_VERSION, Lost, Mark, Record, codec};
 use crate::types::Position;
 
 const WINDOW: usize = 256 * 1024;
@@ -23,6 +23,8 @@ pub(crate) struct Cursor {
     pub(crate) seq: u64,
     /// The chain of the record before.
     pub(crate) chain: Chain,
+    /// `chain` is that of the next record itself: the one before it is lost, and its chain with it.
+    pub(crate) anchored: bool,
     window: Window,
 }
 
@@ -33,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) prev: u64,
     /// The JSON.
     pub(crate) json: std::ops::Range<usize>,
+    /// It stands for records that are lost.
+    pub(crate) lost: Option<Lost>,
 }
 
 /// Bytes of the file that have been read.
@@ -46,7 +50,8 @@ struct Window {
 impl Cursor {
     pub(crate) fn new(segment: Segment) -> Self {
         let (seq, chain, file) = (segment.head.seq, segment.head.chain, Arc::clone(&segment.file));
-        Self { segment, offset: FIRST, seq, chain, window: Window { file, from: 0, bytes: Vec::new() } }
+        let window = Window { file, from: 0, bytes: Vec::new() };
+        Self { segment, offset: FIRST, seq, chain, anchored: false, window }
     }
 
     /// Stands behind the record `mark`, which must be in this segment and `length` bytes long.
@@ -72,13 +77,39 @@ impl Cursor {
         }
         let at = self.window.index(self.offset);
         let payload = at + frame::HEADER..at + frame::HEADER + header.len;
-        if frame::link(&self.chain, &self.window.bytes[payload.clone()]) != header.chain {
-            return Ok(Err("it does not follow from the records before it"));
-        }
+        let json = payload.start + frame::PREV..payload.end;
         let position = Position(self.segment.head.base + self.offset);
         let mark = Mark { position, seq: header.seq, chain: header.chain };
+        if header.kind == Kind::Lost as u16 {
+            let Some(lost) = lost_at(&self.window.bytes[json.clone()], &header, self.room()) else {
+                return Ok(Err("it does not tell what is lost"));
+            };
+            self.step_over(header.seq, &header.chain, &lost);
+            return Ok(Ok(Found { mark, prev: 0, json, lost: Some(lost) }));
+        }
+        let chain = if self.anchored {
+            self.chain
+        } else {
+            frame::link(&self.chain, &self.window.bytes[payload])
+        };
+        if chain != header.chain {
+            return Ok(Err("it does not follow from the records before it"));
+        }
         self.pass(&header);
-        Ok(Ok(Found { mark, prev: header.prev, json: payload.start + frame::PREV..payload.end }))
+        Ok(Ok(Found { mark, prev: header.prev, json, lost: None }))
+    }
+
+    /// Stands behind a stretch whose first record has the number `first`.
+    pub(crate) fn step_over(&mut self, first: u64, chain: &Chain, lost: &Lost) {
+        self.offset += lost.bytes;
+        self.seq = first.saturating_add(lost.count);
+        self.chain = *chain;
+        self.anchored = !lost.linked;
+    }
+
+    /// Bytes of the segment that are not passed.
+    pub(crate) fn room(&self) -> u64 {
+        self.segment.head.capacity.saturating_sub(self.offset)
     }
 
     /// The bytes of the record that `next` gave last.
@@ -125,7 +156,7 @@ impl Cursor {
     }
 
     /// The next whole record with a higher number, wherever it begins.
-    fn resync(&mut self, from: u64, missing: u64) -> Result<Option<(u64, Header)>, JournalError> {
+    pub(crate) fn resync(&mut self, from: u64, missing: u64) -> Result<Option<(u64, Header)>, JournalError> {
         // A record cannot be shorter than its header, which bounds the numbers that can follow.
         let most = missing.saturating_add(self.segment.head.capacity / frame::HEADER as u64);
         let mut offset = from + 8;
@@ -146,13 +177,27 @@ impl Cursor {
         Ok(None)
     }
 
-    fn pass(&mut self, header: &Header) {
+    pub(crate) fn pass(&mut self, header: &Header) {
         self.offset += frame::total(header.len) as u64;
         self.seq = header.seq.saturating_add(1);
         self.chain = header.chain;
+        self.anchored = false;
     }
 
-    fn parse(&mut self, offset: u64) -> Result<Parsed, JournalError> {
+    /// Up to `length` bytes of the file from `offset`.
+    pub(crate) fn peek(&mut self, offset: u64, length: usize) -> Result<&[u8], JournalError> {
+        let path = &self.segment.path;
+        let bytes = self.window.read(offset, length);
+        let bytes = bytes.map_err(|error| JournalError::io("could not read", path, &error))?;
+        Ok(&bytes[..length.min(bytes.len())])
+    }
+
+    /// Forgets what has been read of the file: it has changed.
+    pub(crate) fn refresh(&mut self) {
+        self.window.bytes.clear();
+    }
+
+    pub(crate) fn parse(&mut self, offset: u64) -> Result<Parsed, JournalError> {
         let room = self.segment.head.capacity.saturating_sub(offset);
         let mut need = frame::HEADER;
         loop {
@@ -169,6 +214,14 @@ impl Cursor {
     fn failed(&self, error: &io::Error) -> JournalError {
         JournalError::io("could not read", &self.segment.path, error)
     }
+}
+
+/// What a record of the kind `Lost` says, if it can be right.
+fn lost_at(json: &[u8], header: &Header, room: u64) -> Option<Lost> {
+    let Ok(Record::Lost(lost)) = codec::decode(json) else { return None };
+    let own = frame::total(header.len) as u64;
+    let fits = lost.count > 0 && frame::is_aligned(lost.bytes) && (own..=room).contains(&lost.bytes);
+    fits.then_some(lost)
 }
 
 impl Window {

@@ -21,6 +21,29 @@ pub enum Record {
         sources: Sources,
     },
     Entry(Entry),
+    /// Records stood here that could not be read any more.
+    Lost(Lost),
+}
+
+/// A stretch of the journal whose records are lost. It keeps their place and their numbers, so that what comes after
+/// it still follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lost {
+    pub v: u32,
+    /// How many records, the first of which has the number of this one.
+    pub count: u64,
+    /// How many bytes of the segment, with this record's own.
+    pub bytes: u64,
+    /// Whether the chain of this record is that of the last lost one. If that is not known any more, it is the chain of
+    /// the record behind the stretch.
+    pub linked: bool,
+    /// How many of them can still be told to have begun orders or to be definitions: no order that was there before
+    /// has lost anything by them.
+    #[serde(default)]
+    pub fresh: u64,
+    /// The orders of others, as far as they can still be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<OrderId>,
 }
 
 impl Record {

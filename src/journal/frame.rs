@@ -23,6 +23,8 @@ pub(crate) type Chain = [u8; 32];
 pub(crate) enum Kind {
     Definition = 1,
     Entry = 2,
+    /// Stands where records could not be read any more.
+    Lost = 3,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,7 @@ pub(crate) struct Header {
     /// The number of the first record that was written together with this one.
     pub(crate) group: u64,
     pub(crate) version: u32,
+    pub(crate) kind: u16,
     pub(crate) chain: Chain,
     pub(crate) prev: u64,
 }
@@ -80,12 +83,18 @@ pub(crate) fn seal(frame: &mut [u8], seq: u64, group: u64, prev: u64, chain: &Ch
     let end = HEADER + len_of(frame);
     put(frame, HEADER, &prev.to_le_bytes());
     let chain = link(chain, &frame[HEADER..end]);
+    seal_as(frame, seq, group, &chain);
+    chain
+}
+
+/// The same with a chain that is known from elsewhere.
+pub(crate) fn seal_as(frame: &mut [u8], seq: u64, group: u64, chain: &Chain) {
+    let end = HEADER + len_of(frame);
     put(frame, 8, &seq.to_le_bytes());
     put(frame, 16, &group.to_le_bytes());
-    put(frame, 32, &chain);
+    put(frame, 32, chain);
     let crc = checksum(frame, end);
     put(frame, 4, &crc.to_le_bytes());
-    chain
 }
 
 /// Reads what stands at the beginning of `bytes`. At most `room` bytes can belong to the record.
@@ -118,6 +127,7 @@ pub(crate) fn parse(bytes: &[u8], room: u64) -> Parsed {
         seq: u64::from_le_bytes(array(head, 8)),
         group: u64::from_le_bytes(array(head, 16)),
         version: u32::from(u16::from_le_bytes(array(head, 24))),
+        kind: u16::from_le_bytes(array(head, 26)),
         chain: array(head, 32),
         prev: u64::from_le_bytes(array(bytes, HEADER)),
     })
@@ -131,11 +141,11 @@ pub(crate) fn link(before: &Chain, payload: &[u8]) -> Chain {
     array(context.finish().as_ref(), 0)
 }
 
-fn checksum(frame: &[u8], end: usize) -> u32 {
+pub(crate) fn checksum(frame: &[u8], end: usize) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[CRC_FROM..end])
 }
 
-fn len_of(frame: &[u8]) -> usize {
+pub(crate) fn len_of(frame: &[u8]) -> usize {
     u32::from_le_bytes(array(frame, 0)) as usize
 }
 

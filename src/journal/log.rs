@@ -1,5 +1,6 @@
 //! The journal as the rest of Paystate sees it.
 
+use std::ops::Deref;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,17 +10,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::Batch;
-use super::cursor::Cursor;
 use super::disk::RealDisk;
 use super::error::JournalError;
 use super::files::Files;
-use super::frame::{self, Chain, Header};
 use super::open::{self, Opened, SharedDisk};
+use super::reader::JournalReader;
 use super::segment::{self, FIRST};
 use super::spares::{self, Spares};
 use super::tip::TipFile;
 use super::writer::{Counts, Group, Submission, Writer};
-use super::{Record, codec};
 use crate::types::Position;
 
 /// Batches that wait for the writer.
@@ -67,18 +66,11 @@ pub struct Written {
     pub mark: Mark,
 }
 
-/// A record that was read.
-#[derive(Clone, Debug)]
-pub struct Read {
-    pub mark: Mark,
-    pub record: Record,
-}
-
 /// The files of one data directory. One writer, any number of readers.
 #[derive(Debug)]
 pub struct Journal {
     queue: Mutex<Option<mpsc::Sender<Submission>>>,
-    files: Arc<Files>,
+    reader: JournalReader,
     spares: Arc<Spares>,
     tip: Arc<TipFile>,
     counts: Arc<Counts>,
@@ -146,7 +138,8 @@ impl Journal {
             Ok(vec![writer, ahead])
         })();
         let threads = started.map_err(|error: std::io::Error| JournalError::io("no thread for", data, &error))?;
-        Ok(Self { queue: Mutex::new(Some(sender)), files, spares, tip, counts, threads: Mutex::new(threads) })
+        let reader = JournalReader::new(files);
+        Ok(Self { queue: Mutex::new(Some(sender)), reader, spares, tip, counts, threads: Mutex::new(threads) })
     }
 
     pub fn stats(&self) -> JournalStats {
@@ -177,47 +170,6 @@ impl Journal {
         }
     }
 
-    /// The record at a position, checked by its checksum.
-    pub fn read(&self, position: Position) -> Result<Read, JournalError> {
-        let mut buffer = Vec::new();
-        let header = self.files.read(position.0, &mut buffer)?;
-        let mark = Mark { position, seq: header.seq, chain: header.chain };
-        let json = &buffer[frame::HEADER + frame::PREV..frame::HEADER + header.len];
-        Ok(Read { mark, record: decode(mark, header.prev, json)? })
-    }
-
-    /// Where the entry before the one at `position` is, without reading what it says.
-    pub fn prev(&self, position: Position) -> Result<Option<Position>, JournalError> {
-        let prev = self.files.read(position.0, &mut Vec::new())?.prev;
-        Ok((prev != 0).then_some(Position(prev)))
-    }
-
-    /// Whether this very record is in this journal.
-    pub fn holds(&self, mark: &Mark) -> bool {
-        *mark == Mark::START || self.header(mark.position).is_some_and(|header| same(&header, mark))
-    }
-
-    /// Every record after `mark`, up to what was durable when this was called, each checked against the one before.
-    pub fn scan(&self, after: Mark) -> Result<Scan<'_>, JournalError> {
-        let end = self.files.end();
-        let cursor = if after == Mark::START {
-            Cursor::new(self.files.segment(0)?)
-        } else {
-            let header = self.header(after.position).filter(|header| same(header, &after));
-            let header = header.ok_or_else(|| JournalError::Record {
-                position: after.position.0,
-                why: "it is not the record that was expected there".to_owned(),
-            })?;
-            Cursor::behind(self.files.segment(after.position.0)?, &after, frame::total(header.len) as u64)
-        };
-        Ok(Scan { files: &self.files, cursor, end, over: false })
-    }
-
-    /// Where the journal ends.
-    pub fn end(&self) -> Position {
-        Position(self.files.end())
-    }
-
     /// Why the next batch will be refused, if the thread that prepares files has met a failure.
     pub fn failure(&self) -> Option<String> {
         self.spares.failure()
@@ -235,9 +187,13 @@ impl Journal {
         }
         self.tip.sync()
     }
+}
 
-    fn header(&self, position: Position) -> Option<Header> {
-        self.files.read(position.0, &mut Vec::new()).ok()
+impl Deref for Journal {
+    type Target = JournalReader;
+
+    fn deref(&self) -> &JournalReader {
+        &self.reader
     }
 }
 
@@ -247,71 +203,6 @@ impl Drop for Journal {
             tracing::warn!(%error, "the journal was not closed cleanly");
         }
     }
-}
-
-/// Records in their order. Ends after the first error.
-#[derive(Debug)]
-pub struct Scan<'a> {
-    files: &'a Files,
-    cursor: Cursor,
-    end: u64,
-    over: bool,
-}
-
-impl Iterator for Scan<'_> {
-    type Item = Result<Read, JournalError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
-            return None;
-        }
-        let next = self.advance().transpose();
-        self.over = !matches!(next, Some(Ok(_)));
-        next
-    }
-}
-
-impl Scan<'_> {
-    fn advance(&mut self) -> Result<Option<Read>, JournalError> {
-        // A segment holds at least one record, so that this ends after two turns.
-        while self.cursor.end() < self.end {
-            match self.cursor.next()? {
-                Ok(found) => {
-                    let record = decode(found.mark, found.prev, self.cursor.json(&found))?;
-                    return Ok(Some(Read { mark: found.mark, record }));
-                }
-                Err(why) => {
-                    let next = self.files.segment(self.cursor.segment.end());
-                    let follows = |head: (u64, Chain)| head == (self.cursor.seq, self.cursor.chain);
-                    match next {
-                        Ok(next) if follows((next.head.seq, next.head.chain)) => self.cursor = Cursor::new(next),
-                        Ok(next) => return Err(JournalError::Damaged(self.cursor.damage(why, Some(next.head.seq))?)),
-                        Err(_) => return Err(JournalError::Damaged(self.cursor.damage(why, None)?)),
-                    }
-                }
-            }
-        }
-        Ok(None)
-    }
-}
-
-fn decode(mark: Mark, prev: u64, json: &[u8]) -> Result<Record, JournalError> {
-    let position = mark.position.0;
-    let mut record = codec::decode(json).map_err(|error| match error {
-        codec::CodecError::Newer(found) => {
-            let place = format!("the record at {position}");
-            JournalError::Newer { place, found, known: super::FORMAT_VERSION }
-        }
-        error @ codec::CodecError::Malformed(_) => JournalError::Record { position, why: error.to_string() },
-    })?;
-    if let Record::Entry(entry) = &mut record {
-        entry.prev = (prev != 0).then_some(Position(prev));
-    }
-    Ok(record)
-}
-
-fn same(header: &Header, mark: &Mark) -> bool {
-    (header.seq, header.chain) == (mark.seq, mark.chain)
 }
 
 fn closed() -> JournalError {

@@ -27,6 +27,8 @@ pub enum RecordingError {
     Line { line: usize, problem: CodecError },
     #[error("line {line}: entry {seq} of order {order}, whose first entry is not in the file")]
     NoBeginning { line: usize, order: OrderId, seq: u64 },
+    #[error("line {line}: entries of the order were lost, {count} of them, so that it cannot be replayed")]
+    Lost { line: usize, count: u64 },
     #[error("there is no order in it")]
     Empty,
 }
@@ -49,6 +51,7 @@ pub fn read_recording(text: &str) -> Result<Recording, RecordingError> {
                 let journal = at.get(&order).and_then(|&at| recording.orders.get_mut(at));
                 journal.ok_or(RecordingError::NoBeginning { line, order, seq })?.push(entry);
             }
+            Record::Lost(lost) => return Err(RecordingError::Lost { line, count: lost.count }),
         }
     }
     if recording.orders.is_empty() { Err(RecordingError::Empty) } else { Ok(recording) }
@@ -59,7 +62,7 @@ pub fn read_recording(text: &str) -> Result<Recording, RecordingError> {
 pub fn recording_line(record: Record) -> Result<String, JournalError> {
     let record = match record {
         Record::Entry(entry) => Record::Entry(Entry { prev: None, ..entry }),
-        definition @ Record::Definition { .. } => definition,
+        other @ (Record::Definition { .. } | Record::Lost(_)) => other,
     };
     let mut line = Vec::new();
     codec::encode(&record, &mut line)?;

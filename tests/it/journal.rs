@@ -61,7 +61,7 @@ fn entries(journal: &Journal) -> Result<Vec<Entry>, JournalError> {
     records
         .map(|read| match read?.record {
             Record::Entry(entry) => Ok(entry),
-            Record::Definition { .. } => panic!("no definition was written"),
+            other => panic!("only entries were written, and this is {other:?}"),
         })
         .collect()
 }
