@@ -1,5 +1,6 @@
 //! What a start does before anything else: learn every version that was ever used, and take open orders up again.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::catalog::Catalog;
@@ -11,7 +12,7 @@ use crate::definition::{self, Sources, Workflow};
 use crate::journal::Entry;
 use crate::machine::{self, Event, Snapshot};
 use crate::store::{Fold, Store, StoreError};
-use crate::types::{Version, WorkflowName};
+use crate::types::{OrderId, Version, WorkflowName};
 
 /// Open orders read from the store at once.
 const PAGE: usize = 1_000;
@@ -63,14 +64,21 @@ fn read(name: &WorkflowName, version: &Version, sources: Sources) -> Result<Arc<
     Ok(Arc::new(workflow))
 }
 
-/// Hands every open order to its loop, which starts driving it while the rest are still being read.
+/// Hands every open order to its loop, which starts driving it while the rest are still being read. An order whose
+/// journal has lost entries is halted before anything else happens to it.
 pub(super) async fn take_up(shared: &Arc<Shared>) -> Result<(), StartError> {
+    let gaps: BTreeMap<OrderId, String> = shared.store.gaps().into_iter().collect();
+    for (&order, reason) in &gaps {
+        tracing::error!(%order, %reason, "the order is halted: a person has to look into it");
+        let event = Event::Halted { reason: reason.clone() };
+        shared.deliver(order, Message::Apply { order, event, reply: None }).await;
+    }
     let mut after = None;
     loop {
         let page = shared.store.open_orders(after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(()) };
         after = Some(last.snapshot.id);
-        for stored in page {
+        for stored in page.into_iter().filter(|stored| !gaps.contains_key(&stored.snapshot.id)) {
             let order = stored.snapshot.id;
             shared.deliver(order, Message::Recover { stored }).await;
         }

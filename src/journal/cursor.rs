@@ -87,11 +87,7 @@ impl Cursor {
             self.step_over(header.seq, &header.chain, &lost);
             return Ok(Ok(Found { mark, prev: 0, json, lost: Some(lost) }));
         }
-        let chain = if self.anchored {
-            self.chain
-        } else {
-            frame::link(&self.chain, &self.window.bytes[payload])
-        };
+        let chain = if self.anchored { self.chain } else { frame::link(&self.chain, &self.window.bytes[payload]) };
         if chain != header.chain {
             return Ok(Err("it does not follow from the records before it"));
         }

@@ -44,6 +44,7 @@ pub fn event_text(event: &Event, name: &dyn Fn(CallId) -> String) -> String {
         Event::CancelRequested { by, .. } => format!("cancel requested by {by}"),
         Event::RetryRequested { by, .. } => format!("retry requested by {by}"),
         Event::Parked { reason } => format!("parked: {reason}"),
+        Event::Halted { reason } => format!("halted: {reason}"),
         Event::Resolved { by, resolution, .. } => match resolution {
             Resolution::Ok { .. } => format!("resolved as ok by {by}"),
             Resolution::Declined { code } => format!("resolved as declined ({code}) by {by}"),

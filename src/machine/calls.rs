@@ -97,9 +97,9 @@ impl<'w> Run<'w> {
     }
 
     pub(super) fn settled(&mut self, id: CallId, attempt: Attempt, outcome: &Outcome) -> Result<(), Rejection> {
-        let now = self.now;
+        let (now, halted) = (self.now, self.snapshot.is_halted());
         let call = self.snapshot.calls.get_mut(&id).ok_or(Rejection::Stale)?;
-        if call.attempt != attempt || matches!(call.phase, Phase::Done { .. } | Phase::Backoff) {
+        if halted || call.attempt != attempt || matches!(call.phase, Phase::Done { .. } | Phase::Backoff) {
             return Err(Rejection::Stale);
         }
         // The request may have left at the end of its attempt: "not found" counts from there.

@@ -52,6 +52,10 @@ pub enum Event {
     Parked {
         reason: String,
     },
+    /// Entries of the order's journal are lost: nothing is sent for it until a person has looked into it.
+    Halted {
+        reason: String,
+    },
     /// A person says how the incident ends.
     Resolved {
         id: EventId,
@@ -73,7 +77,8 @@ impl Event {
             | Self::Settled { .. }
             | Self::Inquired { .. }
             | Self::TimerFired { .. }
-            | Self::Parked { .. } => None,
+            | Self::Parked { .. }
+            | Self::Halted { .. } => None,
         }
     }
 }

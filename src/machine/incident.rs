@@ -31,13 +31,44 @@ impl Run<'_> {
             None => self.snapshot.amount,
         };
         self.commands.push(Command::OpenIncident { reason: reason.clone(), at_stake });
-        self.snapshot.incident = Some(Incident { reason, opened_at: self.now, call, at_stake, unbegun: false });
+        self.snapshot.incident =
+            Some(Incident { reason, opened_at: self.now, call, at_stake, unbegun: false, halted: false });
+    }
+
+    /// What became of the order after this entry is not known, so that nothing is done for it: events and timers wait,
+    /// and each of its calls may have happened.
+    pub(super) fn halt(&mut self, reason: &str) {
+        let before = self.snapshot.incident.take();
+        for (&id, call) in &mut self.snapshot.calls {
+            if !matches!(call.phase, Phase::Done { .. } | Phase::Reversing { .. }) {
+                call.phase = Phase::Parked { unknown: true };
+                reason.clone_into(&mut call.trouble);
+            }
+            self.snapshot.timers.remove(&Timer::Retry { call: id });
+            self.snapshot.timers.remove(&Timer::Inquire { call: id });
+        }
+        let reason = match &before {
+            Some(before) => format!("{reason}; before that: {}", before.reason),
+            None => reason.to_owned(),
+        };
+        self.open_incident(None, reason);
+        if let Some(incident) = &mut self.snapshot.incident {
+            incident.halted = true;
+            incident.unbegun = before.is_some_and(|before| before.unbegun);
+        }
     }
 
     /// A person wants it tried again: the policy gets a fresh budget, and what is unknown is asked about first.
     pub(super) fn retry_requested(&mut self) -> Result<(), Rejection> {
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
         let Some(id) = incident.call else { return self.retry_order(&incident) };
+        self.retry_call(id)?;
+        self.next_parked();
+        self.drain();
+        Ok(())
+    }
+
+    fn retry_call(&mut self, id: CallId) -> Result<(), Rejection> {
         let now = self.now;
         let Some(call) = self.snapshot.calls.get_mut(&id) else { return Ok(()) };
         call.spent = call.attempt.0;
@@ -60,8 +91,6 @@ impl Run<'_> {
             Phase::Done { .. } => self.join(),
             _ => {}
         }
-        self.next_parked();
-        self.drain();
         Ok(())
     }
 
@@ -71,6 +100,12 @@ impl Run<'_> {
         let working = self.snapshot.calls.values().any(|call| !matches!(call.role, Role::Effect { .. }));
         if incident.unbegun {
             self.enter(self.snapshot.state.clone());
+        } else if incident.halted {
+            let parked = |(_, call): &(&CallId, &Call)| matches!(call.phase, Phase::Parked { .. });
+            let parked: Vec<CallId> = self.snapshot.calls.iter().filter(parked).map(|(&id, _)| id).collect();
+            for id in parked {
+                self.retry_call(id)?;
+            }
         } else if undoing && !working {
             if let Err(error) = self.undo_next() {
                 self.open_incident(None, error.to_string());

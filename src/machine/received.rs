@@ -53,7 +53,7 @@ impl Run<'_> {
     }
 
     fn offer(&mut self, event: Early) -> Result<(), Rejection> {
-        if self.is_final() {
+        if self.is_final() && !self.snapshot.is_halted() {
             self.late(&event);
         } else {
             if self.snapshot.inbox.len() >= INBOX_MAX {

@@ -174,6 +174,9 @@ impl<'w> Run<'w> {
 
     /// Applies what waits in the inbox, and timers that were put off, as far as the present state lets them.
     pub(super) fn drain(&mut self) {
+        if self.snapshot.is_halted() {
+            return;
+        }
         while self.hops <= HOPS_MAX {
             if self.is_final() {
                 return self.drain_late();

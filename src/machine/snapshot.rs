@@ -72,6 +72,11 @@ impl Snapshot {
         format!("{}-{}-{}", self.id, id, call.epoch)
     }
 
+    /// Entries of its journal are lost, and no person has looked into it yet.
+    pub fn is_halted(&self) -> bool {
+        self.incident.as_ref().is_some_and(|incident| incident.halted)
+    }
+
     /// The timer that is due next.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.timers.values().min().copied()
@@ -203,6 +208,9 @@ pub struct Incident {
     /// The state was entered, and nothing of its work could begin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unbegun: bool,
+    /// What became of the order is not known: whatever comes for it waits.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub halted: bool,
 }
 
 /// What Paystate believes happened to the money of an order, in minor units.

@@ -88,6 +88,7 @@ pub fn transition(
         Event::RetryRequested { .. } => run.retry_requested()?,
         Event::Resolved { resolution, .. } => run.resolved(resolution)?,
         Event::Parked { reason } => run.open_incident(None, reason.clone()),
+        Event::Halted { reason } => run.halt(reason),
     }
     run.finish()
 }

@@ -110,6 +110,11 @@ pub trait Store: Send + Sync + 'static {
     /// The sum of all postings to an account.
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError>;
 
+    /// Orders of whose journals entries are lost, and what is known of it. Each is told until its next commit.
+    fn gaps(&self) -> Vec<(OrderId, String)> {
+        Vec::new()
+    }
+
     /// Why nothing is acknowledged any more, if something has failed that nobody was waiting for.
     fn failure(&self) -> Option<String> {
         None

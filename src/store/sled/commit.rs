@@ -155,6 +155,7 @@ fn apply(shared: &Shared, claim: Claim, batch: &[Commit], written: Written) -> V
         let mut overlay = shared.overlay_mut();
         for (commit, &position) in batch.iter().zip(&written.positions) {
             overlay.fresh().apply(&commit.entry, Arc::clone(&commit.snapshot), position, |_, _| false);
+            overlay.close_gap(commit.entry.order);
         }
         overlay.fresh().mark = written.mark;
         claim.release(&mut overlay);

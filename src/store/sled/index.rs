@@ -15,6 +15,7 @@ use std::{fs, io, thread};
 use sled::{Db, IVec};
 
 use super::dir::Marker;
+use super::gaps::Gaps;
 use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
@@ -117,6 +118,12 @@ impl Index {
                 self.db.remove(open_key(*id)).map_err(|error| trouble(&error))?;
             }
         }
+        for (key, value) in &layer.gaps {
+            match value {
+                Some(value) => self.put(key, value.clone())?,
+                None => self.db.remove(key).map(drop).map_err(|error| trouble(&error))?,
+            }
+        }
         self.put(value::APPLIED, encode_mark(&layer.mark))?;
         // Into the system's memory, so that a store that has to be opened again after a failed write has this layer.
         self.db.flush().map(drop).map_err(|error| trouble(&error))
@@ -150,6 +157,13 @@ impl Index {
             definitions.push(definition.ok_or_else(|| unreadable("the definitions", "one is malformed"))?);
         }
         Ok(definitions)
+    }
+
+    /// What is known to be missing from the journal.
+    pub(super) fn gaps(&self) -> Result<Gaps, StoreError> {
+        let rows = self.db.scan_prefix(b"g").map(|row| row.map_err(|error| unreadable("the gaps", &error.to_string())));
+        let rows: Result<Vec<_>, _> = rows.collect();
+        Gaps::read(rows?, self.get(value::LOSSES)?).ok_or_else(|| unreadable("the gaps", "one is malformed"))
     }
 
     pub(super) fn newest_order(&self) -> Result<Option<OrderId>, StoreError> {

@@ -6,6 +6,7 @@
 mod behind;
 mod commit;
 mod dir;
+mod gaps;
 mod index;
 mod overlay;
 mod read;

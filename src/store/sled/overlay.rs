@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
+use super::gaps::Gaps;
 use crate::journal::{Entry, Mark};
 use crate::ledger::Posting;
 use crate::machine::Snapshot;
@@ -21,6 +22,8 @@ pub(super) struct Layer {
     pub(super) events: HashMap<(OrderId, EventId), Seq>,
     pub(super) balances: HashMap<(String, Currency), Delta>,
     pub(super) definitions: Vec<Definition>,
+    /// Rows of the kinds `g` and `l`; none where one is removed.
+    pub(super) gaps: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     /// The last record whose effects are here.
     pub(super) mark: Mark,
     pub(super) entries: usize,
@@ -51,6 +54,7 @@ pub(super) struct Overlay {
     pub(super) newest_written: Option<OrderId>,
     /// All versions that were ever kept, oldest first.
     pub(super) definitions: Vec<Definition>,
+    pub(super) gaps: Gaps,
 }
 
 impl Layer {
@@ -61,6 +65,7 @@ impl Layer {
             events: HashMap::new(),
             balances: HashMap::new(),
             definitions: Vec::new(),
+            gaps: BTreeMap::new(),
             mark,
             entries: 0,
         }
@@ -117,8 +122,8 @@ impl Overlay {
     }
 
     pub(super) fn new(mark: Mark, newest_written: Option<OrderId>) -> Self {
-        let (under_way, definitions) = (HashSet::new(), Vec::new());
-        Self { fresh: Layer::new(mark), writing: None, under_way, newest_written, definitions }
+        let (under_way, definitions, gaps) = (HashSet::new(), Vec::new(), Gaps::default());
+        Self { fresh: Layer::new(mark), writing: None, under_way, newest_written, definitions, gaps }
     }
 
     /// The layer that new entries go to.
@@ -126,14 +131,22 @@ impl Overlay {
         &mut self.fresh
     }
 
+    /// The order goes on from where it is known.
+    pub(super) fn close_gap(&mut self, order: OrderId) {
+        if let Some(row) = self.gaps.close(order) {
+            self.fresh.gaps.insert(row, None);
+        }
+    }
+
     /// How much waits to be written.
     pub(super) fn waiting(&self) -> usize {
-        self.fresh.entries + self.fresh.definitions.len()
+        self.fresh.entries + self.fresh.definitions.len() + self.fresh.gaps.len()
     }
 
     /// Hands out what waits; until `written` it is still read here.
     pub(super) fn begin_writing(&mut self) -> Option<Arc<Layer>> {
         if self.writing.is_none() && self.waiting() > 0 {
+            self.fresh.gaps.extend(self.gaps.changed());
             let next = Layer::new(self.fresh.mark);
             let layer = Arc::new(std::mem::replace(&mut self.fresh, next));
             self.newest_written = self.newest_written.max(layer.orders.keys().next_back().copied());

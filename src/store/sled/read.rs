@@ -59,22 +59,48 @@ pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) ->
     let last = after.0.saturating_add(limit as u64);
     let (mut entries, mut seq, mut at) = (VecDeque::new(), snapshot.seq.0, Some(tip));
     while let Some(position) = at.filter(|_| seq > after.0) {
-        if seq > last {
+        if seq > last
+            && let Ok(prev) = shared.journal.prev(position)
+        {
             // Too late for this page: only the way back is of interest.
-            at = shared.journal.prev(position)?;
-        } else {
-            let entry = entry_at(shared, position, id, Seq(seq))?;
-            at = entry.prev;
+            at = prev;
+            seq -= 1;
+            continue;
+        }
+        let Some(entry) = entry_at(shared, position, id, Seq(seq))? else {
+            // Its number is missing from the answer, and so are those of others that are lost.
+            at = shared.journal.entry_before(position, id)?;
+            seq = match at {
+                Some(before) => entry_number(shared, before, id)?,
+                None => 0,
+            };
+            continue;
+        };
+        at = entry.prev;
+        seq -= 1;
+        if entry.seq.0 <= last {
             entries.push_front(entry);
         }
-        seq -= 1;
     }
     Ok(entries.into())
 }
 
-fn entry_at(shared: &Shared, position: Position, id: OrderId, seq: Seq) -> Result<Entry, StoreError> {
+fn entry_number(shared: &Shared, position: Position, id: OrderId) -> Result<u64, StoreError> {
     match shared.journal.read(position)?.record {
-        Record::Entry(entry) if entry.order == id && entry.seq == seq => Ok(entry),
+        Record::Entry(entry) if entry.order == id => Ok(entry.seq.0),
+        _ => Err(unreadable(&format!("an entry of {id}"), &format!("there is something else at {position}"))),
+    }
+}
+
+/// An entry of an order; none if it is lost.
+fn entry_at(shared: &Shared, position: Position, id: OrderId, seq: Seq) -> Result<Option<Entry>, StoreError> {
+    let read = match shared.journal.read(position) {
+        Err(_) if shared.journal.stretch(position).is_some() => return Ok(None),
+        read => read?,
+    };
+    match read.record {
+        Record::Entry(entry) if entry.order == id && entry.seq == seq => Ok(Some(entry)),
+        Record::Lost(_) => Ok(None),
         _ => Err(unreadable(&format!("entry {seq} of {id}"), &format!("there is something else at {position}"))),
     }
 }

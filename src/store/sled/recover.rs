@@ -1,5 +1,6 @@
 //! Opening: the working store is taken up where it stands, or made anew, and what the journal has beyond it is folded.
 
+use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -7,12 +8,14 @@ use super::dir::{Marker, set_aside};
 use super::index::{Index, Trouble, trouble, unreadable};
 use super::overlay::Overlay;
 use super::{Fold, SledOptions};
-use crate::journal::{Entry, Journal, Mark, Record};
+use crate::journal::{Entry, Journal, JournalReader, Mark, Record};
 use crate::store::StoreError;
-use crate::types::Position;
+use crate::types::{OrderId, Position};
 
 /// Entries that are folded between two writes of a rebuild.
 const STRETCH: usize = 16 * 1024;
+/// Open orders that are looked at at once.
+const PAGE: usize = 1024;
 
 pub(super) fn recover(
     dir: &Path,
@@ -23,13 +26,30 @@ pub(super) fn recover(
     let marker = Marker::new(dir);
     let (index, mark) = open_index(dir, options, journal, &marker)?;
     marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
+    let overlay = catch_up(&index, journal, mark, fold)?;
+    Ok((index, overlay))
+}
+
+/// Folds what the journal has behind `mark`, which is as far as the working store has come.
+pub(super) fn catch_up(
+    index: &Index,
+    journal: &JournalReader,
+    mark: Mark,
+    fold: &dyn Fold,
+) -> Result<Overlay, StoreError> {
     let mut overlay = Overlay::new(mark, index.newest_order()?);
+    overlay.gaps = index.gaps()?;
     for (workflow, version, position) in index.definitions()? {
+        if journal.stretch(position).is_some() {
+            tracing::error!(%workflow, %version, "the text of this version is lost; it is kept anew when it is in use");
+            continue;
+        }
         define(journal, position, fold)?;
         overlay.definitions.push((workflow, version, position));
     }
-    replay(&index, &mut overlay, journal, mark, fold)?;
-    Ok((index, overlay))
+    replay(index, &mut overlay, journal, mark, fold)?;
+    doubt(index, &mut overlay)?;
+    Ok(overlay)
 }
 
 /// The store that is there, if it is whole and belongs to this journal, or a new one.
@@ -71,7 +91,7 @@ fn usable(index: Index, journal: &Journal) -> Result<(Index, Mark), String> {
 fn replay(
     index: &Index,
     overlay: &mut Overlay,
-    journal: &Journal,
+    journal: &JournalReader,
     mark: Mark,
     fold: &dyn Fold,
 ) -> Result<(), StoreError> {
@@ -86,6 +106,14 @@ fn replay(
             Record::Entry(entry) => {
                 replay_entry(index, overlay, &entry, read.mark.position, fold)?;
                 folded += 1;
+            }
+            Record::Lost(lost) => {
+                tracing::error!(record = read.mark.seq, count = lost.count, "records of the journal are lost");
+                let known =
+                    |order| overlay.order(order).is_some() || index.last(order).is_ok_and(|last| last.is_some());
+                let known: Vec<_> = lost.orders.iter().copied().filter(|&order| known(order)).collect();
+                overlay.gaps.pass(read.mark.position, &lost, |order| known.contains(&order));
+                overlay.fresh().entries += 1;
             }
         }
         overlay.fresh().mark = read.mark;
@@ -113,17 +141,59 @@ fn replay_entry(
         None => index.order(order)?,
     };
     let counted = |account: &str, currency| index.balance(account, currency).is_ok_and(|(_, upto)| upto >= position);
-    if before.as_ref().is_some_and(|before| before.snapshot.seq >= entry.seq) {
+    if before.as_ref().is_some_and(|before| before.tip >= position) {
         // The store was cut off after it had written this order, and before it had written how far it got.
         overlay.fresh().skip(&entry.postings, position, counted);
         return Ok(());
     }
-    let snapshot = fold.fold(before.as_ref().map(|before| &*before.snapshot), entry);
-    let snapshot = snapshot.map_err(|why| {
-        StoreError::Damaged(format!("entry {} of {order} at {position} cannot be folded: {why}", entry.seq))
-    })?;
-    overlay.fresh().apply(entry, Arc::new(snapshot), position, counted);
+    let seq = before.as_ref().map(|before| before.snapshot.seq).unwrap_or_default();
+    let follows = entry.seq == seq.next() && entry.prev == before.as_ref().map(|before| before.tip);
+    let folded = if follows {
+        fold.fold(before.as_ref().map(|before| &*before.snapshot), entry)
+    } else {
+        Err(format!("it does not follow entry {seq}"))
+    };
+    match folded {
+        Ok(snapshot) => {
+            overlay.fresh().apply(entry, Arc::new(snapshot), position, counted);
+            overlay.close_gap(order);
+        }
+        Err(_) if overlay.gaps.is_any_before(position) => {
+            // What has been booked has been booked, whatever became of the order.
+            overlay.fresh().skip(&entry.postings, position, counted);
+            let met = overlay.gaps.beyond(order);
+            let lost = entry.seq.0.saturating_sub(seq.0.saturating_add(1)).saturating_sub(met);
+            overlay.gaps.meet(order, lost, entry.prev, before.is_none());
+        }
+        Err(why) => {
+            let seq = entry.seq;
+            return Err(StoreError::Damaged(format!("entry {seq} of {order} at {position} cannot be folded: {why}")));
+        }
+    }
     Ok(())
+}
+
+/// Lost records of which nobody can tell whose they were may have been the last ones of any order that is open and has
+/// not moved since.
+fn doubt(index: &Index, overlay: &mut Overlay) -> Result<(), StoreError> {
+    let Some(bound) = overlay.gaps.take_doubt() else { return Ok(()) };
+    let mut after = Bound::Unbounded;
+    loop {
+        let page: Vec<OrderId> = index
+            .rows(b'p', (after, Bound::Unbounded), false)
+            .take(PAGE)
+            .map(|row| Ok(row?.0))
+            .collect::<Result<_, StoreError>>()?;
+        let Some(&last) = page.last() else { break };
+        for order in page {
+            if index.last(order)?.is_some_and(|(_, tip)| tip < bound) {
+                overlay.gaps.doubt(order);
+            }
+        }
+        after = Bound::Excluded(last);
+    }
+    overlay.fresh().entries += 1;
+    write(index, overlay)
 }
 
 fn write(index: &Index, overlay: &mut Overlay) -> Result<(), StoreError> {
@@ -134,12 +204,14 @@ fn write(index: &Index, overlay: &mut Overlay) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn define(journal: &Journal, position: Position, fold: &dyn Fold) -> Result<(), StoreError> {
+fn define(journal: &JournalReader, position: Position, fold: &dyn Fold) -> Result<(), StoreError> {
     match journal.read(position)?.record {
         Record::Definition { workflow, version, sources, .. } => {
             fold.define(&workflow, &version, &sources).map_err(|why| unusable(&workflow, &why))
         }
-        Record::Entry(_) => Err(unreadable("a definition", &format!("there is something else at {position}"))),
+        Record::Entry(_) | Record::Lost(_) => {
+            Err(unreadable("a definition", &format!("there is something else at {position}")))
+        }
     }
 }
 

@@ -44,7 +44,9 @@ impl Store for SledStore {
             let kept = shared.overlay().definitions.clone();
             let texts = kept.into_iter().map(|(_, _, position)| match shared.journal.read(position)?.record {
                 Record::Definition { workflow, version, sources, .. } => Ok((workflow, version, sources)),
-                Record::Entry(_) => Err(super::unreadable("a definition", "there is something else in its place")),
+                Record::Entry(_) | Record::Lost(_) => {
+                    Err(super::unreadable("a definition", "there is something else in its place"))
+                }
             });
             texts.collect()
         })
@@ -81,6 +83,10 @@ impl Store for SledStore {
 
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
         read::balance(&self.shared, account, currency)
+    }
+
+    fn gaps(&self) -> Vec<(OrderId, String)> {
+        self.shared.overlay().gaps.told()
     }
 
     fn failure(&self) -> Option<String> {

@@ -11,6 +11,7 @@ use crate::store::{KeyRecord, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
 pub(super) const APPLIED: &[u8] = b"a";
+pub(super) const LOSSES: &[u8] = b"l";
 /// Longer values would end up in files of their own, which sled never syncs and sometimes leaks.
 pub(super) const MAX_VALUE: usize = 120 * 1024;
 

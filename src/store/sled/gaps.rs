@@ -1,0 +1,155 @@
+//! What a fold of the journal has found missing: orders of which entries are lost, and lost records whose orders nobody
+//! can tell.
+//!
+//! **Invariant.** An order is never folded over entries that are not there. It stays where it is known, and is told until
+//! an entry is committed that follows from there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::index::Bytes;
+use super::value::{LOSSES, id_key, id_of};
+use crate::journal::Lost;
+use crate::types::{OrderId, Position};
+
+/// What is missing of one order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Gap {
+    /// Entries that are surely lost.
+    pub(super) lost: u64,
+    /// Entries that can be read, and do not follow from what is known.
+    pub(super) beyond: u64,
+    /// Its first entry is lost, or the version that it is on, so that it cannot be shown.
+    pub(super) hidden: bool,
+}
+
+/// A stretch of lost records that a fold has come over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Loss {
+    from: u64,
+    to: u64,
+    /// Lost records of which it is not known whose they were.
+    unknown: u64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gaps {
+    orders: BTreeMap<OrderId, Gap>,
+    losses: Vec<Loss>,
+    /// Not handed out for writing yet.
+    changed: BTreeSet<OrderId>,
+    losses_changed: bool,
+}
+
+impl Gap {
+    /// In words, for a person.
+    pub(super) fn reason(&self) -> String {
+        let entries = |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
+        let beyond = match self.beyond {
+            0 => String::new(),
+            count => format!(", and {} behind them cannot be followed", entries(count)),
+        };
+        match self.lost {
+            0 => format!("records of the journal are lost that may have been its own{beyond}"),
+            1 => format!("1 entry of its journal is lost{beyond}"),
+            count => format!("{} of its journal are lost{beyond}", entries(count)),
+        }
+    }
+}
+
+impl Gaps {
+    pub(super) fn read(rows: Vec<(Bytes, Bytes)>, losses: Option<Bytes>) -> Option<Self> {
+        let order = |(key, value): (Bytes, Bytes)| Some((id_of(&key)?, serde_json::from_slice(&value).ok()?));
+        let orders = rows.into_iter().map(order).collect::<Option<BTreeMap<OrderId, Gap>>>()?;
+        let losses = losses.map_or(Some(Vec::new()), |bytes| serde_json::from_slice(&bytes).ok())?;
+        Some(Self { orders, losses, ..Self::default() })
+    }
+
+    /// The fold comes over a stretch. `known` tells which orders were there before it.
+    pub(super) fn pass(&mut self, at: Position, lost: &Lost, known: impl Fn(OrderId) -> bool) {
+        self.losses_changed = true;
+        let mut unknown = lost.count.saturating_sub(lost.fresh);
+        for &order in lost.orders.iter().filter(|&&order| known(order)) {
+            unknown = unknown.saturating_sub(1);
+            let gap = self.orders.entry(order).or_default();
+            gap.lost += 1;
+            self.changed.insert(order);
+        }
+        self.losses.push(Loss { from: at.0, to: at.0 + lost.bytes, unknown });
+    }
+
+    /// Whether something is missing from the journal before a position.
+    pub(super) fn is_any_before(&self, position: Position) -> bool {
+        self.losses.iter().any(|loss| loss.from < position.0)
+    }
+
+    /// An entry of an order can be read and does not follow: `lost` entries are missing before it, the last of which
+    /// was at `prev`.
+    pub(super) fn meet(&mut self, order: OrderId, lost: u64, prev: Option<Position>, hidden: bool) {
+        self.changed.insert(order);
+        let gap = self.orders.entry(order).or_default();
+        let more = lost.saturating_sub(gap.lost);
+        gap.beyond += 1;
+        gap.hidden |= hidden;
+        gap.lost += more;
+        let at = prev.map_or(0, |position| position.0);
+        if let Some(loss) = self.losses.iter_mut().find(|loss| (loss.from..loss.to).contains(&at)) {
+            loss.unknown = loss.unknown.saturating_sub(more);
+            self.losses_changed = true;
+        }
+    }
+
+    /// Entries of the order that could be read and did not follow.
+    pub(super) fn beyond(&self, order: OrderId) -> u64 {
+        self.orders.get(&order).map_or(0, |gap| gap.beyond)
+    }
+
+    /// An order that may have entries among the lost ones.
+    pub(super) fn doubt(&mut self, order: OrderId) {
+        if !self.orders.contains_key(&order) {
+            self.orders.insert(order, Gap::default());
+            self.changed.insert(order);
+        }
+    }
+
+    /// The end of the last stretch with records whose orders are not known, once: open orders that have not moved since
+    /// may have lost entries there.
+    pub(super) fn take_doubt(&mut self) -> Option<Position> {
+        let bound = self.losses.iter().filter(|loss| loss.unknown > 0).map(|loss| Position(loss.to)).max();
+        if bound.is_some() {
+            self.losses.iter_mut().for_each(|loss| loss.unknown = 0);
+            self.losses_changed = true;
+        }
+        bound
+    }
+
+    /// The order goes on; the key of the row that is not true any more, if there was one.
+    pub(super) fn close(&mut self, order: OrderId) -> Option<Vec<u8>> {
+        self.changed.remove(&order);
+        self.orders.remove(&order).map(|_| id_key(b'g', order).to_vec())
+    }
+
+    /// The rows that have to be written.
+    pub(super) fn changed(&mut self) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let changed = std::mem::take(&mut self.changed);
+        let row = |order: OrderId| {
+            let gap = serde_json::to_vec(self.orders.get(&order)?).ok()?;
+            Some((id_key(b'g', order).to_vec(), Some(gap)))
+        };
+        let mut rows: Vec<_> = changed.into_iter().filter_map(row).collect();
+        if std::mem::take(&mut self.losses_changed) {
+            rows.extend(serde_json::to_vec(&self.losses).ok().map(|losses| (LOSSES.to_vec(), Some(losses))));
+        }
+        rows
+    }
+
+    pub(super) fn orders(&self) -> impl Iterator<Item = (OrderId, Gap)> {
+        self.orders.iter().map(|(&order, &gap)| (order, gap))
+    }
+
+    /// The orders that can be shown, and what is known of their gaps.
+    pub(super) fn told(&self) -> Vec<(OrderId, String)> {
+        self.orders().filter(|(_, gap)| !gap.hidden).map(|(order, gap)| (order, gap.reason())).collect()
+    }
+}
