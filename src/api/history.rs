@@ -17,7 +17,7 @@ use super::problem::{Failure, NO_ORDER};
 use super::redact::redact;
 use super::state::Api;
 use super::wire::{Entry, JournalPage, Problem};
-use crate::journal::{self, Record, event_text};
+use crate::journal::{self, Lost, Record, event_text};
 use crate::machine::{Event, Timer};
 use crate::types::{CallId, OrderId, Seq, Value};
 
@@ -78,7 +78,10 @@ pub(super) async fn recording(State(api): State<Api>, Path(id): Path<String>, ur
             match entries {
                 Ok(entries) => {
                     let last = entries.last()?.seq;
-                    Some((Ok(entries.iter().map(recorded).collect::<String>()), Some((None, last))))
+                    let mut expected = after.next();
+                    let line =
+                        |entry: &journal::Entry| recorded(entry, std::mem::replace(&mut expected, entry.seq.next()));
+                    Some((Ok(entries.iter().map(line).collect::<String>()), Some((None, last))))
                 }
                 // The answer breaks off: a reader must not take half a journal for a whole one.
                 Err(error) => Some((Err(error), None)),
@@ -90,13 +93,19 @@ pub(super) async fn recording(State(api): State<Api>, Path(id): Path<String>, ur
     Ok(([(CONTENT_TYPE, "application/x-ndjson")], body).into_response())
 }
 
-/// One line of a recorded journal, without what is sealed.
-fn recorded(entry: &journal::Entry) -> String {
+/// One line of a recorded journal, without what is sealed. Another one stands before it for entries that are lost.
+fn recorded(entry: &journal::Entry, expected: Seq) -> String {
+    let line = |record| journal::recording_line(record).unwrap_or_default();
+    let lost = match entry.seq.0.saturating_sub(expected.0) {
+        0 => String::new(),
+        count => line(Record::Lost(Lost::entries(count))),
+    };
     let shown: Option<Record> = serde_json::from_value(json(&Record::Entry(entry.clone()))).ok();
-    shown.and_then(|record| journal::recording_line(record).ok()).unwrap_or_default()
+    lost + &shown.map(line).unwrap_or_default()
 }
 
 struct History {
+    after: Seq,
     entries: Vec<journal::Entry>,
     /// The state before the first of the entries.
     before: Option<String>,
@@ -115,7 +124,7 @@ impl History {
         let start = entries.partition_point(|entry| entry.seq <= after);
         let before = start.checked_sub(1).and_then(|last| entries.get(last)).map(|entry| entry.to.to_string());
         entries.drain(..start);
-        Ok(Self { entries, before, names })
+        Ok(Self { after, entries, before, names })
     }
 
     fn page(mut self, order: OrderId, limit: usize) -> JournalPage {
@@ -124,7 +133,12 @@ impl History {
         let next = self.entries.last().filter(|_| more).map(|entry| entry.seq.0);
         let mut from = self.before;
         let mut entries = Vec::with_capacity(self.entries.len());
+        let mut expected = self.after.next();
         for entry in &self.entries {
+            if entry.seq > expected {
+                entries.push(gap(expected, entry, from.clone().unwrap_or_default()));
+            }
+            expected = entry.seq.next();
             let to = entry.to.to_string();
             entries.push(show(entry, from.replace(to), &self.names));
         }
@@ -145,6 +159,23 @@ fn names(api: &Api, entries: &[journal::Entry]) -> HashMap<CallId, String> {
     // A journal that does not replay is for `paystate replay` to explain; here it only costs names.
     let _ = journal::replay_with(&workflow, entries, &mut see);
     names
+}
+
+/// Stands for the entries from `first` up to one that can be read again.
+fn gap(first: Seq, next: &journal::Entry, state: String) -> Entry {
+    let count = next.seq.0 - first.0;
+    let summary = if count == 1 { "1 entry is lost".to_owned() } else { format!("{count} entries are lost") };
+    Entry {
+        seq: first.0,
+        at: next.at,
+        summary,
+        from: Some(state.clone()),
+        to: state,
+        call: None,
+        event: serde_json::json!({ "type": "lost", "count": count }),
+        commands: Vec::new(),
+        postings: Vec::new(),
+    }
 }
 
 fn show(entry: &journal::Entry, from: Option<String>, names: &HashMap<CallId, String>) -> Entry {

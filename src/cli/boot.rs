@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::config::Config;
+use super::doctor;
 use super::needs::must_be_given;
 use crate::connector::{ConnectorConfig, Connectors};
 use crate::definition::{self, Library, Problem, Workflow, read_data};
-use crate::executor::{Clock, Executor, Options, Refold, SystemClock};
+use crate::executor::{Clock, Executor, Options, Refold, StartError, SystemClock};
 use crate::ledger::LimitTable;
 use crate::sandbox::{self, Sandbox};
 use crate::store::{SledOptions, SledStore, Store};
@@ -43,7 +44,8 @@ impl Boot {
             must_be_given(&workflows, &env, &secrets)?;
         }
         // The lock on the data comes first: a second daemon must find out at once.
-        let store = SledStore::open(&self.data, SledOptions::default(), &Refold::default())?;
+        let opened = SledStore::open(&self.data, SledOptions::default(), &Refold::default());
+        let store = doctor::opened(&self.data, opened)?;
         let sandbox = match self.sandbox {
             true => Some(start_sandbox(&self.data, &mut env).await?),
             false => None,
@@ -60,7 +62,11 @@ impl Boot {
         let options = Options { limits: read_limits(&self.workflows)?, ..Options::default() };
         let store: Arc<dyn Store> = Arc::new(store);
         let workflows = workflows.into_values().collect();
-        let executor = Executor::start(store, Arc::new(SystemClock), connectors, workflows, options).await?;
+        let started = Executor::start(store, Arc::new(SystemClock), connectors, workflows, options).await;
+        let executor = match started {
+            Err(StartError::Store(error)) => doctor::opened(&self.data, Err(error))?,
+            started => started?,
+        };
         Ok(Node { executor, sandbox })
     }
 }

@@ -12,6 +12,7 @@ mod client;
 mod completions;
 mod config;
 mod demo;
+mod doctor;
 mod graph;
 mod incidents;
 mod journal;
@@ -65,6 +66,7 @@ enum Command {
     Resolve(resolve::Args),
     Test(test::Args),
     Replay(replay::Args),
+    Doctor(doctor::Args),
     Sandbox(sandbox::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -113,6 +115,7 @@ async fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Resolve(args) => resolve::run(args).await,
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args).await,
+        Command::Doctor(args) => doctor::run(&args),
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => Ok(completions::run(&args)),

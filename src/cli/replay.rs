@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 
 use super::boot::read_one;
-use super::{Verdict, output};
+use super::{Verdict, doctor, output};
 use crate::definition::Workflow;
 use crate::executor::{Refold, read_versions};
 use crate::journal;
@@ -50,7 +50,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         bail!("there are no orders in {}: no daemon has used it with --data", args.data.display());
     }
     let candidate = args.against.as_deref().map(read_one).transpose()?;
-    let store = SledStore::open(&args.data, SledOptions::default(), &Refold::default())?;
+    let opened = SledStore::open(&args.data, SledOptions::default(), &Refold::default());
+    let store = doctor::opened(&args.data, opened)?;
     let versions = read_versions(&store).await?;
     let mut sums = Sums::default();
     let one = |order: &Snapshot| candidate.as_ref().is_none_or(|candidate| candidate.name == order.workflow);

@@ -46,6 +46,13 @@ pub struct Lost {
     pub orders: Vec<OrderId>,
 }
 
+impl Lost {
+    /// Entries of one order, in a recorded journal.
+    pub fn entries(count: u64) -> Self {
+        Self { v: FORMAT_VERSION, count, bytes: 0, linked: false, fresh: 0, orders: Vec::new() }
+    }
+}
+
 impl Record {
     /// The record that keeps a workflow's version.
     pub fn definition(workflow: &Workflow, at: Timestamp) -> Self {

@@ -36,8 +36,12 @@ impl Files {
     }
 
     pub(crate) fn add(&self, segment: &Segment) {
+        self.put(segment.head, segment.path.clone());
+    }
+
+    pub(crate) fn put(&self, head: Head, path: PathBuf) {
         let mut segments = self.segments.write().unwrap_or_else(PoisonError::into_inner);
-        segments.insert(segment.head.base, (segment.head, segment.path.clone()));
+        segments.insert(head.base, (head, path));
     }
 
     pub(crate) fn advance(&self, end: u64) {

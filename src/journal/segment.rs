@@ -13,7 +13,7 @@ pub(crate) const FIRST: u64 = 4096;
 pub(crate) const SEGMENT_VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"PAYSTJNL";
-const HEADER: usize = 80;
+pub(crate) const HEADER: usize = 80;
 const SUFFIX: &str = ".journal";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How much is written between two syncs while a segment is filled with zeros: a commit waits behind no more than this.
@@ -41,7 +41,7 @@ pub(crate) struct Segment {
 
 impl Head {
     /// `magic [8] | version u32 | zero u32 | base u64 | capacity u64 | seq u64 | chain [32] | crc32c u32 | zero u32`
-    fn encode(&self) -> [u8; HEADER] {
+    pub(crate) fn encode(&self) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&SEGMENT_VERSION.to_le_bytes());
@@ -54,7 +54,7 @@ impl Head {
         bytes
     }
 
-    fn decode(bytes: &[u8; HEADER], path: &Path) -> Result<Self, JournalError> {
+    pub(crate) fn decode(bytes: &[u8; HEADER], path: &Path) -> Result<Self, JournalError> {
         let damaged = |why: &str| JournalError::damaged(format!("the header of {} {why}", path.display()));
         if bytes[..8] != MAGIC {
             return Err(damaged("is not that of a segment"));
@@ -189,6 +189,6 @@ pub(crate) fn bases(names: &[String]) -> Vec<u64> {
     bases
 }
 
-fn name(base: u64) -> String {
+pub(crate) fn name(base: u64) -> String {
     format!("{base:020}{SUFFIX}")
 }

@@ -40,6 +40,15 @@ pub(crate) enum Found {
     Tip { tip: Tip, turn: u64 },
 }
 
+/// The two slots of the file.
+#[derive(Debug)]
+pub(crate) struct Slots {
+    /// The one that counts, with its turn.
+    pub(crate) newest: Option<(u64, Tip)>,
+    /// How many hold something that is no tip.
+    pub(crate) unreadable: usize,
+}
+
 impl TipFile {
     /// Opens the file and reads it; neither slot being readable is damage, not absence.
     pub(crate) fn open(disk: &dyn Disk, path: &Path) -> Result<(Self, Found), JournalError> {
@@ -52,17 +61,10 @@ impl TipFile {
             let grown = write_all(&*file, &missing, length).and_then(|()| file.sync_data());
             grown.map_err(|error| JournalError::io("could not prepare", path, &error))?;
         }
-        let mut slots = Vec::new();
-        let mut written = false;
-        for slot in 0..2 {
-            let mut bytes = [0; SLOT];
-            read_full(&*file, &mut bytes, slot * STRIDE).map_err(failed)?;
-            written |= bytes != [0; SLOT];
-            slots.extend(decode(&bytes, path)?);
-        }
-        let found = match slots.into_iter().max_by_key(|(turn, _)| *turn) {
+        let slots = Slots::read(&*file, path)?;
+        let found = match slots.newest {
             Some((turn, tip)) => Found::Tip { tip, turn },
-            None if written => {
+            None if slots.unreadable > 0 => {
                 let path = path.display();
                 return Err(JournalError::damaged(format!(
                     "{path} cannot be read, so that it is not known whether the journal is whole; \
@@ -81,11 +83,38 @@ impl TipFile {
         Ok(())
     }
 
+    /// Writes both slots, whatever was in them.
+    pub(crate) fn renew(disk: &dyn Disk, path: &Path, tip: &Tip, turn: u64) -> Result<(), JournalError> {
+        let failed = |error: io::Error| JournalError::io("could not write", path, &error);
+        let file = disk.open(path, true).map_err(failed)?;
+        let mut bytes = [0; 2 * STRIDE as usize];
+        for turn in [turn, turn.saturating_add(1)] {
+            let at = usize::try_from((turn & 1) * STRIDE).unwrap_or_default();
+            bytes[at..at + SLOT].copy_from_slice(&encode(tip, turn));
+        }
+        write_all(&*file, &bytes, 0).and_then(|()| file.sync_data()).map_err(failed)
+    }
+
     pub(crate) fn sync(&self) -> Result<(), JournalError> {
         if !self.unsynced.swap(false, Ordering::AcqRel) {
             return Ok(());
         }
         self.file.sync_data().map_err(|error| JournalError::io("could not sync", &self.path, &error))
+    }
+}
+
+impl Slots {
+    pub(crate) fn read(file: &dyn DiskFile, path: &Path) -> Result<Self, JournalError> {
+        let mut slots = Self { newest: None, unreadable: 0 };
+        for slot in 0..2 {
+            let mut bytes = [0; SLOT];
+            let read = read_full(file, &mut bytes, slot * STRIDE);
+            read.map_err(|error| JournalError::io("could not read", path, &error))?;
+            let found = decode(&bytes, path)?;
+            slots.unreadable += usize::from(found.is_none() && bytes != [0; SLOT]);
+            slots.newest = slots.newest.into_iter().chain(found).max_by_key(|(turn, _)| *turn);
+        }
+        Ok(slots)
     }
 }
 

@@ -29,6 +29,7 @@ pub(super) struct Gap {
 struct Loss {
     from: u64,
     to: u64,
+    count: u64,
     /// Lost records of which it is not known whose they were.
     unknown: u64,
 }
@@ -76,7 +77,12 @@ impl Gaps {
             gap.lost += 1;
             self.changed.insert(order);
         }
-        self.losses.push(Loss { from: at.0, to: at.0 + lost.bytes, unknown });
+        self.losses.push(Loss { from: at.0, to: at.0 + lost.bytes, count: lost.count, unknown });
+    }
+
+    /// How many records are lost.
+    pub(super) fn lost(&self) -> u64 {
+        self.losses.iter().map(|loss| loss.count).sum()
     }
 
     /// Whether something is missing from the journal before a position.

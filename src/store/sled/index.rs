@@ -159,6 +159,21 @@ impl Index {
         Ok(definitions)
     }
 
+    /// Every row, in the order of the keys; ends after the first that cannot be read.
+    pub(super) fn all(&self) -> impl Iterator<Item = Result<(Bytes, Bytes), String>> {
+        let mut rows = self.db.iter();
+        let mut over = false;
+        std::iter::from_fn(move || {
+            if over {
+                return None;
+            }
+            let next = catch_unwind(AssertUnwindSafe(|| rows.next()));
+            let next = next.unwrap_or_else(|_| Some(Err(sled::Error::ReportableBug("sled has panicked".to_owned()))));
+            over = !matches!(next, Some(Ok(_)));
+            next.map(|row| row.map_err(|error| error.to_string()))
+        })
+    }
+
     /// What is known to be missing from the journal.
     pub(super) fn gaps(&self) -> Result<Gaps, StoreError> {
         let rows = self.db.scan_prefix(b"g").map(|row| row.map_err(|error| unreadable("the gaps", &error.to_string())));
@@ -286,7 +301,7 @@ fn remove_half_made_snapshots(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn sync_tree(path: &Path) -> io::Result<()> {
+pub(super) fn sync_tree(path: &Path) -> io::Result<()> {
     for entry in fs::read_dir(path)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {

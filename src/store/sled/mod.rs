@@ -6,6 +6,7 @@
 mod behind;
 mod commit;
 mod dir;
+mod doctor;
 mod gaps;
 mod index;
 mod overlay;
@@ -26,6 +27,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 
 use self::behind::{Behind, Wake};
+pub use self::doctor::{Checkup, CheckupOptions, OrderNote, checkup};
+
 use self::dir::Lock;
 use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;

@@ -53,10 +53,23 @@ pub(super) fn balance(shared: &Shared, account: &str, currency: Currency) -> Res
     Ok(waiting.fold(amount, |sum, delta| sum.saturating_add(delta.amount)))
 }
 
-/// Follows an order's entries from the last one backwards.
+/// Entries of an order; the numbers of those that are lost are missing.
 pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
-    let Some(Stored { snapshot, tip }) = order(shared, id)? else { return Ok(Vec::new()) };
-    let last = after.0.saturating_add(limit as u64);
+    let Some(stored) = order(shared, id)? else { return Ok(Vec::new()) };
+    let mut last = after.0.saturating_add(limit as u64);
+    loop {
+        let mut entries = walk_back(shared, &stored, after, last)?;
+        if entries.len() >= limit || last >= stored.snapshot.seq.0 {
+            entries.truncate(limit);
+            return Ok(entries);
+        }
+        last = last.saturating_add((limit - entries.len()) as u64);
+    }
+}
+
+/// Follows an order's entries from the last one backwards, and keeps those up to the number `last`.
+fn walk_back(shared: &Shared, stored: &Stored, after: Seq, last: u64) -> Result<Vec<Entry>, StoreError> {
+    let (snapshot, tip, id) = (&stored.snapshot, stored.tip, stored.snapshot.id);
     let (mut entries, mut seq, mut at) = (VecDeque::new(), snapshot.seq.0, Some(tip));
     while let Some(position) = at.filter(|_| seq > after.0) {
         if seq > last

@@ -79,7 +79,7 @@ fn open_index(
     Ok((index, Mark::START))
 }
 
-fn usable(index: Index, journal: &Journal) -> Result<(Index, Mark), String> {
+pub(super) fn usable(index: Index, journal: &JournalReader) -> Result<(Index, Mark), String> {
     let mark = index.applied().map_err(|error| error.to_string())?;
     match mark {
         Some(mark) if journal.holds(&mark) => Ok((index, mark)),

@@ -104,6 +104,15 @@ impl<'a> Row<'a> {
         Some(Self { tip: Position(tip), seq: Seq(seq), status, workflow, state, json })
     }
 
+    /// Whether what stands before the JSON is what it says.
+    pub(super) fn agrees(&self) -> bool {
+        self.stored().is_ok_and(|stored| {
+            let snapshot = &*stored.snapshot;
+            (self.seq, self.status) == (snapshot.seq, snapshot.status)
+                && (self.workflow, self.state) == (snapshot.workflow.as_str(), snapshot.state.as_str())
+        })
+    }
+
     pub(super) fn stored(&self) -> Result<Stored, String> {
         let snapshot: Snapshot = serde_json::from_slice(self.json).map_err(|error| error.to_string())?;
         Ok(Stored { snapshot: Arc::new(snapshot), tip: self.tip })
