@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
 use super::{Verdict, output};
 use crate::executor::Refold;
 use crate::journal::{Finding, Remedy};
@@ -61,8 +59,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
 /// Adds to an error of the store what a person can do about it.
 pub(super) fn opened<T>(data: &Path, result: Result<T, StoreError>) -> anyhow::Result<T> {
     match result {
-        Err(error @ (StoreError::Damaged(_) | StoreError::Read { .. })) => Err(error)
-            .with_context(|| format!("run `paystate doctor --data {}` to see what is damaged", data.display())),
+        Err(error @ (StoreError::Damaged(_) | StoreError::Read { .. })) => {
+            let data = data.display();
+            Err(anyhow::anyhow!("{error}; run `paystate doctor --data {data}` to see what is damaged"))
+        }
         result => Ok(result?),
     }
 }

@@ -34,6 +34,7 @@ mod mistakes;
 mod power;
 mod readme;
 mod recorded;
+mod rot;
 mod sandbox;
 mod sandbox_afterwards;
 mod sandbox_instruments;

@@ -1,0 +1,1 @@
+//! Single cases, looked at closely.
