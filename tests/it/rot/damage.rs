@@ -105,13 +105,7 @@ impl Kind {
                 fs::remove_file(&path).unwrap();
                 format!("{}", path.display())
             }
-            Self::OlderSegment => {
-                // One that was not full yet, so that it is another one now.
-                let newest = files(&older.join("journal"), "journal").pop().unwrap();
-                let path = dir.join("journal").join(newest.file_name().unwrap());
-                fs::copy(newest, &path).unwrap();
-                format!("{}", path.display())
-            }
+            Self::OlderSegment => rewind(&any(dice), dice),
             Self::OlderStore => {
                 fs::remove_dir_all(dir.join("sled")).unwrap();
                 copy_tree(&older.join("sled"), &dir.join("sled"));
@@ -191,4 +185,22 @@ fn cut(path: &Path, dice: &mut Dice) -> String {
     let at = place(&bytes, dice);
     fs::write(path, &bytes[..at]).unwrap();
     format!("{} at {at}", path.display())
+}
+
+/// A segment as it was when it had fewer records.
+fn rewind(path: &Path, dice: &mut Dice) -> String {
+    let mut bytes = fs::read(path).unwrap();
+    let mut begins = Vec::new();
+    let mut at = 4096;
+    while let Some(length) = bytes.get(at..at + 4).map(|four| u32::from_le_bytes(four.try_into().unwrap())) {
+        if length == 0 {
+            break;
+        }
+        begins.push(at);
+        at += (64 + length as usize).next_multiple_of(8);
+    }
+    let at = begins[pick(dice, begins.len())];
+    bytes[at..].fill(0);
+    fs::write(path, bytes).unwrap();
+    format!("{} before {at}", path.display())
 }

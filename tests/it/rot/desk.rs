@@ -85,6 +85,8 @@ pub(super) struct Base {
     folder: tempfile::TempDir,
     /// An older copy of the whole directory.
     older: tempfile::TempDir,
+    /// A copy from a moment before it was closed: the working store is far behind.
+    killed: tempfile::TempDir,
     workflow: Arc<Workflow>,
     pub(super) orders: BTreeMap<OrderId, Truth>,
     effects: HashMap<String, u32>,
@@ -100,7 +102,8 @@ pub(super) fn options(verify: u64) -> SledOptions {
     SledOptions {
         journal: JournalOptions { segment_size: 16 * 1024, verify, ..JournalOptions::default() },
         cache: 4 * 1024 * 1024,
-        every: Duration::from_millis(5),
+        // What is not closed stays as far behind as it was.
+        every: Duration::from_secs(3600),
         open_within: Duration::from_secs(20),
         ..SledOptions::default()
     }
@@ -152,8 +155,8 @@ impl Base {
         fs::write(texts.path().join("rot_order.yaml"), WORKFLOW).unwrap();
         let workflow = load(Library::read_file(&texts.path().join("rot_order.yaml")).unwrap());
         let workflow = Arc::new(workflow.unwrap_or_else(|problems| panic!("{problems:#?}")));
-        let (folder, older) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let mut base = Self { folder, older, workflow, orders: BTreeMap::new(), effects: HashMap::new() };
+        let [folder, older, killed] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+        let mut base = Self { folder, older, killed, workflow, orders: BTreeMap::new(), effects: HashMap::new() };
         let effects = Effects::default();
         for part in 0..3 {
             let driven =
@@ -171,6 +174,9 @@ impl Base {
             }
             let all = driven.list(&Default::default()).await.unwrap();
             assert!(all.iter().all(|order| order.status != Status::Incident));
+            if part == 2 {
+                copy_tree(base.dir(), base.killed.path());
+            }
             driven.shutdown(Duration::from_secs(5)).await.unwrap();
             if part == 1 {
                 copy_tree(base.dir(), base.older());
@@ -185,13 +191,23 @@ impl Base {
         self.folder.path()
     }
 
+    /// Whether the segments are those of the directory as it was, to the byte.
+    pub(super) fn has_segments_of(&self, dir: &Path) -> bool {
+        let segments = |dir: &Path| {
+            let all = contents(&dir.join("journal")).into_iter();
+            let segments = all.filter(|(path, _)| path.extension().is_some_and(|end| end == "journal"));
+            segments.map(|(path, bytes)| (path.file_name().map(ToOwned::to_owned), bytes)).collect::<Vec<_>>()
+        };
+        segments(self.dir()) == segments(dir)
+    }
+
     /// The directory as it was after two thirds of what was done.
     pub(super) fn older(&self) -> &Path {
         self.older.path()
     }
 
     async fn learn(&mut self) {
-        let copy = self.copy();
+        let copy = self.copy(false);
         let store = SledStore::open(copy.path(), options(u64::MAX), &Refold::default()).unwrap();
         let query = paystate::store::OrderQuery { limit: 1000, ..Default::default() };
         for snapshot in store.list(&query).await.unwrap() {
@@ -204,16 +220,22 @@ impl Base {
         assert_eq!((self.orders.len(), ended), (18, 6));
     }
 
-    /// A copy that may be damaged.
-    pub(super) fn copy(&self) -> tempfile::TempDir {
+    /// A copy that may be damaged: of the directory as it was closed, or as if its daemon had been killed.
+    pub(super) fn copy(&self, killed: bool) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
-        copy_tree(self.dir(), copy.path());
+        copy_tree(if killed { self.killed.path() } else { self.dir() }, copy.path());
         copy
     }
 
     /// The provider as it was when the directory was left.
     pub(super) fn effects(&self) -> Effects {
         Arc::new(Mutex::new(self.effects.clone()))
+    }
+
+    pub(super) async fn open(&self, dir: &Path, verify: u64) -> Result<SledStore, String> {
+        let (dir, refold) = (dir.to_owned(), Refold::default());
+        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options(verify), &refold)).await;
+        opened.expect("opening does not panic").map_err(|error| error.to_string())
     }
 
     pub(super) async fn start(
@@ -224,9 +246,7 @@ impl Base {
         closed: bool,
         later: Duration,
     ) -> Result<Executor, String> {
-        let (dir, refold) = (dir.to_owned(), Refold::default());
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options(verify), &refold)).await;
-        let store = opened.expect("opening does not panic").map_err(|error| error.to_string())?;
+        let store = self.open(dir, verify).await?;
         let connectors = Arc::new(Connectors::new(ConnectorConfig::new(Arc::new(|| SystemClock.now()))));
         connectors.register("bank".into(), Arc::new(Bank { effects, closed }));
         let options = Options { shards: SHARDS, ..Options::default() };
@@ -244,7 +264,10 @@ impl Base {
         for (&id, truth) in &self.orders {
             match store.order(id).await {
                 Ok(Some(stored)) if named.contains(&id) => self.is_earlier(truth, &stored.snapshot),
-                Ok(Some(stored)) => assert_eq!(stored.snapshot, truth.snapshot, "{id} is not as it was"),
+                Ok(Some(stored)) => {
+                    let (found, seq) = (&stored.snapshot, stored.snapshot.seq);
+                    assert!(*found == truth.snapshot, "{id} is not as it was, but at {seq} in {}", found.state);
+                }
                 Ok(None) if named.contains(&id) => {}
                 Ok(None) => {
                     gone.push(id);

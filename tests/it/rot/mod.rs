@@ -10,12 +10,14 @@ mod damage;
 mod desk;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use paystate::executor::Refold;
 use paystate::journal::Remedy;
-use paystate::store::{Checkup, CheckupOptions, checkup};
+use paystate::store::{Checkup, CheckupOptions, Store, checkup};
 use paystate::types::OrderId;
 
 use self::damage::{KINDS, Kind};
@@ -23,6 +25,7 @@ use self::desk::{Base, PATIENCE, contents, options};
 use crate::journal_disk::Dice;
 
 const SHORT: u64 = 16;
+const AT_ONCE: usize = 6;
 /// By then, every timer has fired.
 const LATER: Duration = Duration::from_secs(3 * 3600);
 
@@ -41,17 +44,39 @@ struct Sums {
     backup_needed: u64,
 }
 
+impl Sums {
+    fn add(&mut self, other: &Self) {
+        self.struck += other.struck;
+        self.refused += other.refused;
+        self.harmless += other.harmless;
+        self.of_one_order += other.of_one_order;
+        self.nothing_found += other.nothing_found;
+        self.whole += other.whole;
+        self.bridged += other.bridged;
+        self.orders_named += other.orders_named;
+        self.orders_gone += other.orders_gone;
+        self.backup_needed += other.backup_needed;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn damage_is_named_or_harmless_and_repaired_or_told() {
     let times = std::env::var("PAYSTATE_ROT").ok().and_then(|text| text.parse().ok()).unwrap_or(SHORT);
-    let base = Base::new().await;
-    let mut all: BTreeMap<Kind, Sums> = BTreeMap::new();
-    for kind in KINDS {
-        let sums = all.entry(kind).or_default();
-        for seed in 0..times {
-            let run = tokio::time::timeout(PATIENCE * 5, strike(&base, kind, seed, sums)).await;
-            assert!(run.is_ok(), "{kind:?} with seed {seed} hangs");
+    let base = Arc::new(Base::new().await);
+    let mut all: BTreeMap<Kind, Sums> = KINDS.iter().map(|&kind| (kind, Sums::default())).collect();
+    let strikes = KINDS.into_iter().flat_map(|kind| (0..times).map(move |seed| (kind, seed)));
+    let runs = futures_util::stream::iter(strikes).map(|(kind, seed)| {
+        let base = Arc::clone(&base);
+        async move {
+            let run = tokio::spawn(async move { strike(&base, kind, seed).await });
+            let run = tokio::time::timeout(PATIENCE * 5, run).await;
+            let run = run.unwrap_or_else(|_| panic!("{kind:?} with seed {seed} hangs"));
+            (kind, run.unwrap_or_else(|error| panic!("{kind:?} with seed {seed}: {error}")))
         }
+    });
+    let mut runs = std::pin::pin!(runs.buffer_unordered(AT_ONCE));
+    while let Some((kind, sums)) = runs.next().await {
+        all.entry(kind).or_default().add(&sums);
     }
     println!(
         "kind | struck | refused | one order | harmless | nothing found | repaired whole | bridged | orders named | orders gone | backup"
@@ -76,9 +101,11 @@ async fn damage_is_named_or_harmless_and_repaired_or_told() {
     assert!(sum(|sums| sums.refused) > 0 && sum(|sums| sums.whole) > 0 && sum(|sums| sums.bridged) > 0);
 }
 
-async fn strike(base: &Base, kind: Kind, seed: u64, sums: &mut Sums) {
+async fn strike(base: &Base, kind: Kind, seed: u64) -> Sums {
+    let mut sums = Sums::default();
     let mut dice = Dice(seed ^ ((kind as u64) << 32));
-    let (first, second) = (base.copy(), base.copy());
+    let killed = dice.roll(3) == 0;
+    let (first, second) = (base.copy(killed), base.copy(killed));
     let place = kind.strike(first.path(), base.older(), &mut dice.clone());
     kind.strike(second.path(), base.older(), &mut dice);
     let without_store = dice.roll(2) == 0;
@@ -87,40 +114,50 @@ async fn strike(base: &Base, kind: Kind, seed: u64, sums: &mut Sums) {
             std::fs::remove_dir_all(dir.path().join("sled")).unwrap();
         }
     }
-    let what = format!("{kind:?}, seed {seed}, {place}, without sled: {without_store}");
+    let what = format!("{kind:?}, seed {seed}, {place}, without sled: {without_store}, killed: {killed}");
     sums.struck += 1;
     let verify = if dice.roll(2) == 0 { 0 } else { u64::MAX };
-    println!("{what}");
-    open_and_drive(base, first.path(), verify, &what, sums).await;
-    repair_and_drive(base, second.path(), &what, sums).await;
+    open_and_drive(base, first.path(), verify, &what, &mut sums).await;
+    repair_and_drive(base, second.path(), kind, &what, &mut sums).await;
+    sums
 }
 
 /// What a daemon does that knows nothing of the damage.
 async fn open_and_drive(base: &Base, dir: &Path, verify: u64, what: &str, sums: &mut Sums) {
     let before = contents(dir);
     let effects = base.effects();
+    let refused = |error: String| {
+        let named = [".journal", "/tip", "journal", "working store", "sled"].iter().any(|name| error.contains(name));
+        assert!(named && !error.contains("panicked"), "{what}: {error}");
+        let journal = |(path, _): &(&PathBuf, &Vec<u8>)| path.to_string_lossy().contains(".journal");
+        let after = contents(dir);
+        assert!(
+            before.iter().filter(journal).eq(after.iter().filter(journal)),
+            "{what}: a refused journal was changed"
+        );
+    };
+    let unread = match base.open(dir, verify).await {
+        Err(error) => {
+            refused(error);
+            sums.refused += 1;
+            return;
+        }
+        Ok(store) => base.compare(&store, &[], 0).await.0,
+    };
     let driven = match base.start(dir, verify, effects.clone(), false, LATER).await {
         Err(error) => {
-            let named =
-                [".journal", "/tip", "journal", "working store", "sled"].iter().any(|name| error.contains(name));
-            assert!(named && !error.contains("panicked"), "{what}: {error}");
-            let journal = |(path, _): &(&std::path::PathBuf, &Vec<u8>)| path.to_string_lossy().contains(".journal");
-            let after = contents(dir);
-            assert!(
-                before.iter().filter(journal).eq(after.iter().filter(journal)),
-                "{what}: a refused journal was changed"
-            );
+            refused(error);
             sums.refused += 1;
             return;
         }
         Ok(driven) => driven,
     };
-    let unread = base.drive(&driven, &effects, &[]).await;
+    let unread = unread + base.drive(&driven, &effects, &[]).await;
     driven.shutdown(Duration::from_secs(5)).await.unwrap_or_else(|error| assert!(unread > 0, "{what}: {error}"));
     if unread == 0 { sums.harmless += 1 } else { sums.of_one_order += 1 }
 }
 
-async fn repair_and_drive(base: &Base, dir: &Path, what: &str, sums: &mut Sums) {
+async fn repair_and_drive(base: &Base, dir: &Path, kind: Kind, what: &str, sums: &mut Sums) {
     let before = contents(dir);
     let looked = look(dir, false).await;
     assert!(contents(dir) == before, "{what}: something was written without --repair");
@@ -140,6 +177,10 @@ async fn repair_and_drive(base: &Base, dir: &Path, what: &str, sums: &mut Sums) 
     } else {
         sums.whole += 1;
         assert!(repaired.orders.is_empty(), "{what}: {:?}", repaired.orders);
+        let of_journal = repaired.findings.iter().any(|finding| finding.file.starts_with("journal"));
+        if of_journal && matches!(kind, Kind::FlippedBit | Kind::SwappedFiles | Kind::GrownFile) {
+            assert!(base.has_segments_of(dir), "{what}: it is whole again, and not as it was");
+        }
     }
     let named: BTreeSet<OrderId> = repaired.orders.iter().map(|note| note.order).collect();
     let touched = repaired.findings.iter().flat_map(|finding| finding.orders.iter().copied());
@@ -148,14 +189,13 @@ async fn repair_and_drive(base: &Base, dir: &Path, what: &str, sums: &mut Sums) 
     sums.orders_named += named.iter().collect::<BTreeSet<_>>().len() as u64;
     let mut left_out: Vec<OrderId> = repaired.orders.iter().map(|note| note.order).collect();
     {
-        let store = paystate::store::SledStore::open(dir, options(u64::MAX), &Refold::default());
-        let store = store.unwrap_or_else(|error| panic!("{what}: {error}"));
+        let store = base.open(dir, u64::MAX).await.unwrap_or_else(|error| panic!("{what}: {error}"));
         let (unread, gone) = base.compare(&store, &named, repaired.lost).await;
         sums.orders_gone += gone.len() as u64;
         left_out.extend(gone);
         let bridged = repaired.lost > 0;
         assert!(unread == 0 || bridged, "{what}: {unread} could not be read");
-        paystate::store::Store::close(&store).await.unwrap();
+        store.close().await.unwrap();
     }
     let effects = base.effects();
     let driven = base.start(dir, u64::MAX, effects.clone(), false, LATER).await;
