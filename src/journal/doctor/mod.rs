@@ -65,8 +65,9 @@ pub struct Examined {
 /// Everything that is looked at is below `data`; a backup is another data directory, or its folder `journal`.
 pub fn examine(data: &Path, backup: Option<&Path>) -> Result<Examined, JournalError> {
     let dir = data.join("journal");
-    let mut shelf = Shelf::read(&dir, backup)?;
     let tip = TipState::read(data)?;
+    let last = tip.found().map(|tip| tip.mark.position).unwrap_or_default();
+    let mut shelf = Shelf::read(&dir, last, backup)?;
     let mut walk = Walk::new(&dir, tip.found());
     walk.all(&mut shelf)?;
     let Walk { mut findings, mut fixes, end, matched, .. } = walk;

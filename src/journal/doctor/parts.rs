@@ -10,6 +10,7 @@ use super::{Finding, Remedy};
 use crate::journal::disk::read_full;
 use crate::journal::error::JournalError;
 use crate::journal::segment::{self, FIRST, HEADER, Head};
+use crate::types::Position;
 
 /// One segment.
 #[derive(Clone, Debug)]
@@ -30,11 +31,13 @@ pub(super) struct Shelf {
     pub(super) beyond: Vec<Part>,
     pub(super) findings: Vec<Finding>,
     pub(super) fixes: Vec<Fix>,
+    /// Nothing is missing.
+    pub(super) complete: bool,
     backup: Option<PathBuf>,
 }
 
 impl Shelf {
-    pub(super) fn read(dir: &Path, backup: Option<&Path>) -> Result<Self, JournalError> {
+    pub(super) fn read(dir: &Path, last: Position, backup: Option<&Path>) -> Result<Self, JournalError> {
         let failed = |error: std::io::Error| JournalError::io("could not look into", dir, &error);
         let names = fs::read_dir(dir).map_err(failed)?;
         let names = names.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
@@ -44,7 +47,7 @@ impl Shelf {
             if inner.is_dir() { inner } else { folder.to_owned() }
         });
         let (parts, beyond, findings, fixes) = Default::default();
-        let mut shelf = Self { parts, beyond, findings, fixes, backup };
+        let mut shelf = Self { parts, beyond, findings, fixes, complete: true, backup };
         let mut found = Vec::new();
         for base in segment::bases(&names) {
             let (path, name) = (dir.join(segment::name(base)), segment::name(base));
@@ -52,7 +55,7 @@ impl Shelf {
             found.push(Part { base, name, head, source: Source::new(path, length) });
         }
         shelf.put_right(&mut found);
-        shelf.line_up(found)?;
+        shelf.line_up(found, last)?;
         Ok(shelf)
     }
 
@@ -96,25 +99,30 @@ impl Shelf {
         found.sort_by_key(|part| part.base);
     }
 
-    /// Sees to it that they lie end to end; what is missing may be in the backup.
-    fn line_up(&mut self, found: Vec<Part>) -> Result<(), JournalError> {
+    /// Sees to it that they lie end to end, up to the last record that was acknowledged; what is missing may be in the
+    /// backup.
+    fn line_up(&mut self, found: Vec<Part>, last: Position) -> Result<(), JournalError> {
         let mut expected = 0;
         let mut found = found.into_iter().peekable();
-        while let Some(next) = found.peek() {
-            if next.base != expected {
-                let backup = self.from_backup(expected)?.filter(|part| self.fits_behind(part));
-                let Some(part) = backup else {
-                    self.missing(expected);
-                    break;
-                };
-                self.take(&part, "the file is missing", None);
-                expected = part.head.map_or(expected, |head| head.base + head.capacity);
-                self.parts.push(part);
-                continue;
-            }
-            let Some(mut part) = found.next() else { break };
-            let behind = found.peek().map(|next| next.base);
-            self.size(&mut part, behind);
+        loop {
+            let here = found.next_if(|next| next.base == expected);
+            let part = match here {
+                Some(mut part) => {
+                    let behind = found.peek().map(|next| next.base);
+                    self.size(&mut part, behind);
+                    part
+                }
+                None if found.peek().is_none() && last.0 < expected.max(1) => break,
+                None => {
+                    let Some(part) = self.from_backup(expected)?.filter(|part| self.fits_behind(part)) else {
+                        self.missing(expected);
+                        self.complete = false;
+                        break;
+                    };
+                    self.take(&part, "the file is missing", None);
+                    part
+                }
+            };
             expected = part.head.map_or(part.base + part.source.length, |head| head.base + head.capacity);
             self.parts.push(part);
         }

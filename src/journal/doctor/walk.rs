@@ -66,7 +66,7 @@ impl<'a> Walk<'a> {
 
     pub(super) fn all(&mut self, shelf: &mut Shelf) -> Result<(), JournalError> {
         let mut place = Some((1, [0; 32]));
-        let complete = shelf.beyond.is_empty();
+        let complete = shelf.complete;
         for at in 0..shelf.parts.len() {
             let behind = behind(&shelf.parts, at, complete);
             let mut part = shelf.parts[at].clone();
@@ -94,10 +94,6 @@ impl<'a> Walk<'a> {
             let place = part.head.map(|head| (head.seq, head.chain));
             let walked = self.part(part, place, behind(&shelf.beyond, at, true))?;
             self.take(walked);
-        }
-        if shelf.parts.is_empty() && self.tip.is_some_and(|tip| tip.mark.seq > 0) {
-            let text = "put the folder back from a backup: everything else is made from it".to_owned();
-            self.tell("journal".to_owned(), "there is no segment".to_owned(), Remedy::Person(text));
         }
         self.compare_with_tip();
         Ok(())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::machine::event::Resolution;
-use crate::machine::snapshot::Status;
+use crate::machine::snapshot::{Phase, Status};
 
 fn retry() -> Event {
     Event::RetryRequested { id: "again".into(), by: "kim".to_owned(), note: String::new() }
@@ -97,4 +97,41 @@ fn an_order_is_not_about_less_than_nothing() {
     let input = json!({ "amount": -1, "currency": "CNY" });
     let started = start(&method(METHOD), OrderId::from_bytes([7; 16]), input, None, Timestamp::from_unix_ms(0));
     assert_eq!(started, Err(Rejection::NotAllowed("money: the amount is below zero".to_owned())));
+}
+
+#[test]
+fn nothing_is_done_for_a_halted_order_until_a_person_says_so() {
+    let halt = Event::Halted { reason: "entries are lost".to_owned() };
+    for event in [retry(), resolve(Resolution::Dismissed)] {
+        let mut story = Story::new();
+        story.apply(&halt);
+        assert_eq!(story.order.status, Status::Incident);
+        assert_eq!(story.order.calls.values().next().map(|call| &call.phase), Some(&Phase::Parked { unknown: true }));
+        let late = Event::Settled { call: CallId(1), attempt: Attempt(1), outcome: ok() };
+        assert_eq!(story.try_apply(&late).err(), Some(Rejection::Stale), "whatever it says, it is not the latest");
+        story.receive("payment.succeeded");
+        story.apply(&Event::TimerFired { timer: Timer::Deadline });
+        assert_eq!((story.order.inbox.len(), story.order.due.len(), story.invoked()), (1, 1, Vec::new()));
+        assert!(matches!(
+            story.try_apply(&resolve(Resolution::Declined { code: "no".to_owned() })),
+            Err(Rejection::NotAllowed(_))
+        ));
+        story.apply(&event);
+        assert!(!story.order.is_halted());
+        assert!(story.order.inbox.is_empty(), "what came meanwhile is heard");
+    }
+}
+
+#[test]
+fn the_call_of_a_halted_order_is_asked_about_first() {
+    let mut story = Story::new();
+    story.apply(&Event::Halted { reason: "entries are lost".to_owned() });
+    story.apply(&retry());
+    let call = story.order.calls.values().next().expect("its call");
+    assert_eq!((&call.phase, call.doubtful), (&Phase::Unknown { asking: false }, true));
+    let mut story = Story::new();
+    story.apply(&Event::Halted { reason: "entries are lost".to_owned() });
+    story.apply(&resolve(Resolution::Dismissed));
+    let incident = story.order.incident.clone().expect("its call is still parked");
+    assert_eq!((incident.call, incident.reason.as_str()), (Some(CallId(1)), "entries are lost"));
 }

@@ -49,7 +49,7 @@ pub(super) struct Index {
 }
 
 /// Rows of one kind in the order of their ids.
-pub(super) type Rows = Box<dyn Iterator<Item = Result<(OrderId, Bytes), StoreError>>>;
+pub(super) type Rows<'a> = Box<dyn Iterator<Item = Result<(OrderId, Bytes), StoreError>> + 'a>;
 pub(super) type Bytes = IVec;
 
 impl Index {
@@ -88,6 +88,15 @@ impl Index {
     /// Writes a layer. Single writes survive the death of the process in their order, so that the order here matters:
     /// an order's value is written after everything that follows from its entries, and the mark after all.
     pub(super) fn write(&self, layer: &Layer) -> Result<(), Trouble> {
+        let written = catch_unwind(AssertUnwindSafe(|| self.write_all(layer)));
+        written.unwrap_or_else(|_| {
+            let why = "sled has panicked".to_owned();
+            self.suspect(&why);
+            Err(Trouble { full: false, why })
+        })
+    }
+
+    fn write_all(&self, layer: &Layer) -> Result<(), Trouble> {
         for (key, record) in &layer.keys {
             self.put(&client_key(key), encode_key_record(record))?;
         }
@@ -151,8 +160,7 @@ impl Index {
 
     pub(super) fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Position)>, StoreError> {
         let mut definitions = Vec::new();
-        for row in self.db.scan_prefix(b"d") {
-            let (key, bytes) = row.map_err(|error| unreadable("the definitions", &error.to_string()))?;
+        for (key, bytes) in self.of_kind(b"d")? {
             let definition = decode_definition(&key, &bytes);
             definitions.push(definition.ok_or_else(|| unreadable("the definitions", "one is malformed"))?);
         }
@@ -176,19 +184,17 @@ impl Index {
 
     /// What is known to be missing from the journal.
     pub(super) fn gaps(&self) -> Result<Gaps, StoreError> {
-        let rows = self.db.scan_prefix(b"g").map(|row| row.map_err(|error| unreadable("the gaps", &error.to_string())));
-        let rows: Result<Vec<_>, _> = rows.collect();
-        Gaps::read(rows?, self.get(value::LOSSES)?).ok_or_else(|| unreadable("the gaps", "one is malformed"))
+        Gaps::read(self.of_kind(b"g")?, self.get(value::LOSSES)?)
+            .ok_or_else(|| unreadable("the gaps", "one is malformed"))
     }
 
     pub(super) fn newest_order(&self) -> Result<Option<OrderId>, StoreError> {
-        let last = self.db.range::<&[u8], _>(&b"o"[..]..&b"p"[..]).next_back().transpose();
-        let last = last.map_err(|error| unreadable("the newest order", &error.to_string()))?;
+        let last = self.guarded(|| self.db.range::<&[u8], _>(&b"o"[..]..&b"p"[..]).next_back().transpose())?;
         Ok(last.and_then(|(key, _)| value::id_of(&key)))
     }
 
     /// The rows of the kind `o` or `p` in a range of ids.
-    pub(super) fn rows(&self, prefix: u8, range: (Bound<OrderId>, Bound<OrderId>), backwards: bool) -> Rows {
+    pub(super) fn rows(&self, prefix: u8, range: (Bound<OrderId>, Bound<OrderId>), backwards: bool) -> Rows<'_> {
         let lower = match range.0 {
             Bound::Unbounded => Bound::Included(vec![prefix]),
             bound => bound.map(|id| value::id_key(prefix, id).to_vec()),
@@ -197,13 +203,21 @@ impl Index {
             Bound::Unbounded => Bound::Excluded(vec![prefix + 1]),
             bound => bound.map(|id| value::id_key(prefix, id).to_vec()),
         };
-        let rows = self.db.range((lower, upper));
-        let parse = |row: sled::Result<(IVec, IVec)>| {
-            let (key, bytes) = row.map_err(|error| unreadable("the orders", &error.to_string()))?;
-            let id = value::id_of(&key).ok_or_else(|| unreadable("the orders", "a key is malformed"))?;
-            Ok((id, bytes))
+        let mut rows = self.db.range((lower, upper));
+        let mut next = move || {
+            let next = self.guarded(|| if backwards { rows.next_back() } else { rows.next() }.transpose());
+            let row = next.transpose()?;
+            Some(row.and_then(|(key, bytes)| {
+                let id = value::id_of(&key).ok_or_else(|| unreadable("the orders", "a key is malformed"))?;
+                Ok((id, bytes))
+            }))
         };
-        if backwards { Box::new(rows.rev().map(parse)) } else { Box::new(rows.map(parse)) }
+        let mut over = false;
+        Box::new(std::iter::from_fn(move || {
+            let row = if over { None } else { next() };
+            over = !matches!(row, Some(Ok(_)));
+            row
+        }))
     }
 
     /// Writes all buffers out, makes the files durable, and notes that they can be believed.
@@ -235,8 +249,21 @@ impl Index {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<IVec>, StoreError> {
+        self.guarded(|| self.db.get(key))
+    }
+
+    fn of_kind(&self, prefix: &[u8]) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        self.guarded(|| self.db.scan_prefix(prefix).collect())
+    }
+
+    /// Whether something in it could not be read.
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
+
+    fn guarded<T>(&self, read: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
         // Damage that opening does not meet is met here, as an error or as a panic.
-        let read = catch_unwind(AssertUnwindSafe(|| self.db.get(key)));
+        let read = catch_unwind(AssertUnwindSafe(read));
         let why = match read {
             Ok(Ok(found)) => return Ok(found),
             // After a failed write sled refuses reads too, with the error of the write.
@@ -247,13 +274,18 @@ impl Index {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "sled has panicked".to_owned(),
         };
+        self.suspect(&why);
+        Err(unreadable("the working store", &why))
+    }
+
+    /// Sees to it that the next start does not believe it.
+    fn suspect(&self, why: &str) {
         if !self.suspect.swap(true, Ordering::Relaxed) {
-            tracing::error!(%why, "the working store is damaged; it is rebuilt at the next start");
+            tracing::error!(why, "the working store is damaged; it is rebuilt at the next start");
             if let Err(error) = self.marker.damaged() {
                 tracing::error!(%error, "this could not be noted: delete the directory `sled` before the next start");
             }
         }
-        Err(unreadable("the working store", &why))
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Trouble> {

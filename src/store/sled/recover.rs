@@ -26,8 +26,17 @@ pub(super) fn recover(
     let marker = Marker::new(dir);
     let (index, mark) = open_index(dir, options, journal, &marker)?;
     marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
-    let overlay = catch_up(&index, journal, mark, fold)?;
-    Ok((index, overlay))
+    match catch_up(&index, journal, mark, fold) {
+        Err(error) if index.is_suspect() => {
+            drop(index);
+            give_up(&dir.join("sled"), &error.to_string())?;
+            let index = open_in(dir, options).map_err(refused)?;
+            marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
+            let overlay = catch_up(&index, journal, Mark::START, fold)?;
+            Ok((index, overlay))
+        }
+        overlay => Ok((index, overlay?)),
+    }
 }
 
 /// Folds what the journal has behind `mark`, which is as far as the working store has come.
@@ -60,10 +69,9 @@ fn open_index(
     marker: &Marker,
 ) -> Result<(Index, Mark), StoreError> {
     let path = dir.join("sled");
-    let open = || Index::open(&path, options.cache, options.open_within, Arc::clone(&options.index_writes));
     if path.exists() {
         let reason = if marker.is_trustworthy() {
-            match open().map(|index| usable(index, journal)) {
+            match open_in(dir, options).map(|index| usable(index, journal)) {
                 Ok(Ok(found)) => return Ok(found),
                 // A disk without room says nothing about the store.
                 Err(trouble) if trouble.full => return Err(refused(trouble)),
@@ -72,11 +80,19 @@ fn open_index(
         } else {
             "it was in use when the machine stopped".to_owned()
         };
-        tracing::warn!(path = %path.display(), %reason, "the working store is rebuilt from the journal");
-        set_aside(&path).map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
+        give_up(&path, &reason)?;
     }
-    let index = open().map_err(refused)?;
-    Ok((index, Mark::START))
+    Ok((open_in(dir, options).map_err(refused)?, Mark::START))
+}
+
+fn give_up(path: &Path, reason: &str) -> Result<(), StoreError> {
+    tracing::warn!(path = %path.display(), reason, "the working store is rebuilt from the journal");
+    set_aside(path).map_err(|error| refused(trouble(&sled::Error::Io(error))))
+}
+
+fn open_in(dir: &Path, options: &SledOptions) -> Result<Index, Trouble> {
+    let broken = Arc::clone(&options.index_writes);
+    Index::open(&dir.join("sled"), options.cache, options.open_within, broken)
 }
 
 pub(super) fn usable(index: Index, journal: &JournalReader) -> Result<(Index, Mark), String> {
