@@ -6,8 +6,8 @@ use crate::journal::frame::{self, Chain, HEADER, Header, Kind, Parsed, array};
 use crate::journal::{FORMAT_VERSION, Lost, Record, codec};
 use crate::types::OrderId;
 
-/// In a stretch longer than this, the chain of its last record is not searched for.
-const SEARCHED: usize = 256 * 1024;
+/// The chain of the last record is searched for unless the stretch and the record behind it, multiplied, are longer.
+const SEARCHED: usize = 1 << 30;
 /// How an entry's JSON begins, up to its order's id.
 const ENTRY: &[u8] = b"{\"record\":\"entry\",\"v\":1,\"order\":\"";
 const DEFINITION: &[u8] = b"{\"record\":\"definition\"";
@@ -68,7 +68,7 @@ fn encode(lost: &Lost, first: u64, chain: &Chain) -> Option<Vec<u8>> {
 
 /// The chain of the last lost record may still stand in its header: the next record proves it.
 fn search(cursor: &mut Cursor, old: &[u8], at: u64, next: &Header) -> Result<Option<Chain>, JournalError> {
-    if old.len() > SEARCHED {
+    if old.len().saturating_mul(next.len) > SEARCHED {
         return Ok(None);
     }
     let payload = cursor.peek(at, HEADER + next.len)?.get(HEADER..).unwrap_or_default().to_vec();

@@ -63,6 +63,9 @@ pub(super) fn all(data: &Path, fixes: &[Fix]) -> Result<(), JournalError> {
 
 /// Copies what will be overwritten, durably, before anything is.
 fn keep(dir: &Path, aside: &Path, fixes: &[Fix]) -> io::Result<()> {
+    if !fixes.iter().any(|fix| matches!(fix, Fix::Fetch { .. } | Fix::Resize { .. } | Fix::Write { .. })) {
+        return Ok(());
+    }
     RealDisk.create_dir(aside)?;
     for fix in fixes {
         match fix {
