@@ -69,7 +69,8 @@ pub struct Entry {
     /// The operation that the event is about, such as `gateway.authorize`.
     #[serde(default)]
     pub call: Option<String>,
-    /// The event as it was journaled. Sealed payments are cut down.
+    /// The event as it was journaled. Sealed payments are cut down. `{"type": "lost", "count": 2}` stands for entries that
+    /// are lost.
     pub event: Value,
     /// What was decided, such as `{"do": "invoke", "call": 1, "attempt": 1}`.
     pub commands: Vec<Value>,

@@ -60,7 +60,7 @@ impl Shelf {
     }
 
     /// A segment of the backup that begins where `base` says, if its header can be read.
-    pub(super) fn from_backup(&self, base: u64) -> Result<Option<Part>, JournalError> {
+    pub(super) fn spare_part(&self, base: u64) -> Result<Option<Part>, JournalError> {
         let Some(folder) = &self.backup else { return Ok(None) };
         let name = segment::name(base);
         let path = folder.join(&name);
@@ -114,7 +114,7 @@ impl Shelf {
                 }
                 None if found.peek().is_none() && last.0 < expected.max(1) => break,
                 None => {
-                    let Some(part) = self.from_backup(expected)?.filter(|part| self.fits_behind(part)) else {
+                    let Some(part) = self.spare_part(expected)?.filter(|part| self.fits_behind(part)) else {
                         self.missing(expected);
                         self.complete = false;
                         break;

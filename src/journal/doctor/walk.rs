@@ -74,7 +74,7 @@ impl<'a> Walk<'a> {
             self.head(&mut part, place, before)?;
             let mut walked = self.part(&part, place, behind)?;
             if walked.lost
-                && let Some(better) = shelf.from_backup(part.base)?
+                && let Some(better) = shelf.spare_part(part.base)?
                 && better.head == part.head
             {
                 let whole = self.part(&better, place, behind)?;

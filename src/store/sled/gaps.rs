@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::index::Bytes;
 use super::value::{LOSSES, id_key, id_of};
-use crate::journal::Lost;
-use crate::types::{OrderId, Position};
+use crate::journal::{Entry, Lost};
+use crate::types::{OrderId, Position, Seq};
 
 /// What is missing of one order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(super) struct Gap {
     pub(super) lost: u64,
     /// Entries that can be read, and do not follow from what is known.
     pub(super) beyond: u64,
+    /// Where the last of these is. A fold that was cut off comes by again.
+    pub(super) upto: Position,
     /// Its first entry is lost, or the version that it is on, so that it cannot be shown.
     pub(super) hidden: bool,
 }
@@ -69,6 +71,9 @@ impl Gaps {
 
     /// The fold comes over a stretch. `known` tells which orders were there before it.
     pub(super) fn pass(&mut self, at: Position, lost: &Lost, known: impl Fn(OrderId) -> bool) {
+        if self.losses.iter().any(|loss| loss.from == at.0) {
+            return;
+        }
         self.losses_changed = true;
         let mut unknown = lost.count.saturating_sub(lost.fresh);
         for &order in lost.orders.iter().filter(|&&order| known(order)) {
@@ -90,33 +95,33 @@ impl Gaps {
         self.losses.iter().any(|loss| loss.from < position.0)
     }
 
-    /// An entry of an order can be read and does not follow: `lost` entries are missing before it, the last of which
-    /// was at `prev`.
-    pub(super) fn meet(&mut self, order: OrderId, lost: u64, prev: Option<Position>, hidden: bool) {
-        self.changed.insert(order);
-        let gap = self.orders.entry(order).or_default();
-        let more = lost.saturating_sub(gap.lost);
-        gap.beyond += 1;
-        gap.hidden |= hidden;
+    /// An entry of an order can be read and does not follow the one that the fold knows, whose number is `known`.
+    pub(super) fn meet(&mut self, entry: &Entry, at: Position, known: Option<Seq>) {
+        let gap = self.orders.entry(entry.order).or_default();
+        if gap.upto >= at {
+            return;
+        }
+        let missing = entry.seq.0.saturating_sub(known.unwrap_or_default().0).saturating_sub(1);
+        let more = missing.saturating_sub(gap.beyond).saturating_sub(gap.lost);
         gap.lost += more;
-        let at = prev.map_or(0, |position| position.0);
-        if let Some(loss) = self.losses.iter_mut().find(|loss| (loss.from..loss.to).contains(&at)) {
+        gap.beyond += 1;
+        gap.upto = at;
+        gap.hidden |= known.is_none();
+        self.changed.insert(entry.order);
+        let prev = entry.prev.unwrap_or_default().0;
+        if let Some(loss) = self.losses.iter_mut().find(|loss| (loss.from..loss.to).contains(&prev)) {
             loss.unknown = loss.unknown.saturating_sub(more);
             self.losses_changed = true;
         }
     }
 
-    /// Entries of the order that could be read and did not follow.
-    pub(super) fn beyond(&self, order: OrderId) -> u64 {
-        self.orders.get(&order).map_or(0, |gap| gap.beyond)
-    }
-
     /// An order that may have entries among the lost ones.
     pub(super) fn doubt(&mut self, order: OrderId) {
-        if !self.orders.contains_key(&order) {
-            self.orders.insert(order, Gap::default());
-            self.changed.insert(order);
-        }
+        let changed = &mut self.changed;
+        self.orders.entry(order).or_insert_with(|| {
+            changed.insert(order);
+            Gap::default()
+        });
     }
 
     /// The end of the last stretch with records whose orders are not known, once: open orders that have not moved since

@@ -177,9 +177,7 @@ fn replay_entry(
         Err(_) if overlay.gaps.is_any_before(position) => {
             // What has been booked has been booked, whatever became of the order.
             overlay.fresh().skip(&entry.postings, position, counted);
-            let met = overlay.gaps.beyond(order);
-            let lost = entry.seq.0.saturating_sub(seq.0.saturating_add(1)).saturating_sub(met);
-            overlay.gaps.meet(order, lost, entry.prev, before.is_none());
+            overlay.gaps.meet(entry, position, before.is_some().then_some(seq));
         }
         Err(why) => {
             let seq = entry.seq;

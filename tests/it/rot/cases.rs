@@ -43,7 +43,7 @@ async fn an_order_that_lost_an_entry_waits_for_a_person() {
         "{:?}",
         halted.incident
     );
-    say(&driven, order, "go", "go-on").await.unwrap();
+    say(&driven, order, "shop.go", "go-on").await.unwrap();
     let inbox = driven.order(order).await.unwrap().unwrap();
     assert_eq!((inbox.state.as_str(), inbox.inbox.len(), inbox.status), ("holding", 1, Status::Incident));
     let (id, by, note) = ("again".into(), "kim".to_owned(), "the bank answers".to_owned());
@@ -80,14 +80,14 @@ async fn a_gap_is_shown_where_the_working_store_knows_the_order() {
     let shown = run(&["journal", &order.to_string(), "--server", &url]);
     let shown = String::from_utf8(shown.stdout).unwrap();
     assert!(shown.contains("2  +") && shown.contains("1 entry is lost"), "{shown}");
-    assert!(shown.contains("received said"), "{shown}");
+    assert!(shown.contains("received shop.said"), "{shown}");
     let file = copy.path().join("recorded.jsonl");
     run(&["journal", &order.to_string(), "--server", &url, "--record", file.to_str().unwrap()]);
     let recorded = fs::read_to_string(&file).unwrap();
     assert_eq!(recorded.lines().filter(|line| line.starts_with("{\"record\":\"lost\"")).count(), 1, "{recorded}");
     let replayed = run(&["test", file.to_str().unwrap()]);
     assert_ne!(replayed.status.code(), Some(0));
-    say(&driven, order, "go", "go-on").await.unwrap();
+    say(&driven, order, "shop.go", "go-on").await.unwrap();
     assert_eq!(driven.wait(order, PATIENCE).await.unwrap().status, Status::Succeeded);
     drop(server);
     driven.shutdown(GRACE).await.unwrap();

@@ -44,7 +44,7 @@ operations:
 ";
 const WORKFLOW: &str = "
 workflow: rot_order
-input: { type: object }
+input: { type: object, required: [amount], properties: { amount: { type: integer, minimum: 1 } } }
 money: { amount: \"${input.amount}\", currency: CNY }
 initial: holding
 states:
@@ -52,7 +52,7 @@ states:
     invoke: { call: bank.hold, with: { amount: \"${input.amount}\", currency: CNY } }
     on: { ok: { target: waiting, assign: { hold: \"${result.id}\" } }, declined: declined, failed: declined }
   waiting:
-    on: { said: { target: waiting, assign: { note: \"${event.note}\" } }, go: taking }
+    on: { shop.said: { target: waiting, assign: { note: \"${event.note}\" } }, shop.go: taking }
     after: { 30d: declined }
   taking:
     invoke:
@@ -167,9 +167,9 @@ impl Base {
                 let submission = Submission { workflow: "rot_order".into(), input, key, child: None };
                 let order = driven.submit(submission).await.unwrap().snapshot.id;
                 in_state(&driven, order, "waiting").await;
-                say(&driven, order, "said", &format!("said-{part}-{n}")).await.unwrap();
+                say(&driven, order, "shop.said", &format!("said-{part}-{n}")).await.unwrap();
                 if n % 2 == 0 || part == 2 {
-                    say(&driven, order, "go", &format!("go-{part}-{n}")).await.unwrap();
+                    say(&driven, order, "shop.go", &format!("go-{part}-{n}")).await.unwrap();
                 }
             }
             let all = driven.list(&Default::default()).await.unwrap();
@@ -307,7 +307,7 @@ impl Base {
             if truth.snapshot.state.as_str() != "waiting" {
                 continue;
             }
-            let sent = say(driven, id, "go", &format!("late-{id}")).await;
+            let sent = say(driven, id, "shop.go", &format!("late-{id}")).await;
             assert!(sent.is_ok() || named.contains(&id) || matches!(sent, Err(ApplyError::Store(_))), "{id}: {sent:?}");
             refused += u64::from(sent.is_err() && !named.contains(&id));
         }

@@ -77,7 +77,7 @@ pub fn checkup(data: &Path, options: &CheckupOptions, fold: &dyn Fold) -> Result
     };
     found.lost = made.gaps.lost();
     let kept = look_at_store(data, reader, &scratch, &made, options, fold);
-    let notes = kept.as_ref().map_or_else(|_| notes(&made.gaps), |gaps| notes(gaps));
+    let notes = kept.as_ref().map_or_else(|_| notes(&made.gaps), notes);
     found.orders = notes;
     let wrong = kept.err();
     if let Some(what) = &wrong {
@@ -142,7 +142,7 @@ fn look_at_store(
 
 fn open(path: &Path, options: &SledOptions) -> Result<Index, String> {
     fs::create_dir_all(path).map_err(|error| error.to_string())?;
-    Index::open(path, options.cache, options.open_within, Arc::clone(&options.break_index))
+    Index::open(path, options.cache, options.open_within, Arc::clone(&options.index_writes))
         .map_err(|trouble| trouble.why)
 }
 
