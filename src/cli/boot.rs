@@ -44,7 +44,8 @@ impl Boot {
             must_be_given(&workflows, &env, &secrets)?;
         }
         // The lock on the data comes first: a second daemon must find out at once.
-        let opened = SledStore::open(&self.data, SledOptions::default(), &Refold::default());
+        let fold = Refold::knowing(workflows.values().cloned());
+        let opened = SledStore::open(&self.data, SledOptions::default(), &fold);
         let store = doctor::opened(&self.data, opened)?;
         let sandbox = match self.sandbox {
             true => Some(start_sandbox(&self.data, &mut env).await?),

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::boot::read_workflows;
 use super::{Verdict, output};
 use crate::executor::Refold;
 use crate::journal::{Finding, Remedy};
@@ -26,6 +27,9 @@ pub(super) struct Args {
     /// A backup to take segments of the journal from that are damaged here.
     #[arg(long, value_name = "BACKUP")]
     from: Option<PathBuf>,
+    /// A folder of workflows: their texts stand in for those that the journal has lost, if they are the same.
+    #[arg(long, value_name = "FOLDER")]
+    workflows: Option<PathBuf>,
     /// Print one JSON object for each thing that was found, and one at the end.
     #[arg(long)]
     json: bool,
@@ -33,7 +37,8 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let options = CheckupOptions { repair: args.repair, backup: args.from.clone(), store: SledOptions::default() };
-    let found = checkup(&args.data, &options, &Refold::default())?;
+    let known = args.workflows.as_deref().map(read_workflows).transpose()?.unwrap_or_default();
+    let found = checkup(&args.data, &options, &Refold::knowing(known.into_values()))?;
     for finding in &found.findings {
         if args.json { json_line(finding, &found) } else { line(finding, &found) }
     }

@@ -91,6 +91,15 @@ pub struct Refold {
     versions: Catalog,
 }
 
+impl Refold {
+    /// One that knows these versions even if the journal has lost their texts.
+    pub fn knowing(workflows: impl IntoIterator<Item = Arc<Workflow>>) -> Self {
+        let fold = Self::default();
+        workflows.into_iter().for_each(|workflow| fold.versions.remember(workflow));
+        fold
+    }
+}
+
 impl Fold for Refold {
     fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String> {
         let workflow = read(workflow, version, sources.clone()).map_err(|error| error.to_string())?;

@@ -143,6 +143,14 @@ async fn a_lost_definition_is_kept_anew_by_whoever_still_has_it() {
     wipe(copy.path(), Position(4096), 600);
     let found = look(copy.path(), true, None);
     assert!(found.repaired && found.orders.len() == base.orders.len(), "{found:?}");
+    // Unless somebody still has its text.
+    fs::remove_dir_all(copy.path().join("sled")).unwrap();
+    let options = CheckupOptions { repair: true, backup: None, store: options(u64::MAX) };
+    let found = checkup(copy.path(), &options, &base.fold()).unwrap();
+    assert!(found.repaired && found.orders.is_empty(), "{found:?}");
+    let store = base.open(copy.path(), u64::MAX).await.unwrap();
+    assert_eq!(base.compare(&store, &[], 0).await, (0, Vec::new()));
+    store.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -81,7 +81,7 @@ pub fn checkup(data: &Path, options: &CheckupOptions, fold: &dyn Fold) -> Result
     found.orders = notes;
     let wrong = kept.err();
     if let Some(what) = &wrong {
-        let text = "it is moved to sled.aside and made again from the journal".to_owned();
+        let text = "it is made again from the journal, and what is there is moved to sled.aside".to_owned();
         found.findings.push(finding("sled", what, Remedy::Whole(text)));
     }
     if options.repair && !found.findings.is_empty() {
@@ -161,7 +161,7 @@ fn put_in_place(data: &Path, index: Index, scratch: &Scratch) -> io::Result<()> 
 fn notes(gaps: &Gaps) -> Vec<OrderNote> {
     let note = |(order, gap): (OrderId, super::gaps::Gap)| {
         let note = if gap.hidden {
-            "its first entry is lost, or the version that it is on: it cannot be shown".to_owned()
+            "its first entry is lost, or the text of the version that it is on: it cannot be shown".to_owned()
         } else {
             format!("{}; it is halted until a person resolves it", gap.reason())
         };
