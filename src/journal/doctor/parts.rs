@@ -9,6 +9,7 @@ use super::repair::Fix;
 use super::{Finding, Remedy};
 use crate::journal::disk::read_full;
 use crate::journal::error::JournalError;
+use crate::journal::frame::Chain;
 use crate::journal::segment::{self, FIRST, HEADER, Head};
 use crate::types::Position;
 
@@ -21,6 +22,21 @@ pub(super) struct Part {
     /// None while it is not known: the header cannot be read.
     pub(super) head: Option<Head>,
     pub(super) source: Source,
+}
+
+impl Part {
+    /// Without what was planned for it.
+    pub(super) fn afresh(&self) -> Self {
+        Self { source: Source::new(self.source.path.clone(), self.source.length), ..self.clone() }
+    }
+
+    /// Whether it begins as the one before it ends, and ends where the next one begins.
+    pub(super) fn fits(&self, place: Option<(u64, Chain)>, end: Option<u64>) -> bool {
+        self.head.is_some_and(|head| {
+            place.is_none_or(|place| place == (head.seq, head.chain))
+                && end.is_none_or(|end| end == head.base + head.capacity)
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -70,6 +86,13 @@ impl Shelf {
         let (head, length) = read_head(&path)?;
         let whole = head.is_some_and(|head| head.base == base && head.capacity == length);
         Ok(whole.then(|| Part { base, name, head, source: Source::new(path, length) }))
+    }
+
+    /// What the backup says of a segment, if that is something else than its own header does.
+    pub(super) fn other_head(&self, at: usize) -> Result<Option<Head>, JournalError> {
+        let Some(part) = self.parts.get(at) else { return Ok(None) };
+        let head = self.spare_part(part.base)?.and_then(|other| other.head);
+        Ok(head.filter(|head| part.head != Some(*head) && head.capacity == part.source.length))
     }
 
     /// Gives files that stand under each other's names their own.

@@ -21,6 +21,7 @@ type Place = (u64, Chain);
 const SMALLEST: u64 = (frame::HEADER + frame::PREV) as u64;
 /// What a record needs that stands for lost ones.
 const ROOM: u64 = 4 * SMALLEST;
+const HEADLESS: &str = "its header cannot be read";
 
 pub(super) struct Walk<'a> {
     dir: &'a Path,
@@ -71,11 +72,23 @@ impl<'a> Walk<'a> {
             let behind = behind(&shelf.parts, at, complete);
             let mut part = shelf.parts[at].clone();
             let before = at.checked_sub(1).and_then(|at| shelf.parts[at].head);
-            self.head(&mut part, place, before)?;
+            let end = shelf.parts.get(at + 1).map(|next| next.base);
+            let better = shelf.spare_part(part.base)?.filter(|better| better.fits(place, end));
+            let headless = part.head.is_none() && !self.head(&mut part, place, before)?;
             let mut walked = self.part(&part, place, behind)?;
             if walked.lost
-                && let Some(better) = shelf.spare_part(part.base)?
-                && better.head == part.head
+                && let Some(head) = shelf.other_head(at + 1)?
+            {
+                // What is behind it may be the one that is wrong.
+                let (fresh, behind) = (part.afresh(), Behind::Segment((head.seq, head.chain)));
+                let again = self.part(&fresh, place, behind)?;
+                if again.findings.is_empty() {
+                    shelf.parts[at + 1].head = Some(head);
+                    (part, walked) = (fresh, again);
+                }
+            }
+            if (headless || walked.lost)
+                && let Some(better) = better
             {
                 let whole = self.part(&better, place, behind)?;
                 if whole.findings.is_empty() && (whole.matched || !matches!(behind, Behind::Nothing)) {
@@ -84,6 +97,11 @@ impl<'a> Walk<'a> {
                     shelf.take(&better, what, records);
                     (part, walked) = (better, whole);
                 }
+            }
+            if part.head.is_none() {
+                let text = "what is before it does not tell what it said: put the file back from a backup, or name the \
+                            backup with --from";
+                self.tell(file(&part.name), HEADLESS.to_owned(), Remedy::Person(text.to_owned()));
             }
             shelf.parts[at] = part;
             place = walked.next;
@@ -124,36 +142,31 @@ impl<'a> Walk<'a> {
         self.findings.push(Finding { what, file, offset: None, records: None, orders: Vec::new(), remedy });
     }
 
-    /// Makes a header again that cannot be read: what is before the segment determines it.
-    fn head(&mut self, part: &mut Part, place: Option<Place>, before: Option<Head>) -> Result<(), JournalError> {
-        if part.head.is_some() {
-            return Ok(());
-        }
-        let (what, file) = ("its header cannot be read".to_owned(), file(&part.name));
+    /// Makes a header again that cannot be read, if what is before the segment determines it.
+    fn head(&mut self, part: &mut Part, place: Option<Place>, before: Option<Head>) -> Result<bool, JournalError> {
         let mut capacity = part.source.length;
-        if capacity <= FIRST {
+        let is_gone = capacity <= FIRST;
+        if is_gone {
             // Nothing of it is left, and nothing behind it tells its length.
             let told = self.tip.map_or(0, |tip| tip.end.saturating_sub(part.base)).next_multiple_of(FIRST);
             capacity = before.map_or(0, |before| before.capacity).max(told).max(2 * FIRST);
             part.source.length = capacity;
+        }
+        let Some((seq, chain)) = place else { return Ok(false) };
+        let head = Head { base: part.base, capacity, seq, chain };
+        if !self.fits(part, head)? {
+            return Ok(false);
+        }
+        if is_gone {
             self.fixes.push(Fix::Resize { name: part.name.clone(), length: capacity });
         }
-        let made = place.map(|(seq, chain)| Head { base: part.base, capacity, seq, chain });
-        let made = match made {
-            Some(head) if self.fits(part, head)? => head,
-            _ => {
-                let text = "what is before it does not tell what it said: put the file back from a backup, or name the \
-                            backup with --from";
-                self.tell(file, what, Remedy::Person(text.to_owned()));
-                return Ok(());
-            }
-        };
-        let patch = (0, made.encode().to_vec());
+        let patch = (0, head.encode().to_vec());
         part.source.patch(patch.clone());
-        part.head = Some(made);
-        self.tell(file, what, Remedy::Whole("it is made again from the records before it".to_owned()));
+        part.head = Some(head);
+        let remedy = Remedy::Whole("it is made again from the records before it".to_owned());
+        self.tell(file(&part.name), HEADLESS.to_owned(), remedy);
         self.fixes.push(Fix::Write { name: part.name.clone(), patch });
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the first record, if it can be read, is the one that a header speaks of.

@@ -69,15 +69,19 @@ impl Gaps {
         Some(Self { orders, losses, ..Self::default() })
     }
 
-    /// The fold comes over a stretch. `known` tells which orders were there before it.
-    pub(super) fn pass(&mut self, at: Position, lost: &Lost, known: impl Fn(OrderId) -> bool) {
+    /// The fold comes over a stretch. `known` are the orders of it that were there before, each with its last entry.
+    pub(super) fn pass(&mut self, at: Position, lost: &Lost, known: &[(OrderId, Position)]) {
         if self.losses.iter().any(|loss| loss.from == at.0) {
             return;
         }
         self.losses_changed = true;
         let mut unknown = lost.count.saturating_sub(lost.fresh);
-        for &order in lost.orders.iter().filter(|&&order| known(order)) {
+        for &(order, tip) in known {
             unknown = unknown.saturating_sub(1);
+            if tip >= at {
+                // The working store had written more than it knew of.
+                continue;
+            }
             let gap = self.orders.entry(order).or_default();
             gap.lost += 1;
             self.changed.insert(order);

@@ -125,10 +125,15 @@ fn replay(
             }
             Record::Lost(lost) => {
                 tracing::error!(record = read.mark.seq, count = lost.count, "records of the journal are lost");
-                let known =
-                    |order| overlay.order(order).is_some() || index.last(order).is_ok_and(|last| last.is_some());
-                let known: Vec<_> = lost.orders.iter().copied().filter(|&order| known(order)).collect();
-                overlay.gaps.pass(read.mark.position, &lost, |order| known.contains(&order));
+                let mut known = Vec::new();
+                for &order in &lost.orders {
+                    let tip = match overlay.order(order) {
+                        Some(stored) => Some(stored.tip),
+                        None => index.last(order)?.map(|(_, tip)| tip),
+                    };
+                    known.extend(tip.map(|tip| (order, tip)));
+                }
+                overlay.gaps.pass(read.mark.position, &lost, &known);
                 overlay.fresh().entries += 1;
             }
         }

@@ -116,6 +116,24 @@ async fn whole_segments_are_taken_from_a_backup() {
             assert!(base.has_segments_of(copy.path()), "segment {at} is not what it was");
         }
     }
+    // A segment of another journal, and one whose header and first records are gone.
+    let other = Base::new().await;
+    for foreign in [true, false] {
+        let copy = base.copy(false);
+        let path = copy.path().join("journal").join(segments[1].file_name().unwrap());
+        if foreign {
+            fs::copy(&self::segments(other.dir())[1], &path).unwrap();
+        } else {
+            wipe_file(&path, 0, 6000);
+            wipe_file(&self::segments(copy.path())[0], 8000, 8384);
+        }
+        let before = contents(copy.path());
+        assert!(!look(copy.path(), true, None).repaired);
+        assert!(contents(copy.path()) == before);
+        let found = look(copy.path(), true, Some(base.dir()));
+        assert!(found.repaired && found.lost == 0, "{found:?}");
+        assert!(base.has_segments_of(copy.path()));
+    }
     // An older copy of the last segment does not reach as far as the tip.
     let copy = base.copy(false);
     fs::remove_file(copy.path().join("journal").join(segments[segments.len() - 1].file_name().unwrap())).unwrap();
