@@ -34,6 +34,8 @@ struct Loss {
     count: u64,
     /// Lost records of which it is not known whose they were.
     unknown: u64,
+    /// Lost records that began an order or were definitions: an order without its first entry is about one of them.
+    fresh: u64,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -51,6 +53,7 @@ impl Gap {
         let entries = |count: u64| if count == 1 { "1 entry".to_owned() } else { format!("{count} entries") };
         let beyond = match self.beyond {
             0 => String::new(),
+            count if self.lost == 1 => format!(", and {} behind it cannot be followed", entries(count)),
             count => format!(", and {} behind them cannot be followed", entries(count)),
         };
         match self.lost {
@@ -86,7 +89,7 @@ impl Gaps {
             gap.lost += 1;
             self.changed.insert(order);
         }
-        self.losses.push(Loss { from: at.0, to: at.0 + lost.bytes, count: lost.count, unknown });
+        self.losses.push(Loss { from: at.0, to: at.0 + lost.bytes, count: lost.count, unknown, fresh: lost.fresh });
     }
 
     /// How many records are lost.
@@ -99,21 +102,28 @@ impl Gaps {
         self.losses.iter().any(|loss| loss.from < position.0)
     }
 
-    /// An entry of an order can be read and does not follow the one that the fold knows, whose number is `known`.
-    pub(super) fn meet(&mut self, entry: &Entry, at: Position, known: Option<Seq>) {
+    /// An entry of an order can be read and does not follow the last one that the fold knows of it.
+    pub(super) fn meet(&mut self, entry: &Entry, at: Position, known: Option<(Seq, Position)>) {
         let gap = self.orders.entry(entry.order).or_default();
         if gap.upto >= at {
             return;
         }
-        let missing = entry.seq.0.saturating_sub(known.unwrap_or_default().0).saturating_sub(1);
-        let more = missing.saturating_sub(gap.beyond).saturating_sub(gap.lost);
+        let (seq, tip) = known.unwrap_or_default();
+        let missing = entry.seq.0.saturating_sub(seq.0).saturating_sub(1);
+        let mut more = missing.saturating_sub(gap.beyond).saturating_sub(gap.lost);
         gap.lost += more;
         gap.beyond += 1;
         gap.upto = at;
         gap.hidden |= known.is_none();
         self.changed.insert(entry.order);
-        let prev = entry.prev.unwrap_or_default().0;
-        if let Some(loss) = self.losses.iter_mut().find(|loss| (loss.from..loss.to).contains(&prev)) {
+        // Where several stretches lie between, nobody can tell how many of its entries were in which.
+        let mut between = self.losses.iter_mut().filter(|loss| (tip.0..at.0).contains(&loss.from));
+        if let (Some(loss), None) = (between.next(), between.next()) {
+            if known.is_none() && more > 0 && loss.fresh > 0 {
+                // Its first entry has been counted already.
+                loss.fresh -= 1;
+                more -= 1;
+            }
             loss.unknown = loss.unknown.saturating_sub(more);
             self.losses_changed = true;
         }
@@ -166,5 +176,67 @@ impl Gaps {
     /// The orders that can be shown, and what is known of their gaps.
     pub(super) fn told(&self) -> Vec<(OrderId, String)> {
         self.orders().filter(|(_, gap)| !gap.hidden).map(|(order, gap)| (order, gap.reason())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::conformance::sample::{Next, Samples, order_id};
+
+    const AT: Position = Position(1000);
+
+    fn lost(count: u64, fresh: u64, orders: &[u64]) -> Lost {
+        let orders = orders.iter().map(|&n| order_id(n)).collect();
+        Lost { count, fresh, orders, bytes: 500, ..Lost::entries(count) }
+    }
+
+    /// The entry of an order with this number.
+    fn entry(order: u64, seq: u64) -> Entry {
+        let mut samples = Samples::new();
+        let next = Next { to: "a".into(), ..Next::default() };
+        (0..seq).filter_map(|_| samples.next(order_id(order), &next)).last().expect("an entry").entry
+    }
+
+    #[test]
+    fn records_whose_orders_are_known_leave_no_doubt() {
+        let mut gaps = Gaps::default();
+        gaps.pass(AT, &lost(3, 0, &[1]), &[(order_id(1), Position(100))]);
+        gaps.meet(&entry(1, 5), Position(2000), Some((Seq(2), Position(100))));
+        gaps.meet(&entry(2, 4), Position(2100), Some((Seq(2), Position(200))));
+        assert_eq!(gaps.take_doubt(), None);
+        let reasons: Vec<String> = gaps.told().into_iter().map(|(_, reason)| reason).collect();
+        let expected = [
+            "2 entries of its journal are lost, and 1 entry behind them cannot be followed",
+            "1 entry of its journal is lost, and 1 entry behind it cannot be followed",
+        ];
+        assert_eq!(reasons, expected);
+    }
+
+    #[test]
+    fn a_first_entry_is_counted_once() {
+        let mut gaps = Gaps::default();
+        gaps.pass(AT, &lost(2, 1, &[]), &[]);
+        gaps.meet(&entry(3, 2), Position(2000), None);
+        assert_eq!(gaps.take_doubt(), Some(Position(1500)), "the other one may have been the last of any order");
+        assert_eq!(gaps.take_doubt(), None);
+    }
+
+    #[test]
+    fn what_may_have_been_in_another_stretch_is_not_counted() {
+        let mut gaps = Gaps::default();
+        gaps.pass(AT, &lost(1, 0, &[]), &[]);
+        gaps.pass(Position(3000), &lost(2, 0, &[]), &[]);
+        gaps.meet(&entry(1, 5), Position(4000), Some((Seq(2), Position(100))));
+        assert_eq!(gaps.take_doubt(), Some(Position(3500)));
+    }
+
+    #[test]
+    fn an_order_that_the_store_had_written_further_has_lost_nothing() {
+        let mut gaps = Gaps::default();
+        gaps.pass(AT, &lost(1, 0, &[1]), &[(order_id(1), Position(1200))]);
+        assert_eq!((gaps.told().len(), gaps.take_doubt()), (0, None));
+        gaps.pass(AT, &lost(1, 0, &[]), &[]);
+        assert_eq!((gaps.lost(), gaps.take_doubt()), (1, None), "a fold that comes by again counts it once");
     }
 }

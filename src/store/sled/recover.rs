@@ -182,7 +182,7 @@ fn replay_entry(
         Err(_) if overlay.gaps.is_any_before(position) => {
             // What has been booked has been booked, whatever became of the order.
             overlay.fresh().skip(&entry.postings, position, counted);
-            overlay.gaps.meet(entry, position, before.is_some().then_some(seq));
+            overlay.gaps.meet(entry, position, before.map(|before| (seq, before.tip)));
         }
         Err(why) => {
             let seq = entry.seq;

@@ -30,7 +30,7 @@ async fn an_order_that_lost_an_entry_waits_for_a_person() {
     let found = look(dir, true, None);
     assert!(found.repaired, "{found:?}");
     assert_eq!(found.orders.iter().map(|note| note.order).collect::<Vec<_>>(), [order]);
-    let note = "1 entry of its journal is lost, and 1 entry behind them cannot be followed; it is halted until a person \
+    let note = "1 entry of its journal is lost, and 1 entry behind it cannot be followed; it is halted until a person \
                 resolves it";
     assert_eq!(found.orders[0].note, note);
 
