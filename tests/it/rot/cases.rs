@@ -209,7 +209,7 @@ async fn the_command_says_what_it_found_and_did() {
 
     let order = waiting(&base);
     wipe(copy.path(), entry(&base, order, 2), 300);
-    let daemon = run(&["serve", "--data", data, "--listen", "127.0.0.1:0", "--workflows", &workflows()]);
+    let daemon = run(&["serve", "--sandbox", "--data", data, "--listen", "127.0.0.1:0", "--workflows", &workflows()]);
     let said = String::from_utf8_lossy(&daemon.stderr).into_owned();
     assert_eq!(daemon.status.code(), Some(2), "{said}");
     assert!(
