@@ -44,12 +44,15 @@ pub struct Lost {
     /// The orders of others, as far as they can still be told.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub orders: Vec<OrderId>,
+    /// The orders that began here, as far as they can still be told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub begun: Vec<OrderId>,
 }
 
 impl Lost {
     /// Entries of one order, in a recorded journal.
     pub fn entries(count: u64) -> Self {
-        Self { v: FORMAT_VERSION, count, bytes: 0, linked: false, fresh: 0, orders: Vec::new() }
+        Self { v: FORMAT_VERSION, count, bytes: 0, linked: false, fresh: 0, orders: Vec::new(), begun: Vec::new() }
     }
 }
 

@@ -42,8 +42,9 @@ pub(super) fn fill(cursor: &mut Cursor, hole: &Hole) -> Result<Option<(Vec<u8>, 
             None => (false, next.chain),
         },
     };
-    let (fresh, orders) = whose(&old, hole.count);
-    let mut lost = Lost { v: FORMAT_VERSION, count: hole.count, bytes: hole.bytes, linked, fresh, orders };
+    let (fresh, begun, orders) = whose(&old, hole.count);
+    let (v, count, bytes) = (FORMAT_VERSION, hole.count, hole.bytes);
+    let mut lost = Lost { v, count, bytes, linked, fresh, orders, begun };
     loop {
         if let Some(frame) = encode(&lost, first, &chain).filter(|frame| frame.len() <= length) {
             let mut bytes = frame;
@@ -51,7 +52,7 @@ pub(super) fn fill(cursor: &mut Cursor, hole: &Hole) -> Result<Option<(Vec<u8>, 
             return Ok(Some((bytes, lost)));
         }
         // Without room for the names it is as if they could not be read.
-        if lost.orders.pop().is_none() {
+        if lost.begun.pop().or_else(|| lost.orders.pop()).is_none() {
             return Ok(None);
         }
     }
@@ -77,9 +78,10 @@ fn search(cursor: &mut Cursor, old: &[u8], at: u64, next: &Header) -> Result<Opt
     Ok(chains.into_iter().find(|chain| frame::link(chain, &payload) == next.chain))
 }
 
-/// How many of the records concern no order that was there before, and the orders of others, as far as it can be read.
-fn whose(old: &[u8], count: u64) -> (u64, Vec<OrderId>) {
-    let (mut fresh, mut orders) = (0, Vec::new());
+/// How many of the records concern no order that was there before, the orders that began with some of these, and the
+/// orders of others, as far as it can be read.
+fn whose(old: &[u8], count: u64) -> (u64, Vec<OrderId>, Vec<OrderId>) {
+    let (mut fresh, mut begun, mut orders) = (0, Vec::new(), Vec::new());
     // A payload's JSON stands at a multiple of 8, behind the header and `prev`.
     for at in (HEADER + frame::PREV..old.len()).step_by(8) {
         let json = &old[at..];
@@ -89,14 +91,17 @@ fn whose(old: &[u8], count: u64) -> (u64, Vec<OrderId>) {
             let id = rest.get(..ID).and_then(|id| std::str::from_utf8(id).ok()).and_then(|id| id.parse().ok());
             let begins = rest.get(ID..).is_some_and(|rest| rest.starts_with(b"\",\"seq\":1,"));
             match id {
-                Some(_) if begins => fresh += 1,
+                Some(order) if begins => {
+                    fresh += 1;
+                    begun.push(order);
+                }
                 Some(order) => orders.push(order),
                 None => {}
             }
         }
     }
     // More than there can be is not to be believed.
-    if fresh + orders.len() as u64 > count { (0, Vec::new()) } else { (fresh, orders) }
+    if fresh + orders.len() as u64 > count { (0, Vec::new(), Vec::new()) } else { (fresh, begun, orders) }
 }
 
 /// Where the bytes end that are not zeros, from where the cursor stands.

@@ -308,7 +308,7 @@ fn given_up(cursor: &mut Cursor, hole: &Hole, why: &str) -> Result<Option<Planne
     let what = format!("{they} cannot be read: {why}");
     let text = "what is left of the bytes is kept in journal.aside, and a record in their place says what is lost";
     let (last, remedy) = (seq + hole.count - 1, Remedy::Bridge(text.to_owned()));
-    Ok(Some(Planned { patch: (offset, bytes), what, last, remedy, orders: lost.orders }))
+    Ok(Some(Planned { patch: (offset, bytes), what, last, remedy, orders: [lost.begun, lost.orders].concat() }))
 }
 
 fn behind(parts: &[Part], at: usize, complete: bool) -> Behind {

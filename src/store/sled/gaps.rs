@@ -73,23 +73,33 @@ impl Gaps {
     }
 
     /// The fold comes over a stretch. `known` are the orders of it that were there before, each with its last entry.
-    pub(super) fn pass(&mut self, at: Position, lost: &Lost, known: &[(OrderId, Position)]) {
+    pub(super) fn pass(&mut self, at: Position, lost: &Lost, known: &BTreeMap<OrderId, Position>) {
         if self.losses.iter().any(|loss| loss.from == at.0) {
             return;
         }
         self.losses_changed = true;
         let mut unknown = lost.count.saturating_sub(lost.fresh);
-        for &(order, tip) in known {
-            unknown = unknown.saturating_sub(1);
-            if tip >= at {
+        for &order in &lost.orders {
+            match known.get(&order) {
                 // The working store had written more than it knew of.
-                continue;
+                Some(&tip) if tip >= at => unknown = unknown.saturating_sub(1),
+                Some(_) => {
+                    unknown = unknown.saturating_sub(1);
+                    self.orders.entry(order).or_default().lost += 1;
+                    self.changed.insert(order);
+                }
+                None => self.hide(order),
             }
-            let gap = self.orders.entry(order).or_default();
-            gap.lost += 1;
-            self.changed.insert(order);
         }
-        self.losses.push(Loss { from: at.0, to: at.0 + lost.bytes, count: lost.count, unknown, fresh: lost.fresh });
+        lost.begun.iter().filter(|order| !known.contains_key(order)).for_each(|&order| self.hide(order));
+        let (from, to, count, fresh) = (at.0, at.0 + lost.bytes, lost.count, lost.fresh);
+        self.losses.push(Loss { from, to, count, unknown, fresh });
+    }
+
+    /// Nothing can be shown of the order.
+    fn hide(&mut self, order: OrderId) {
+        self.orders.entry(order).or_default().hidden = true;
+        self.changed.insert(order);
     }
 
     /// How many records are lost.
@@ -186,6 +196,10 @@ mod tests {
 
     const AT: Position = Position(1000);
 
+    fn known(orders: &[(u64, u64)]) -> BTreeMap<OrderId, Position> {
+        orders.iter().map(|&(order, tip)| (order_id(order), Position(tip))).collect()
+    }
+
     fn lost(count: u64, fresh: u64, orders: &[u64]) -> Lost {
         let orders = orders.iter().map(|&n| order_id(n)).collect();
         Lost { count, fresh, orders, bytes: 500, ..Lost::entries(count) }
@@ -201,7 +215,7 @@ mod tests {
     #[test]
     fn records_whose_orders_are_known_leave_no_doubt() {
         let mut gaps = Gaps::default();
-        gaps.pass(AT, &lost(3, 0, &[1]), &[(order_id(1), Position(100))]);
+        gaps.pass(AT, &lost(3, 0, &[1]), &known(&[(1, 100)]));
         gaps.meet(&entry(1, 5), Position(2000), Some((Seq(2), Position(100))));
         gaps.meet(&entry(2, 4), Position(2100), Some((Seq(2), Position(200))));
         assert_eq!(gaps.take_doubt(), None);
@@ -214,9 +228,19 @@ mod tests {
     }
 
     #[test]
+    fn an_order_of_which_nothing_is_left_is_named() {
+        let mut gaps = Gaps::default();
+        let begun = vec![order_id(4)];
+        gaps.pass(AT, &Lost { begun, ..lost(2, 1, &[5]) }, &known(&[]));
+        let hidden: Vec<OrderId> = gaps.orders().filter(|(_, gap)| gap.hidden).map(|(order, _)| order).collect();
+        assert_eq!((hidden, gaps.told().len()), (vec![order_id(4), order_id(5)], 0));
+        assert!(gaps.take_doubt().is_some(), "a name that cannot be trusted takes no doubt away");
+    }
+
+    #[test]
     fn a_first_entry_is_counted_once() {
         let mut gaps = Gaps::default();
-        gaps.pass(AT, &lost(2, 1, &[]), &[]);
+        gaps.pass(AT, &lost(2, 1, &[]), &known(&[]));
         gaps.meet(&entry(3, 2), Position(2000), None);
         assert_eq!(gaps.take_doubt(), Some(Position(1500)), "the other one may have been the last of any order");
         assert_eq!(gaps.take_doubt(), None);
@@ -225,8 +249,8 @@ mod tests {
     #[test]
     fn what_may_have_been_in_another_stretch_is_not_counted() {
         let mut gaps = Gaps::default();
-        gaps.pass(AT, &lost(1, 0, &[]), &[]);
-        gaps.pass(Position(3000), &lost(2, 0, &[]), &[]);
+        gaps.pass(AT, &lost(1, 0, &[]), &known(&[]));
+        gaps.pass(Position(3000), &lost(2, 0, &[]), &known(&[]));
         gaps.meet(&entry(1, 5), Position(4000), Some((Seq(2), Position(100))));
         assert_eq!(gaps.take_doubt(), Some(Position(3500)));
     }
@@ -234,9 +258,9 @@ mod tests {
     #[test]
     fn an_order_that_the_store_had_written_further_has_lost_nothing() {
         let mut gaps = Gaps::default();
-        gaps.pass(AT, &lost(1, 0, &[1]), &[(order_id(1), Position(1200))]);
+        gaps.pass(AT, &lost(1, 0, &[1]), &known(&[(1, 1200)]));
         assert_eq!((gaps.told().len(), gaps.take_doubt()), (0, None));
-        gaps.pass(AT, &lost(1, 0, &[]), &[]);
+        gaps.pass(AT, &lost(1, 0, &[]), &known(&[]));
         assert_eq!((gaps.lost(), gaps.take_doubt()), (1, None), "a fold that comes by again counts it once");
     }
 }

@@ -1,5 +1,6 @@
 //! Opening: the working store is taken up where it stands, or made anew, and what the journal has beyond it is folded.
 
+use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
@@ -125,8 +126,8 @@ fn replay(
             }
             Record::Lost(lost) => {
                 tracing::error!(record = read.mark.seq, count = lost.count, "records of the journal are lost");
-                let mut known = Vec::new();
-                for &order in &lost.orders {
+                let mut known = BTreeMap::new();
+                for &order in lost.orders.iter().chain(&lost.begun) {
                     let tip = match overlay.order(order) {
                         Some(stored) => Some(stored.tip),
                         None => index.last(order)?.map(|(_, tip)| tip),

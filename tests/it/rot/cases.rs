@@ -13,7 +13,7 @@ use paystate::machine::{Event, Status};
 use paystate::store::{Checkup, CheckupOptions, SledStore, Store, checkup};
 use paystate::types::{OrderId, Position, Seq};
 
-use super::desk::{Base, PATIENCE, contents, options, say};
+use super::desk::{Base, PATIENCE, Read, contents, options, say};
 use crate::support::{paystate, root};
 
 const GRACE: Duration = Duration::from_secs(5);
@@ -167,7 +167,7 @@ async fn a_lost_definition_is_kept_anew_by_whoever_still_has_it() {
     let found = checkup(copy.path(), &options, &base.fold()).unwrap();
     assert!(found.repaired && found.orders.is_empty(), "{found:?}");
     let store = base.open(copy.path(), u64::MAX).await.unwrap();
-    assert_eq!(base.compare(&store, &[], 0).await, (0, Vec::new()));
+    assert_eq!(base.compare(&store, &[], 0).await, Read::default());
     store.close().await.unwrap();
 }
 
@@ -185,7 +185,7 @@ async fn a_working_store_that_says_something_else_is_made_again() {
         assert!(look(copy.path(), true, None).repaired);
         assert!(copy.path().join("sled.aside").is_dir() && !copy.path().join("sled.doctor").exists());
         let store = base.open(copy.path(), u64::MAX).await.unwrap();
-        assert_eq!(base.compare(&store, &[], 0).await, (0, Vec::new()));
+        assert_eq!(base.compare(&store, &[], 0).await, Read::default());
         store.close().await.unwrap();
     }
 }

@@ -146,6 +146,17 @@ impl Clock for Later {
     }
 }
 
+/// What came of reading everything.
+#[derive(Debug, Default, PartialEq)]
+pub(super) struct Read {
+    /// Orders and journals that could not be read.
+    pub(super) errors: u64,
+    /// Journals that show a gap.
+    pub(super) gaps: u64,
+    /// Orders that are not there.
+    pub(super) gone: Vec<OrderId>,
+}
+
 impl Base {
     /// Orders that have ended, that wait for an event, and whose call waits for its next try.
     pub(super) async fn new() -> Self {
@@ -263,12 +274,11 @@ impl Base {
         started.map_err(|error| error.to_string())
     }
 
-    /// Reads every order and its journal. How many could not be read, each with an error of its own; panics on anything
-    /// that is not as it was. What `named` names may be older than it was.
+    /// Reads every order and its journal. Panics on anything that is not as it was. What `named` names may be older than it was.
     ///
     /// An order of which every entry is among `lost` records is gone without a name.
-    pub(super) async fn compare(&self, store: &dyn Store, named: &[OrderId], lost: u64) -> (u64, Vec<OrderId>) {
-        let (mut unread, mut gone, mut missing) = (0, Vec::new(), 0);
+    pub(super) async fn compare(&self, store: &dyn Store, named: &[OrderId], lost: u64) -> Read {
+        let (mut read, mut missing) = (Read::default(), 0);
         for (&id, truth) in &self.orders {
             match store.order(id).await {
                 Ok(Some(stored)) if named.contains(&id) => self.is_earlier(truth, &stored.snapshot),
@@ -278,11 +288,11 @@ impl Base {
                 }
                 Ok(None) if named.contains(&id) => {}
                 Ok(None) => {
-                    gone.push(id);
+                    read.gone.push(id);
                     missing += truth.entries.len() as u64;
                     continue;
                 }
-                Err(_) => unread += 1,
+                Err(_) => read.errors += 1,
             }
             match store.journal(id, Seq(0), 1000).await {
                 Ok(entries) if named.contains(&id) => {
@@ -292,13 +302,13 @@ impl Base {
                     let whole = entries.len() == truth.entries.len();
                     assert!(entries.iter().all(|entry| truth.entries.contains(entry)), "{id} has other entries");
                     // The working store may know what its journal has lost: then the numbers show the gap.
-                    unread += u64::from(!whole);
+                    read.gaps += u64::from(!whole);
                 }
-                Err(_) => unread += 1,
+                Err(_) => read.errors += 1,
             }
         }
-        assert!(missing <= lost, "{gone:?} are gone, and nobody says so");
-        (unread, gone)
+        assert!(missing <= lost, "{:?} are gone, and nobody says so", read.gone);
+        read
     }
 
     /// It is what the first of its entries lead to.

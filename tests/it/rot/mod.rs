@@ -142,7 +142,11 @@ async fn open_and_drive(base: &Base, dir: &Path, verify: u64, what: &str, sums: 
             sums.refused += 1;
             return;
         }
-        Ok(store) => base.compare(&store, &[], 0).await.0,
+        Ok(store) => {
+            let read = base.compare(&store, &[], 0).await;
+            assert_eq!(read.gaps, 0, "{what}");
+            read.errors
+        }
     };
     let driven = match base.start(dir, verify, effects.clone(), false, LATER).await {
         Err(error) => {
@@ -190,11 +194,11 @@ async fn repair_and_drive(base: &Base, dir: &Path, kind: Kind, what: &str, sums:
     let mut left_out: Vec<OrderId> = repaired.orders.iter().map(|note| note.order).collect();
     {
         let store = base.open(dir, u64::MAX).await.unwrap_or_else(|error| panic!("{what}: {error}"));
-        let (unread, gone) = base.compare(&store, &named, repaired.lost).await;
-        sums.orders_gone += gone.len() as u64;
-        left_out.extend(gone);
-        let bridged = repaired.lost > 0;
-        assert!(unread == 0 || bridged, "{what}: {unread} could not be read");
+        let read = base.compare(&store, &named, repaired.lost).await;
+        assert_eq!(read.errors, 0, "{what}");
+        assert!(read.gaps == 0 || repaired.lost > 0, "{what}: {read:?}");
+        sums.orders_gone += read.gone.len() as u64;
+        left_out.extend(read.gone);
         store.close().await.unwrap();
     }
     let effects = base.effects();
