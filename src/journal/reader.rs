@@ -65,8 +65,11 @@ impl JournalReader {
 
     /// Where the entry before the one at `position` is, without reading what it says.
     pub fn prev(&self, position: Position) -> Result<Option<Position>, JournalError> {
-        let prev = self.files.read(position.0, &mut Vec::new())?.prev;
-        Ok((prev != 0).then_some(Position(prev)))
+        let header = self.files.read(position.0, &mut Vec::new())?;
+        if header.kind == Kind::Lost as u16 {
+            return Err(JournalError::Record { position: position.0, why: "it is lost".to_owned() });
+        }
+        Ok((header.prev != 0).then_some(Position(header.prev)))
     }
 
     /// The stretch of lost records that a position is in.

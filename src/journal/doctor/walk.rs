@@ -19,8 +19,6 @@ type Place = (u64, Chain);
 
 /// The smallest record.
 const SMALLEST: u64 = (frame::HEADER + frame::PREV) as u64;
-/// What a record needs that stands for lost ones.
-const ROOM: u64 = 4 * SMALLEST;
 const HEADLESS: &str = "its header cannot be read";
 
 pub(super) struct Walk<'a> {
@@ -263,7 +261,8 @@ impl<'a> Walk<'a> {
             return Ok(Ok(Hole { bytes, count, after: After::Record(at, next) }));
         }
         let end = match behind {
-            Behind::Segment((next, chain)) => Some((next, chain, lose::dirty_end(cursor)?.max(offset + ROOM))),
+            // Nobody knows where in the rest of it they were.
+            Behind::Segment((next, chain)) => Some((next, chain, cursor.segment.head.capacity)),
             Behind::Nothing => self
                 .tip
                 .filter(|tip| tip.end <= cursor.segment.end())

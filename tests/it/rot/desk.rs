@@ -150,7 +150,7 @@ impl Clock for Later {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Read {
     /// Orders and journals that could not be read.
-    pub(super) errors: u64,
+    pub(super) errors: Vec<String>,
     /// Journals that show a gap.
     pub(super) gaps: u64,
     /// Orders that are not there.
@@ -292,7 +292,7 @@ impl Base {
                     missing += truth.entries.len() as u64;
                     continue;
                 }
-                Err(_) => read.errors += 1,
+                Err(error) => read.errors.push(format!("{id}: {error}")),
             }
             match store.journal(id, Seq(0), 1000).await {
                 Ok(entries) if named.contains(&id) => {
@@ -304,7 +304,7 @@ impl Base {
                     // The working store may know what its journal has lost: then the numbers show the gap.
                     read.gaps += u64::from(!whole);
                 }
-                Err(_) => read.errors += 1,
+                Err(error) => read.errors.push(format!("{id}: {error}")),
             }
         }
         assert!(missing <= lost, "{:?} are gone, and nobody says so", read.gone);
