@@ -47,10 +47,10 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<Incid
 }
 
 fn item(api: &Api, snapshot: &Snapshot) -> Option<IncidentItem> {
-    let Incident { reason, opened_at, at_stake, call } = Incident::of(snapshot)?;
     let workflow = api.engine.version(&snapshot.version);
+    let Incident { reason, opened_at, at_stake, call, ways } = Incident::of(snapshot, workflow.as_deref())?;
     Some(IncidentItem {
-        order: snapshot.id,
+        id: snapshot.id,
         workflow: snapshot.workflow.to_string(),
         title: workflow.map_or_else(|| snapshot.workflow.to_string(), |workflow| workflow.title.clone()),
         state: snapshot.state.to_string(),
@@ -60,6 +60,7 @@ fn item(api: &Api, snapshot: &Snapshot) -> Option<IncidentItem> {
         call,
         amount: snapshot.amount.map(Into::into),
         attempts: snapshot.attempts,
+        ways,
     })
 }
 

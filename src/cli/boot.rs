@@ -9,14 +9,14 @@ use anyhow::{Context, bail};
 
 use super::config::Config;
 use super::doctor;
-use super::needs::must_be_given;
+use super::needs::{must_be_built, must_be_given};
 use crate::connector::{ConnectorConfig, Connectors};
 use crate::definition::{self, Library, Problem, Workflow, read_data};
 use crate::executor::{Clock, Executor, Options, Refold, StartError, SystemClock};
 use crate::ledger::LimitTable;
 use crate::sandbox::{self, Sandbox};
 use crate::store::{SledOptions, SledStore, Store};
-use crate::types::WorkflowName;
+use crate::types::{Secret, WorkflowName};
 
 /// Below the folder of workflows: the dated limits of payment accounts.
 const LIMITS: &str = "data/payment_account_limits.yaml";
@@ -40,35 +40,47 @@ impl Boot {
         let workflows = read_workflows(&self.workflows)?;
         let mut env = self.config.env.clone();
         let mut secrets = self.config.secrets()?;
-        if !self.sandbox {
-            must_be_given(&workflows, &env, &secrets)?;
-        }
+        // What is wrong with the configuration is said before anything is made. The sandbox brings a part of its own.
+        let given =
+            if self.sandbox { None } else { Some(self.connectors(&workflows, env.clone(), secrets.clone())?) };
         // The lock on the data comes first: a second daemon must find out at once.
         let fold = Refold::knowing(workflows.values().cloned());
         let opened = SledStore::open(&self.data, SledOptions::default(), &fold);
         let store = doctor::opened(&self.data, opened)?;
-        let sandbox = match self.sandbox {
-            true => Some(start_sandbox(&self.data, &mut env).await?),
-            false => None,
+        let (sandbox, connectors) = match given {
+            Some(connectors) => (None, connectors),
+            None => {
+                let sandbox = start_sandbox(&self.data, &mut env).await?;
+                secrets.extend(sandbox.secrets().clone());
+                (Some(sandbox), self.connectors(&workflows, env, secrets)?)
+            }
         };
-        if let Some(sandbox) = &sandbox {
-            secrets.extend(sandbox.secrets().clone());
-            must_be_given(&workflows, &env, &secrets)?;
-        }
-        let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
-        config.env = env;
-        config.secrets = secrets;
-        config.allowed_hosts.clone_from(&self.config.allowed_hosts);
-        let connectors = Arc::new(Connectors::new(config));
         let options = Options { limits: read_limits(&self.workflows)?, ..Options::default() };
         let store: Arc<dyn Store> = Arc::new(store);
         let workflows = workflows.into_values().collect();
-        let started = Executor::start(store, Arc::new(SystemClock), connectors, workflows, options).await;
+        let started = Executor::start(store, Arc::new(SystemClock), Arc::new(connectors), workflows, options).await;
         let executor = match started {
             Err(StartError::Store(error)) => doctor::opened(&self.data, Err(error))?,
             started => started?,
         };
         Ok(Node { executor, sandbox })
+    }
+
+    /// The connectors of these workflows; an error names everything that they lack.
+    fn connectors(
+        &self,
+        workflows: &BTreeMap<WorkflowName, Arc<Workflow>>,
+        env: BTreeMap<String, String>,
+        secrets: BTreeMap<String, Secret>,
+    ) -> anyhow::Result<Connectors> {
+        must_be_given(workflows, &env, &secrets, self.sandbox)?;
+        let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
+        config.env = env;
+        config.secrets = secrets;
+        config.allowed_hosts.clone_from(&self.config.allowed_hosts);
+        let connectors = Connectors::new(config);
+        must_be_built(&connectors, workflows)?;
+        Ok(connectors)
     }
 }
 

@@ -68,6 +68,7 @@ pub(super) fn opened<T>(data: &Path, result: Result<T, StoreError>) -> anyhow::R
             let data = data.display();
             Err(anyhow::anyhow!("{error}; run `paystate doctor --data {data}` to see what is damaged"))
         }
+        Err(error @ StoreError::Closed { .. }) => Err(anyhow::anyhow!("{error}; name another folder with --data")),
         result => Ok(result?),
     }
 }

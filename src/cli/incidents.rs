@@ -7,7 +7,7 @@ use crate::types::Value;
 /// List the orders that need a person, with what is at stake.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Example:\n  paystate incidents\n\nThen: paystate show ORDER, paystate retry ORDER, paystate resolve ORDER."
+    after_help = "Example:\n  paystate incidents\n\nThen `paystate show ORDER`: it ends with what can be done, by `paystate retry` or `paystate resolve`."
 )]
 pub(super) struct Args {
     /// Only orders of this workflow.
@@ -54,7 +54,7 @@ fn row(incident: &IncidentItem) -> output::Row {
     let call = incident.call.as_ref().map_or_else(String::new, |call| format!(", {call}"));
     let stake = incident.at_stake.as_ref().map(|money| output::line(&money.text)).unwrap_or_default();
     output::Row {
-        cells: vec![incident.order.to_string(), stake, output::minute(incident.opened_at)],
+        cells: vec![incident.id.to_string(), stake, output::minute(incident.opened_at)],
         below: format!("{}: {}{call}: {}", incident.workflow, incident.state, incident.reason),
     }
 }

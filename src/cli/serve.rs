@@ -84,7 +84,9 @@ pub(super) fn listen_on(address: &str) -> anyhow::Result<TcpListener> {
     if !parsed.ip().is_loopback() {
         bail!("--listen {address}: the API has no authentication yet, so it listens on loopback only (127.0.0.1)");
     }
-    let listener = TcpListener::bind(parsed).with_context(|| format!("cannot listen on {address}"))?;
+    let listener = TcpListener::bind(parsed).with_context(|| {
+        format!("cannot listen on {address}; --listen takes another, such as 127.0.0.1:0 for a free port")
+    })?;
     listener.set_nonblocking(true)?;
     Ok(listener)
 }

@@ -1,7 +1,7 @@
 use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
-use crate::api::wire::{Call, Money, Order};
+use crate::api::wire::{Call, Incident, Money, Order};
 use crate::types::Value;
 
 /// Show an order as it stands.
@@ -35,13 +35,27 @@ pub(super) fn print(order: &Order) {
             rows.iter().for_each(|row| output::out(row));
         }
     }
-    if order.incident.is_some() {
-        let id = order.id;
-        output::out(&format!("\nto go on:  paystate retry {id} --by YOU\n"));
-        output::out(&format!(
-            "to end it: paystate resolve {id} --by YOU \\\n             --note HOW-YOU-KNOW --ok | --declined | --state STATE\n"
-        ));
+    if let Some(incident) = &order.incident {
+        output::out(&format!("\n{}", ways(order, incident)));
     }
+}
+
+/// The commands that end the incident.
+fn ways(order: &Order, incident: &Incident) -> String {
+    let id = order.id;
+    let (mut text, mut flags) = (String::new(), Vec::new());
+    for way in &incident.ways {
+        match way.as_str() {
+            "retry" => text = format!("to go on:  paystate retry {id} --by YOU\n"),
+            "state" => flags.push("--state STATE".to_owned()),
+            flag => flags.push(format!("--{flag}")),
+        }
+    }
+    if !flags.is_empty() {
+        let flags = output::line(&flags.join(" | "));
+        text += &format!("to end it: paystate resolve {id} --by YOU \\\n             --note HOW-YOU-KNOW {flags}\n");
+    }
+    text
 }
 
 fn facts(order: &Order) -> Vec<(&'static str, String)> {

@@ -168,9 +168,12 @@ fn settle(disk: &dyn Disk, data: &Path, dir: &Path, cursor: &Cursor, tip: Option
 
 fn lost(dir: &Path, tip: &Tip, seq: u64) -> JournalError {
     let (dir, known) = (dir.display(), tip.mark.seq);
-    JournalError::damaged(format!(
-        "{dir} ends before record {seq}, but records up to {known} were acknowledged: it is truncated or an older copy"
-    ))
+    let reaches = match seq {
+        0 => "holds no segment".to_owned(),
+        seq => format!("ends before record {seq}"),
+    };
+    let text = format!("{dir} {reaches}, but records up to {known} were acknowledged: it is cut off or an older copy");
+    JournalError::damaged(text)
 }
 
 /// Removes half-made files and tells which spares can be used.

@@ -4,7 +4,7 @@ use super::event::{Command, Outcome, Resolution, Timer};
 use super::run::Run;
 use super::snapshot::{Call, Incident, Phase, Role};
 use super::transition::Rejection;
-use crate::definition::Activity;
+use super::ways::{Way, has_succeeded, is_past_deadline, is_stuck_undoing, ways};
 use crate::types::{Attempt, CallId, Value};
 
 impl Run<'_> {
@@ -60,12 +60,22 @@ impl Run<'_> {
 
     /// A person wants it tried again: the policy gets a fresh budget, and what is unknown is asked about first.
     pub(super) fn retry_requested(&mut self) -> Result<(), Rejection> {
+        self.must_allow(Way::Retry)?;
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
         let Some(id) = incident.call else { return self.retry_order(&incident) };
         self.retry_call(id)?;
         self.next_parked();
         self.drain();
         Ok(())
+    }
+
+    fn must_allow(&self, way: Way) -> Result<(), Rejection> {
+        let ways = ways(self.workflow, &self.snapshot);
+        match ways.contains(&way) {
+            _ if ways.is_empty() => Err(Rejection::NoIncident),
+            true => Ok(()),
+            false => Err(Rejection::NotThatWay { way, ways }),
+        }
     }
 
     fn retry_call(&mut self, id: CallId) -> Result<(), Rejection> {
@@ -96,8 +106,6 @@ impl Run<'_> {
 
     /// Takes up again what was wrong with the order as a whole.
     fn retry_order(&mut self, incident: &Incident) -> Result<(), Rejection> {
-        let undoing = self.state().is_some_and(|state| matches!(state.activity, Activity::Compensate));
-        let working = self.snapshot.calls.values().any(|call| !matches!(call.role, Role::Effect { .. }));
         if incident.unbegun {
             self.enter(self.snapshot.state.clone());
         } else if incident.halted {
@@ -106,65 +114,41 @@ impl Run<'_> {
             for id in parked {
                 self.retry_call(id)?;
             }
-        } else if undoing && !working {
-            if let Err(error) = self.undo_next() {
-                self.open_incident(None, error.to_string());
-            }
-        } else if !self.is_past_deadline() {
-            let text = "there is nothing to try again: resolve it with a state to go on in, or dismiss it";
-            return Err(Rejection::NotAllowed(text.to_owned()));
+        } else if is_stuck_undoing(self.workflow, &self.snapshot)
+            && let Err(error) = self.undo_next()
+        {
+            self.open_incident(None, error.to_string());
         }
         self.renew_deadline();
         self.drain();
         Ok(())
     }
 
-    fn is_past_deadline(&self) -> bool {
-        let timed = self.workflow.deadline.is_some() && !self.is_final();
-        timed && !self.snapshot.timers.contains_key(&Timer::Deadline) && !self.snapshot.due.contains(&Timer::Deadline)
-    }
-
     /// A person has looked into the order: it gets the time that it had at first, lest it wait for ever.
     fn renew_deadline(&mut self) {
-        if self.is_past_deadline() {
+        if is_past_deadline(self.workflow, &self.snapshot) {
             self.arm_deadline();
         }
     }
 
     pub(super) fn resolved(&mut self, resolution: &Resolution) -> Result<(), Rejection> {
+        self.must_allow(way(resolution))?;
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
-        let call = incident.call;
-        let about = || {
-            call.ok_or_else(|| {
-                Rejection::NotAllowed(
-                    "this incident is not about a call: resolve it with a state to go on in, or dismiss it".into(),
-                )
-            })
-        };
-        match resolution {
-            Resolution::Ok { result } => self.resolve_ok(about()?, result),
-            Resolution::Declined { code } => {
-                let id = about()?;
-                if self.has_succeeded(id) {
-                    let text = "this call has succeeded and is booked: resolve it as ok, or with a state to go on in";
-                    return Err(Rejection::NotAllowed(text.to_owned()));
-                }
+        match (resolution, incident.call) {
+            (Resolution::Ok { result }, Some(id)) => self.resolve_ok(id, result),
+            (Resolution::Declined { code }, Some(id)) => {
                 let result = Value::Null;
                 self.complete(id, Outcome::Declined { code: code.clone(), soft: false, result });
             }
-            Resolution::State { state } => {
+            (Resolution::State { state }, _) => {
                 if self.workflow.state(state).is_none() {
                     return Err(Rejection::NotAllowed(format!("the workflow has no state {state}")));
                 }
                 self.leave();
                 self.enter(state.clone());
             }
-            Resolution::Dismissed if call.is_some() || (incident.unbegun && !self.is_final()) => {
-                let text =
-                    "this incident holds the order up: retry it, or resolve it as ok, as declined or with a state";
-                return Err(Rejection::NotAllowed(text.to_owned()));
-            }
-            Resolution::Dismissed => {}
+            // The first two are about a call, which was looked at above.
+            (Resolution::Ok { .. } | Resolution::Declined { .. } | Resolution::Dismissed, _) => {}
         }
         self.renew_deadline();
         self.next_parked();
@@ -175,7 +159,7 @@ impl Run<'_> {
     /// A person says that the call did succeed. What was booked before is not booked again.
     fn resolve_ok(&mut self, id: CallId, result: &Value) {
         let outcome = Outcome::Ok { result: result.clone() };
-        let booked = self.has_succeeded(id);
+        let booked = has_succeeded(self.snapshot.calls.get(&id));
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
             // A person's word settles what the provider's answers left open.
             call.reversed = false;
@@ -187,11 +171,6 @@ impl Run<'_> {
         self.complete(id, outcome);
     }
 
-    fn has_succeeded(&self, id: CallId) -> bool {
-        let phase = self.snapshot.calls.get(&id).map(|call| &call.phase);
-        matches!(phase, Some(Phase::Done { outcome: Outcome::Ok { .. } }))
-    }
-
     /// Another call may be parked behind the one that was dealt with.
     fn next_parked(&mut self) {
         let parked = self.snapshot.calls.iter().find(|(_, call)| matches!(call.phase, Phase::Parked { .. }));
@@ -199,5 +178,14 @@ impl Run<'_> {
             let reason = call.trouble.clone();
             self.open_incident(Some(id), reason);
         }
+    }
+}
+
+fn way(resolution: &Resolution) -> Way {
+    match resolution {
+        Resolution::Ok { .. } => Way::Ok,
+        Resolution::Declined { .. } => Way::Declined,
+        Resolution::State { .. } => Way::State,
+        Resolution::Dismissed => Way::Dismissed,
     }
 }

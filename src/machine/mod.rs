@@ -17,6 +17,7 @@ mod scope;
 mod snapshot;
 mod transition;
 mod undo;
+mod ways;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use next::{all_transitions, known_events, next_events};
 pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
 pub use transition::{Rejection, start, transition};
+pub use ways::{Way, ways};
 
 use crate::ledger::Posting;
 

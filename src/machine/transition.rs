@@ -4,6 +4,7 @@ use std::sync::Arc;
 use super::event::{Event, Parent};
 use super::run::Run;
 use super::snapshot::{MoneyPosition, Snapshot, Status};
+use super::ways::Way;
 use super::{Decision, money};
 use crate::definition::Workflow;
 use crate::types::{CallId, EventName, OrderId, Seq, StateName, Timestamp, Value};
@@ -20,6 +21,9 @@ pub enum Rejection {
     UnknownEvent { name: EventName, known: Vec<EventName> },
     #[error("the order has no incident")]
     NoIncident,
+    /// Of an incident: a person's answer that does not fit what it is about.
+    #[error("`{}` does not fit this incident: {}", way.name(), instead(ways))]
+    NotThatWay { way: Way, ways: Vec<Way> },
     #[error("{0}")]
     NotAllowed(String),
     #[error("{0} events wait in the order's inbox already")]
@@ -95,4 +99,10 @@ pub fn transition(
 
 fn list(names: &[EventName]) -> String {
     names.iter().map(EventName::as_str).collect::<Vec<_>>().join(", ")
+}
+
+fn instead(ways: &[Way]) -> String {
+    let retry = if ways.contains(&Way::Retry) { "retry it, or " } else { "" };
+    let rest: Vec<&str> = ways.iter().filter(|way| **way != Way::Retry).map(|way| way.name()).collect();
+    format!("{retry}resolve it as {}", rest.join(" or "))
 }

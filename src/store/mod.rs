@@ -62,6 +62,9 @@ pub enum StoreError {
     Full,
     #[error("another daemon uses {0}")]
     Locked(String),
+    /// The data directory cannot be made, or nothing can be written in it.
+    #[error("{dir} cannot be written to: {why}")]
+    Closed { dir: String, why: String },
     #[error("{0}")]
     Damaged(String),
     /// Nothing of the batch was written, and trying it again does not help.

@@ -288,7 +288,7 @@ async fn incidents_are_shown_retried_and_resolved() {
     world.fake.park(id, "timed out");
     let (_, incidents) = world.get("/v1/incidents").await;
     let incident = &incidents["incidents"][0];
-    assert_eq!((&incident["order"], &incident["call"]), (&json!(id), &json!("gateway.charge")));
+    assert_eq!((&incident["id"], &incident["call"]), (&json!(id), &json!("gateway.charge")));
     assert_eq!(incidents["at_stake"][0]["text"], "999.00 CNY");
     let anonymous = world.post(&path("retry"), json!({"by": " "})).await;
     assert_eq!(problem(&anonymous).2, "`by` is 1 to 200 characters on one line");

@@ -105,6 +105,50 @@ fn what_connectors_need_and_nobody_gives_is_named() {
 }
 
 #[test]
+fn what_the_sandbox_does_not_give_is_named() {
+    let folder = folder("{}\n");
+    let Output { status, stderr, .. } = serve(folder.path()).arg("--sandbox").output().unwrap();
+    let problem: Value = serde_json::from_slice(&stderr).expect("a problem in JSON");
+    let detail = problem["detail"].as_str().unwrap();
+    assert_eq!(status.code(), Some(2));
+    assert!(detail.contains("\n  acme: env.ACME_URL, secret.acme_hook, secret.acme_key\n"), "{detail}");
+    assert!(detail.contains("the sandbox gives only what its own servers need") && !detail.contains("--sandbox"));
+}
+
+#[test]
+fn connectors_that_cannot_be_built_are_named_at_the_start() {
+    let start = |given: &str, ca: &str| {
+        let secrets = "secrets: { acme_key: { file: /run/secrets/acme_key }, acme_hook: { file: /run/secrets/hook } }";
+        let folder = folder(&format!("{given}\n{secrets}\n"));
+        fs::write(folder.path().join("hook"), "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\n").unwrap();
+        fs::write(folder.path().join("workflows/connectors/acme.yaml"), format!("{CONNECTOR}{ca}")).unwrap();
+        refused(folder.path()).0
+    };
+    let foreign = start("env: { ACME_URL: 'https://acme.example' }\nallowed_hosts: [other.example]", "");
+    assert_eq!(
+        foreign,
+        "connectors cannot be used as they are configured:\n  acme: base_url: acme.example:443 is not among the allowed \
+         hosts\nsee docs/configuration.md"
+    );
+    let plain = start("env: { ACME_URL: 'http://acme.example' }", "");
+    assert!(plain.contains("acme: base_url: plain http is for this machine alone"), "{plain}");
+    let unread = start("env: { ACME_URL: 'https://acme.example' }", "tls: { ca: /nowhere/ca.pem }\n");
+    assert!(unread.contains("acme: tls.ca: /nowhere/ca.pem: "), "{unread}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_to_is_said_so() {
+    let folder = folder(&example());
+    let mut serve = serve(folder.path());
+    let serve = serve.env("ACME_HOOK", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw");
+    let output = serve.args(["--data", "paystate.yaml"]).output().unwrap();
+    let problem: Value = serde_json::from_slice(&output.stderr).expect("a problem in JSON");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("paystate.yaml cannot be written to: "), "{detail}");
+    assert!(detail.ends_with("; name another folder with --data"), "{detail}");
+}
+
+#[test]
 fn secrets_that_are_not_there_are_named() {
     let folder = folder(&example().replace("acme_key }", "nobody }"));
     let (detail, problem) = refused(folder.path());

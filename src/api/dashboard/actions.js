@@ -4,7 +4,7 @@ import { get, post } from "./net.js";
 
 const path = (id, what) => `/v1/orders/${id}/${what}`;
 
-export const retryDialog = (id) => dialog("Retry", "The call is taken up again where it stopped.", [by(), note(false)],
+const retryDialog = (id) => dialog("Retry", "It is taken up again where it stopped.", [by(), note(false)],
   "Retry", (form) => post(path(id, "retry"), { by: form.by, note: form.note, id: form.once }));
 
 export const cancelDialog = (id) => dialog("Cancel the order", "What was done is undone, as far as the workflow says. It waits until every outcome is known.",
@@ -14,9 +14,14 @@ export const sendDialog = (id, event) => dialog(event, "The order is told that t
   h("label", null, "Payload (JSON)", h("textarea", { name: "payload", class: "mono", spellcheck: "false" }, "{}")),
 ], "Send", (form) => post(path(id, "events"), { event, payload: JSON.parse(form.payload || "null"), id: form.once }));
 
-export async function resolveDialog(id, workflow) {
+// The buttons of an incident: only what it can be ended by.
+export const waysOut = (id, workflow, ways) => h("div", { class: "buttons" },
+  ways.includes("retry") && h("button", { type: "button", class: "primary", onclick: () => retryDialog(id) }, "Retry"),
+  ways.some((way) => way !== "retry") && h("button", { type: "button", onclick: () => resolveDialog(id, workflow, ways) }, "Resolve"));
+
+async function resolveDialog(id, workflow, open) {
   const { states } = await get(`/v1/workflows/${encodeURIComponent(workflow)}`).catch(() => ({ states: [] }));
-  const choice = (value, text) => h("label", null, h("input", { type: "radio", name: "as", value, required: true }), h("span", null, text));
+  const choice = (value, text) => open.includes(value) && h("label", null, h("input", { type: "radio", name: "as", value, required: true }), h("span", null, text));
   const detail = h("div");
   const details = {
     ok: () => h("label", null, "What the call answered (JSON)", h("textarea", { name: "result", class: "mono", spellcheck: "false" }, "{}")),

@@ -2,7 +2,7 @@
 import { h, fill, paced } from "./dom.js";
 import { get, onChange } from "./net.js";
 import { ago, amountOf, shortId } from "./text.js";
-import { resolveDialog, retryDialog } from "./actions.js";
+import { waysOut } from "./actions.js";
 
 export async function incidentsView(place, _, cleanup) {
   const draw = async () => {
@@ -22,15 +22,13 @@ export async function incidentsView(place, _, cleanup) {
 }
 
 function incident(one) {
-  return h("section", { class: "alarm", "data-order": one.order },
+  return h("section", { class: "alarm", "data-order": one.id },
     h("div", null,
-      h("a", { href: `#/orders/${one.order}` }, h("strong", null, one.title), " ", h("span", { class: "mono" }, shortId(one.order))),
+      h("a", { href: `#/orders/${one.id}` }, h("strong", null, one.title), " ", h("span", { class: "mono" }, shortId(one.id))),
       h("div", { class: "reason" }, one.reason),
-      h("small", null, "in ", h("code", null, one.state), one.call && [", calling ", h("code", null, one.call)], `, after ${one.attempts} attempts, opened `,
+      h("small", null, "in ", h("code", null, one.state), one.call && [", calling ", h("code", null, one.call)], `, after ${one.attempts} ${one.attempts === 1 ? "attempt" : "attempts"}, opened `,
         h("time", { "data-ago": one.opened_at }, ago(one.opened_at)))),
     h("div", null,
       h("div", { class: "stake" }, one.at_stake ? [amountOf(one.at_stake), h("small", null, "at stake")] : h("small", null, "no money at stake")),
-      h("div", { class: "buttons" },
-        h("button", { type: "button", class: "primary", onclick: () => retryDialog(one.order) }, "Retry"),
-        h("button", { type: "button", onclick: () => resolveDialog(one.order, one.workflow) }, "Resolve"))));
+      waysOut(one.id, one.workflow, one.ways)));
 }

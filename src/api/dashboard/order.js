@@ -2,7 +2,7 @@
 import { h, fill, card, paced, pill } from "./dom.js";
 import { get, onChange } from "./net.js";
 import { ago, amountOf, full, json, money, shortId } from "./text.js";
-import { cancelDialog, resolveDialog, retryDialog, sendDialog } from "./actions.js";
+import { cancelDialog, sendDialog, waysOut } from "./actions.js";
 import { diagram } from "./diagram.js";
 import { path, timeline } from "./timeline.js";
 
@@ -81,9 +81,7 @@ function alarm(order) {
     h("div", null, h("strong", null, "This order needs a person"), h("div", { class: "reason" }, incident.reason),
       h("small", null, incident.call && [h("code", null, incident.call), ", "], "opened ", ago(incident.opened_at))),
     h("div", null, incident.at_stake && h("div", { class: "stake" }, amountOf(incident.at_stake), h("small", null, "at stake")),
-      h("div", { class: "buttons" },
-        h("button", { type: "button", class: "primary", onclick: () => retryDialog(order.id) }, "Retry"),
-        h("button", { type: "button", onclick: () => resolveDialog(order.id, order.workflow) }, "Resolve"))));
+      waysOut(order.id, order.workflow, incident.ways)));
 }
 
 function actions(order) {

@@ -106,6 +106,10 @@ pub struct Incident {
     /// The call that it is about.
     #[serde(default)]
     pub call: Option<String>,
+    /// How a person can end it: `retry`, and `ok`, `declined`, `state` or `dismissed` to resolve it as.
+    #[schema(example = json!(["retry", "ok", "declined", "state"]))]
+    #[serde(default)]
+    pub ways: Vec<String>,
 }
 
 /// A durable call that is not settled.
@@ -167,7 +171,7 @@ pub struct Parent {
 }
 
 impl Order {
-    /// `workflow` is the version that the order is on; without it titles and next events are missing.
+    /// `workflow` is the version that the order is on; without it titles, next events and ways out are missing.
     pub(crate) fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Self {
         let state = workflow.and_then(|workflow| workflow.state(&snapshot.state));
         let next_events = workflow.map(|workflow| machine::next_events(workflow, snapshot)).unwrap_or_default();
@@ -191,7 +195,7 @@ impl Order {
             spine: workflow.map(spine).unwrap_or_default(),
             attempts: snapshot.attempts,
             outcome: some_text(&snapshot.outcome),
-            incident: Incident::of(snapshot),
+            incident: Incident::of(snapshot, workflow),
             calls: snapshot.calls.iter().map(|(&id, call)| Call::of(snapshot, id, call)).collect(),
             timers: timers(snapshot, workflow),
             inbox: inbox(snapshot),
@@ -265,13 +269,15 @@ impl MoneyPosition {
 }
 
 impl Incident {
-    pub(crate) fn of(snapshot: &Snapshot) -> Option<Self> {
+    pub(crate) fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Option<Self> {
         let incident = snapshot.incident.as_ref()?;
+        let ways = workflow.map(|workflow| machine::ways(workflow, snapshot)).unwrap_or_default();
         Some(Self {
             reason: incident.reason.clone(),
             opened_at: incident.opened_at,
             at_stake: incident.at_stake.map(Into::into),
             call: incident.call.and_then(|call| operation(snapshot, call)),
+            ways: ways.iter().map(|way| way.name().to_owned()).collect(),
         })
     }
 }

@@ -91,8 +91,9 @@ pub struct IncidentPage {
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[schema(as = IncidentSummary)]
 pub struct IncidentItem {
+    /// The order's.
     #[schema(value_type = String)]
-    pub order: OrderId,
+    pub id: OrderId,
     pub workflow: String,
     pub title: String,
     pub state: String,
@@ -106,6 +107,9 @@ pub struct IncidentItem {
     #[serde(default)]
     pub amount: Option<Money>,
     pub attempts: u32,
+    /// How a person can end it: `retry`, and `ok`, `declined`, `state` or `dismissed` to resolve it as.
+    #[serde(default)]
+    pub ways: Vec<String>,
 }
 
 /// What became of an event.

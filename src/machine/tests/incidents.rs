@@ -32,7 +32,8 @@ fn what_comes_after_the_end_is_dismissed_and_not_tried_again() {
     let incident = story.order.incident.clone().expect("the rule says so");
     assert_eq!(incident.at_stake.map(|money| money.amount), Some(1000));
     let refused = story.try_apply(&retry());
-    assert!(matches!(refused, Err(Rejection::NotAllowed(_))), "nothing can be tried, and nothing is lost: {refused:?}");
+    let said = refused.expect_err("nothing can be tried, and nothing is lost").to_string();
+    assert_eq!(said, "`retry` does not fit this incident: resolve it as state or dismissed");
     story.apply(&resolve(Resolution::Dismissed)).in_state("notified");
     assert_eq!(story.order.status, Status::Succeeded);
     assert!(story.order.calls.is_empty(), "nobody is notified again");
@@ -67,7 +68,7 @@ fn a_state_whose_work_cannot_begin_begins_it_once_it_can() {
     let mut story = unbegun();
     assert_eq!(story.order.status, Status::Incident);
     assert!(story.order.calls.is_empty() && story.commands.iter().all(|c| !matches!(c, Command::Invoke { .. })));
-    assert!(matches!(story.try_apply(&resolve(Resolution::Dismissed)), Err(Rejection::NotAllowed(_))));
+    assert!(matches!(story.try_apply(&resolve(Resolution::Dismissed)), Err(Rejection::NotThatWay { .. })));
     story.apply(&retry()).in_state("capturing");
     assert_eq!(story.order.status, Status::Incident, "it still cannot");
     story.receive("key.chosen");
@@ -114,7 +115,7 @@ fn nothing_is_done_for_a_halted_order_until_a_person_says_so() {
         assert_eq!((story.order.inbox.len(), story.order.due.len(), story.invoked()), (1, 1, Vec::new()));
         assert!(matches!(
             story.try_apply(&resolve(Resolution::Declined { code: "no".to_owned() })),
-            Err(Rejection::NotAllowed(_))
+            Err(Rejection::NotThatWay { .. })
         ));
         story.apply(&event);
         assert!(!story.order.is_halted());

@@ -23,14 +23,14 @@ const PATIENCE: Duration = Duration::from_millis(300);
 impl Lock {
     /// Makes the directory if there is none, and takes it.
     pub(super) fn take(dir: &Path) -> Result<Self, StoreError> {
-        let failed = |error: io::Error| StoreError::Read { what: dir.display().to_string(), why: error.to_string() };
+        let failed = |error: io::Error| StoreError::Closed { dir: dir.display().to_string(), why: error.to_string() };
         RealDisk.create_dir(dir).and_then(|()| sync_way_to(dir)).map_err(failed)?;
         Self::take_there(dir)
     }
 
     /// Takes a directory that is there.
     pub(super) fn take_there(dir: &Path) -> Result<Self, StoreError> {
-        let failed = |error: io::Error| StoreError::Read { what: dir.display().to_string(), why: error.to_string() };
+        let failed = |error: io::Error| StoreError::Closed { dir: dir.display().to_string(), why: error.to_string() };
         let mut file = open_private(&dir.join("lock")).map_err(failed)?;
         match lock_patiently(&file) {
             Ok(()) => {}
