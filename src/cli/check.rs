@@ -74,7 +74,8 @@ impl Found {
     }
 }
 
-fn json(problem: &Problem) -> serde_json::Value {
+/// A problem for programs.
+pub(super) fn json(problem: &Problem) -> serde_json::Value {
     serde_json::json!({
         "rule": problem.rule,
         "message": problem.message,

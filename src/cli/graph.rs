@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 
-use super::{Verdict, output};
+use super::{Verdict, check, output};
 use crate::definition::{GraphFormat, Library, graph, load};
 
 /// Draws a workflow's states and transitions.
@@ -27,6 +27,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     let workflow = match load(sources) {
         Ok(workflow) => workflow,
         Err(problems) => {
+            if args.json {
+                problems.iter().for_each(|problem| output::json(&check::json(problem)));
+                return Ok(Verdict::No);
+            }
             let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
             let file = args.file.display();
             output::err(&format!(

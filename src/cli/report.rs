@@ -51,7 +51,9 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
 
 /// Every command that prints JSON does so for this flag, and arguments that are not understood may hold it too.
 fn wants_json() -> bool {
-    std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json")
+    let arguments: Vec<_> = std::env::args_os().take_while(|argument| argument != "--").collect();
+    let named = arguments.windows(2).any(|pair| pair[0] == "--format" && pair[1] == "json");
+    named || arguments.iter().any(|argument| argument == "--json" || argument == "--format=json")
 }
 
 fn problem(id: &str, title: &str) -> serde_json::Value {

@@ -5,6 +5,7 @@ use super::client::{Client, Connection};
 use super::submit::json_argument;
 use super::{output, show};
 use crate::api::wire::{Delivery, EventBody};
+use crate::executor::random_id;
 use crate::types::Value;
 
 /// Give an order an event.
@@ -18,7 +19,7 @@ pub(super) struct Args {
     /// What comes with it: JSON, @FILE, or - for standard input.
     #[arg(long, value_name = "JSON|@FILE")]
     payload: Option<String>,
-    /// The event's id: the same id is applied once.
+    /// The event's id: the same id is applied once. A random one unless told.
     #[arg(long)]
     id: Option<String>,
     #[command(flatten)]
@@ -28,8 +29,13 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let payload = args.payload.as_deref().map(json_argument).transpose().context("--payload")?;
     let client = Client::new(&args.connection)?;
-    let body = EventBody { event: args.event, payload: payload.unwrap_or(Value::Null), id: args.id };
-    let value = client.post(&format!("v1/orders/{}/events", args.order), &[], None, &body).await?;
+    let id = args.id.unwrap_or_else(random_id);
+    let body = EventBody { event: args.event, payload: payload.unwrap_or(Value::Null), id: Some(id.clone()) };
+    let sent = client.post(&format!("v1/orders/{}/events", args.order), &[], None, &body).await;
+    let value = sent.map_err(|error| match error.is_unknown() {
+        true => anyhow::Error::new(error).context(format!("the event may have been applied: repeat with --id {id}")),
+        false => anyhow::Error::new(error),
+    })?;
     if args.connection.json {
         output::json(&value);
         return Ok(Verdict::Yes);

@@ -181,8 +181,12 @@ fn a_check_that_finds_nothing_to_check_did_not_run() {
         "error: there is nothing to check in {path}: no workflow or connector (*.yaml), and no connectors/*.yaml"
     );
     fails(&run("", &["check", path]), 2, &expected);
-    let nowhere = run("", &["check", &format!("{path}/nowhere")]);
-    assert_eq!(nowhere.status.code(), Some(2));
+    let nowhere = run("", &["check", &format!("{path}/nowhere"), "--format", "json"]);
+    let problem: Value = serde_json::from_slice(&nowhere.stderr).expect("a problem");
+    assert_eq!(
+        (nowhere.status.code(), problem["type"].as_str()),
+        (Some(2), Some("urn:paystate:problem:could-not-run"))
+    );
     prints(&run("", &["check", "workflows/connectors"]), 0, "");
 }
 
@@ -191,6 +195,9 @@ fn a_connector_is_not_drawn() {
     let expected =
         "error: workflows/connectors/gateway.yaml is a connector, which has no states: draw a workflow that uses it";
     fails(&run("", &["graph", "workflows/connectors/gateway.yaml"]), 2, expected);
+    let broken = ["tests/invalid/always-loop.yaml", "--json"];
+    let (drawn, checked) = (run("", &[&["graph"], &broken[..]].concat()), run("", &[&["check"], &broken[..]].concat()));
+    assert_eq!((drawn.status.code(), text(&drawn.stdout)), (Some(1), text(&checked.stdout)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

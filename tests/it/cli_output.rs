@@ -100,7 +100,14 @@ async fn with_json_errors_are_problems() {
     for (server, arguments, code, id, detail) in [
         (url(&server), submit.to_vec(), 1, "unknown-workflow", "there is no workflow `crad`: did you mean `card`?"),
         (NOBODY.to_owned(), submit.to_vec(), 2, "unreachable", "no daemon answers at "),
-        (hangs_up, submit.to_vec(), 2, "no-answer", "the order may exist: repeat with --key "),
+        (hangs_up.clone(), submit.to_vec(), 2, "no-answer", "the order may exist: repeat with --key "),
+        (
+            hangs_up,
+            vec!["send", "o", "shop.shipped", "--json"],
+            2,
+            "no-answer",
+            "the event may have been applied: repeat with --id ",
+        ),
         (
             NOBODY.to_owned(),
             vec!["list", "--json", "--limit", "0"],
