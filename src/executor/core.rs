@@ -2,8 +2,7 @@
 //!
 //! **Invariant.** No async, no clock, no I/O. The same requests at the same times give the same commits.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::connector::Invocation;
@@ -14,11 +13,15 @@ use crate::store::{Commit, Stored};
 use crate::types::{Attempt, CallId, OrderId, Position, Timestamp, Value};
 
 /// The orders that one loop owns.
+///
+/// **Invariant.** An order that is not in memory has nothing under way: what its snapshot says of that was interrupted.
 #[derive(Debug, Default)]
 pub struct Core {
     live: HashMap<OrderId, Live>,
-    /// When each order wants to be looked at; stale ones are skipped.
-    alarms: BinaryHeap<Reverse<(Timestamp, OrderId)>>,
+    /// When each order wants to be looked at, whether it is in memory or not.
+    alarms: BTreeSet<(Timestamp, OrderId)>,
+    /// Orders that wait for something, once for each time that they began to. Some have gone on or ended since.
+    idle: VecDeque<OrderId>,
 }
 
 #[derive(Debug)]
@@ -29,6 +32,8 @@ struct Live {
     alarm: Option<Timestamp>,
     /// Entries of this round that are not durable yet: until then the store knows an older order.
     uncommitted: u32,
+    /// How often it is among the idle ones.
+    idle: u32,
 }
 
 /// A new order.
@@ -92,7 +97,8 @@ impl Core {
     /// Takes an order up from the store.
     pub fn load(&mut self, stored: Stored, workflow: Arc<Workflow>) {
         let id = stored.snapshot.id;
-        let live = Live { snapshot: stored.snapshot, workflow, tip: Some(stored.tip), alarm: None, uncommitted: 0 };
+        let live =
+            Live { snapshot: stored.snapshot, workflow, tip: Some(stored.tip), alarm: None, uncommitted: 0, idle: 0 };
         self.live.insert(id, live);
         self.arm(id);
     }
@@ -124,8 +130,10 @@ impl Core {
         let decision = machine::start(&workflow, id, input, parent, now)?;
         let opening = Opening { workflow: workflow.name.clone(), version: workflow.version.clone(), key };
         let snapshot = Arc::new(decision.snapshot);
-        self.live
-            .insert(id, Live { snapshot: Arc::clone(&snapshot), workflow, tip: None, alarm: None, uncommitted: 0 });
+        self.live.insert(
+            id,
+            Live { snapshot: Arc::clone(&snapshot), workflow, tip: None, alarm: None, uncommitted: 0, idle: 0 },
+        );
         let decided = Decided { snapshot, commands: decision.commands, postings: decision.postings };
         Ok(self.stage(event, Some(opening), decided, decision.walked))
     }
@@ -186,52 +194,76 @@ impl Core {
         Staged { commit: Commit { entry, snapshot }, dispatches, walked, ended }
     }
 
-    /// The entry is durable. An order with nothing left to do is let go.
+    /// The entry is durable.
     pub fn committed(&mut self, id: OrderId, tip: Position) {
         let Some(live) = self.live.get_mut(&id) else { return };
         live.tip = Some(tip);
         live.uncommitted = live.uncommitted.saturating_sub(1);
-        self.forget_if_done(id);
+        self.release(id);
     }
 
-    /// Takes back the opening of an order that has not been committed. Its alarm is stale then, and is skipped.
+    /// Takes back the opening of an order that has not been committed.
     pub fn withdraw(&mut self, id: OrderId) {
+        self.disarm(id);
         self.live.remove(&id);
     }
 
-    /// Lets an order go that was loaded only to be looked at.
-    pub fn forget_if_done(&mut self, id: OrderId) {
-        if self.live.get(&id).is_some_and(|live| live.uncommitted == 0 && !live.snapshot.is_open()) {
+    /// Lets an order go that has nothing left to do; one that waits may be let go from now on.
+    pub fn release(&mut self, id: OrderId) {
+        let Some(live) = self.live.get_mut(&id).filter(|live| live.uncommitted == 0) else { return };
+        if !live.snapshot.is_open() {
+            self.disarm(id);
             self.live.remove(&id);
+        } else if live.is_idle() {
+            live.idle += 1;
+            self.idle.push_back(id);
+        }
+    }
+
+    /// Lets orders go that wait, those first that have waited longest, until `keep` are left. Their alarms stay.
+    pub fn park(&mut self, keep: usize) {
+        while self.idle.len() > keep {
+            let Some(id) = self.idle.pop_front() else { return };
+            let Some(live) = self.live.get_mut(&id) else { continue };
+            live.idle = live.idle.saturating_sub(1);
+            if live.idle == 0 && live.is_idle() {
+                self.live.remove(&id);
+            }
+        }
+    }
+
+    /// Wakes an order that is not in memory at a moment at which one of its timers is due.
+    pub fn wake_at(&mut self, id: OrderId, at: Timestamp) {
+        if !self.live.contains_key(&id) {
+            self.alarms.insert((at, id));
         }
     }
 
     /// The next moment at which a timer is due.
     pub fn next_alarm(&self) -> Option<Timestamp> {
-        self.alarms.peek().map(|Reverse((at, _))| *at)
+        self.alarms.first().map(|&(at, _)| at)
     }
 
-    /// Timers that are due, at most `limit`, one for each order: the next round has the next.
-    pub fn due(&mut self, now: Timestamp, limit: usize) -> Vec<(OrderId, Event)> {
+    /// Orders with a timer that is due, at most `limit`, each once: whatever else is due for them has the next round.
+    pub fn due(&mut self, now: Timestamp, limit: usize) -> Vec<OrderId> {
         let mut due = Vec::new();
-        while due.len() < limit {
-            let Some(&Reverse((at, id))) = self.alarms.peek() else { break };
-            if at > now {
-                break;
+        while due.len() < limit
+            && let Some(&(at, id)) = self.alarms.first().filter(|&&(at, _)| at <= now)
+        {
+            self.alarms.remove(&(at, id));
+            if let Some(live) = self.live.get_mut(&id) {
+                live.alarm = None;
             }
-            self.alarms.pop();
-            let Some(live) = self.live.get_mut(&id) else { continue };
-            if live.alarm != Some(at) {
-                continue;
-            }
-            live.alarm = None;
-            let next = live.snapshot.timers.iter().min_by_key(|&(timer, &at)| (at, *timer));
-            if let Some((&timer, &at)) = next {
-                debug_assert!(at <= now);
-                due.push((id, Event::TimerFired { timer }));
-            }
+            due.push(id);
         }
         due
+    }
+
+    /// The timer of a loaded order that is due first, if one is.
+    pub fn timer(&mut self, id: OrderId, now: Timestamp) -> Option<Event> {
+        let live = self.live.get(&id)?;
+        let (&timer, &at) = live.snapshot.timers.iter().min_by_key(|&(timer, &at)| (at, *timer))?;
+        (at <= now).then_some(Event::TimerFired { timer })
     }
 
     fn arm(&mut self, id: OrderId) {
@@ -240,14 +272,24 @@ impl Core {
         if live.alarm == next {
             return;
         }
-        live.alarm = next;
-        if let Some(at) = next {
-            self.alarms.push(Reverse((at, id)));
+        if let Some(at) = std::mem::replace(&mut live.alarm, next) {
+            self.alarms.remove(&(at, id));
+        }
+        self.alarms.extend(next.map(|at| (at, id)));
+    }
+
+    fn disarm(&mut self, id: OrderId) {
+        if let Some(at) = self.live.get_mut(&id).and_then(|live| live.alarm.take()) {
+            self.alarms.remove(&(at, id));
         }
     }
 }
 
 impl Live {
+    fn is_idle(&self) -> bool {
+        self.uncommitted == 0 && !self.snapshot.is_under_way()
+    }
+
     fn dispatches(&self, commands: &[Command]) -> Vec<Dispatch> {
         let dispatch = |command: &Command| match command {
             Command::Invoke { call, attempt } => self

@@ -70,7 +70,8 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Opens the executor on a store: learns the versions that open orders are on, and takes those orders up again.
+    /// Opens the executor on a store: learns the versions that open orders are on, and begins to take those orders up
+    /// again, while requests are already served.
     pub async fn start(
         store: Arc<dyn Store>,
         clock: Arc<dyn Clock>,
@@ -94,7 +95,8 @@ impl Executor {
         }
         let executor = Self { shared, keys: Arc::new(Keys::default()), loops: Arc::new(std::sync::Mutex::new(loops)) };
         builtin::register(&executor, options.limits);
-        recovery::take_up(&executor.shared).await?;
+        let halted = recovery::halt(&executor.shared).await;
+        tokio::spawn(recovery::take_up(Arc::clone(&executor.shared), halted));
         Ok(executor)
     }
 

@@ -1,7 +1,8 @@
 //! What a start does before anything else: learn every version that was ever used, and take open orders up again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::catalog::Catalog;
 use super::clock::Clock;
@@ -11,11 +12,11 @@ use crate::connector::Connectors;
 use crate::definition::{self, Sources, Workflow};
 use crate::journal::Entry;
 use crate::machine::{self, Event, Snapshot};
-use crate::store::{Fold, Store, StoreError};
-use crate::types::{OrderId, Version, WorkflowName};
+use crate::store::{Fold, OpenOrder, Store, StoreError};
+use crate::types::{OrderId, Timestamp, Version, WorkflowName};
 
 /// Open orders read from the store at once.
-const PAGE: usize = 1_000;
+const PAGE: usize = 8_192;
 
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -64,25 +65,55 @@ fn read(name: &WorkflowName, version: &Version, sources: Sources) -> Result<Arc<
     Ok(Arc::new(workflow))
 }
 
-/// Hands every open order to its loop, which starts driving it while the rest are still being read. An order whose
-/// journal has lost entries is halted before anything else happens to it.
-pub(super) async fn take_up(shared: &Arc<Shared>) -> Result<(), StartError> {
-    let gaps: BTreeMap<OrderId, String> = shared.store.gaps().into_iter().collect();
-    for (&order, reason) in &gaps {
+/// Halts the orders whose journals have lost entries, before anything else can happen to them.
+pub(super) async fn halt(shared: &Arc<Shared>) -> BTreeSet<OrderId> {
+    let gaps = shared.store.gaps();
+    for (order, reason) in &gaps {
         tracing::error!(%order, %reason, "the order is halted: a person has to look into it");
         let event = Event::Halted { reason: reason.clone() };
-        shared.deliver(order, Message::Apply { order, event, reply: None }).await;
+        shared.deliver(*order, Message::Apply { order: *order, event, reply: None }).await;
     }
-    let mut after = None;
+    gaps.into_iter().map(|(order, _)| order).collect()
+}
+
+/// Tells every loop of its open orders, while requests are served: those that were under way are gone on with, and the
+/// others wait outside of memory until a timer of theirs is due or somebody asks for them.
+pub(super) async fn take_up(shared: Arc<Shared>, halted: BTreeSet<OrderId>) {
+    if let Err(error) = hand_out(&shared, &halted).await {
+        tracing::error!(%error, "open orders cannot be read; this executor stops");
+        shared.fail(&error);
+    }
+}
+
+async fn hand_out(shared: &Arc<Shared>, halted: &BTreeSet<OrderId>) -> Result<(), StoreError> {
+    let (mut after, mut open, mut under_way) = (None, 0_usize, 0_usize);
     loop {
         let page = shared.store.open_orders(after, PAGE).await?;
-        let Some(last) = page.last() else { return Ok(()) };
-        after = Some(last.snapshot.id);
-        for stored in page.into_iter().filter(|stored| !gaps.contains_key(&stored.snapshot.id)) {
-            let order = stored.snapshot.id;
-            shared.deliver(order, Message::Recover { stored }).await;
+        if page.is_empty() || shared.stopping.load(Ordering::Acquire) {
+            break;
+        }
+        after = page.last().map(|order| order.id);
+        open += page.len();
+        let mut waiting: BTreeMap<usize, Vec<(OrderId, Timestamp)>> = BTreeMap::new();
+        for OpenOrder { id: order, due, .. } in page.iter().filter(|order| !order.under_way) {
+            if let (Some(at), Some(index)) = (due, shared.index(*order)) {
+                waiting.entry(index).or_default().push((*order, *at));
+            }
+        }
+        for (index, orders) in waiting {
+            shared.tell(index, Message::Wake { orders }).await;
+        }
+        for OpenOrder { id: order, .. } in
+            page.into_iter().filter(|order| order.under_way && !halted.contains(&order.id))
+        {
+            under_way += 1;
+            shared.deliver(order, Message::TakeUp { order }).await;
         }
     }
+    if open > 0 {
+        tracing::info!(open, under_way, "took up the open orders");
+    }
+    Ok(())
 }
 
 /// The fold of the journal, for a store that has to rebuild what it lost.

@@ -16,6 +16,9 @@ use crate::types::{EventId, OrderId, Timestamp};
 /// Requests taken up in one round, and so the largest group that one loop commits at once.
 const ROUND_MAX: usize = 512;
 
+/// Orders that one loop keeps in memory although they only wait.
+const IDLE_MAX: usize = 4_096;
+
 /// What a loop is asked to do.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -33,9 +36,13 @@ pub(super) enum Message {
         order: OrderId,
         reply: oneshot::Sender<Arc<Snapshot>>,
     },
-    /// A restart: take this open order up again.
-    Recover {
-        stored: crate::store::Stored,
+    /// A restart: go on with this order, which was under way.
+    TakeUp {
+        order: OrderId,
+    },
+    /// A restart: these orders wait, each until one of its timers is due.
+    Wake {
+        orders: Vec<(OrderId, Timestamp)>,
     },
     /// Finish what is under way and stop.
     Stop {
@@ -120,6 +127,10 @@ impl Shard {
                 self.shared.fail(&error);
                 return;
             }
+            self.core.park(IDLE_MAX);
+            if let Some(resident) = self.shared.resident.get(self.index) {
+                resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
         }
         if let Some(done) = self.stopping.take() {
             // The receiver may have given up waiting; there is nobody to tell then.
@@ -152,8 +163,8 @@ impl Shard {
             self.handle(message, round).await;
         }
         let now = self.shared.clock.now();
-        for (order, event) in self.core.due(now, ROUND_MAX) {
-            self.apply(order, event, None, round, now);
+        for order in self.core.due(now, ROUND_MAX) {
+            self.fire(order, round, now).await;
         }
     }
 
@@ -162,7 +173,10 @@ impl Shard {
         match message {
             Message::Open { opened, reply } => self.open(*opened, reply, round, now).await,
             Message::Apply { order, event, reply } => {
-                if let Err(error) = self.load(order).await {
+                // What has lost entries is halted before anything else happens to it.
+                let halts = matches!(event, Event::Halted { .. });
+                let loaded = if halts { self.fetch(order).await } else { self.load(order, round, now).await };
+                if let Err(error) = loaded {
                     return answer(reply, Err(error));
                 }
                 match self.is_duplicate(order, &event, round).await {
@@ -174,8 +188,14 @@ impl Shard {
                     Err(error) => answer(reply, Err(error.into())),
                 }
             }
-            Message::Watch { order, reply } => self.watch(order, reply).await,
-            Message::Recover { stored } => self.recover(stored, round, now),
+            Message::Watch { order, reply } => self.watch(order, reply, round, now).await,
+            Message::TakeUp { order } => {
+                if let Err(error) = self.load(order, round, now).await {
+                    tracing::error!(%order, %error, "an order cannot be taken up again");
+                }
+                self.core.release(order);
+            }
+            Message::Wake { orders } => orders.into_iter().for_each(|(order, at)| self.core.wake_at(order, at)),
             Message::Stop { reply } => self.stopping = Some(reply),
         }
     }
@@ -184,7 +204,7 @@ impl Shard {
         let id = opened.id;
         // A child order has an id of its own making: opening it twice opens it once.
         if opened.parent.is_some() {
-            match self.load(id).await {
+            match self.load(id, round, now).await {
                 Ok(()) => return self.answer_duplicate(id, reply, round),
                 Err(ApplyError::NotFound) => {}
                 Err(error) => return answer(reply, Err(error)),
@@ -201,7 +221,7 @@ impl Shard {
         let found = self.core.snapshot(order).cloned().ok_or(ApplyError::NotFound);
         let found = found.map(|snapshot| Applied { snapshot, how: How::Duplicate });
         let is_durable = self.core.is_durable(order);
-        self.forget_if_done(order);
+        self.core.release(order);
         match (reply, found) {
             (Some(reply), Ok(applied)) if !is_durable => round.replies.push((reply, applied)),
             (reply, found) => answer(reply, found),
@@ -221,27 +241,22 @@ impl Shard {
                 if !matches!(rejection, Rejection::Stale) {
                     tracing::debug!(%order, %rejection, "an event was refused");
                 }
-                self.forget_if_done(order);
+                self.core.release(order);
                 answer(reply, Err(rejection.into()));
             }
         }
     }
 
-    fn recover(&mut self, stored: crate::store::Stored, round: &mut Round, now: Timestamp) {
-        let id = stored.snapshot.id;
-        if self.core.contains(id) {
+    /// Applies the timer of an order that is due.
+    async fn fire(&mut self, order: OrderId, round: &mut Round, now: Timestamp) {
+        if let Err(error) = self.load(order, round, now).await {
+            tracing::error!(%order, %error, "a timer is due, and its order cannot be read");
             return;
         }
-        let Some(workflow) = self.shared.catalog.version(&stored.snapshot.version) else {
-            tracing::error!(order = %id, version = %stored.snapshot.version, "the order's workflow version is not known");
-            return;
-        };
-        self.core.load(stored, workflow);
-        let (events, dispatches) = self.core.interrupted(id);
-        for event in events {
-            self.apply(id, event, None, round, now);
+        match self.core.timer(order, now) {
+            Some(event) => self.apply(order, event, None, round, now),
+            None => self.core.release(order),
         }
-        self.dispatch(id, dispatches);
     }
 
     /// Commits the round and then acts on it: answers, sends, tells who watches.
@@ -269,9 +284,6 @@ impl Shard {
         for commit in &*round.commits {
             self.tell(commit.entry.order, &commit.snapshot);
         }
-        if let Some(resident) = self.shared.resident.get(self.index) {
-            resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        }
         Ok(())
     }
 
@@ -295,8 +307,14 @@ impl Shard {
         self.shared.publish(snapshot);
     }
 
-    async fn watch(&mut self, order: OrderId, reply: oneshot::Sender<Arc<Snapshot>>) {
-        if self.load(order).await.is_err() {
+    async fn watch(
+        &mut self,
+        order: OrderId,
+        reply: oneshot::Sender<Arc<Snapshot>>,
+        round: &mut Round,
+        now: Timestamp,
+    ) {
+        if self.load(order, round, now).await.is_err() {
             return;
         }
         let Some(snapshot) = self.core.snapshot(order).cloned() else { return };
@@ -305,10 +323,24 @@ impl Shard {
         } else {
             self.watchers.entry(order).or_default().push(reply);
         }
-        self.forget_if_done(order);
+        self.core.release(order);
     }
 
-    async fn load(&mut self, id: OrderId) -> Result<(), ApplyError> {
+    /// Takes an order into memory. What was under way when it was last there was interrupted by a restart.
+    async fn load(&mut self, id: OrderId, round: &mut Round, now: Timestamp) -> Result<(), ApplyError> {
+        if self.core.contains(id) {
+            return Ok(());
+        }
+        self.fetch(id).await?;
+        let (events, dispatches) = self.core.interrupted(id);
+        for event in events {
+            self.apply(id, event, None, round, now);
+        }
+        self.dispatch(id, dispatches);
+        Ok(())
+    }
+
+    async fn fetch(&mut self, id: OrderId) -> Result<(), ApplyError> {
         if self.core.contains(id) {
             return Ok(());
         }
@@ -320,11 +352,6 @@ impl Shard {
             })?;
         self.core.load(stored, workflow);
         Ok(())
-    }
-
-    /// An order that was loaded only to be looked at is let go again.
-    fn forget_if_done(&mut self, id: OrderId) {
-        self.core.forget_if_done(id);
     }
 
     async fn is_duplicate(&self, order: OrderId, event: &Event, round: &Round) -> Result<bool, StoreError> {

@@ -65,10 +65,13 @@ impl Shared {
 
     /// The queue of the loop that owns an order.
     pub(super) fn queue(&self, order: OrderId) -> Option<&mpsc::Sender<Message>> {
-        let queues = self.queues.get()?;
-        let loops = u64::try_from(queues.len()).ok()?.max(1);
-        let at = self.hasher.hash_one(order) % loops;
-        usize::try_from(at).ok().and_then(|at| queues.get(at))
+        self.queues().get(self.index(order)?)
+    }
+
+    /// Which loop owns an order.
+    pub(super) fn index(&self, order: OrderId) -> Option<usize> {
+        let loops = u64::try_from(self.queues().len()).ok()?.max(1);
+        usize::try_from(self.hasher.hash_one(order) % loops).ok()
     }
 
     pub(super) fn queues(&self) -> &[mpsc::Sender<Message>] {
@@ -78,7 +81,14 @@ impl Shared {
     /// Hands a message to the loop that owns the order, and waits for room. A loop that has stopped takes nothing: its
     /// calls are unknown after the restart, as after a crash.
     pub(super) async fn deliver(&self, order: OrderId, message: Message) {
-        if let Some(queue) = self.queue(order) {
+        if let Some(index) = self.index(order) {
+            self.tell(index, message).await;
+        }
+    }
+
+    /// Hands a message to one loop, and waits for room.
+    pub(super) async fn tell(&self, index: usize, message: Message) {
+        if let Some(queue) = self.queues().get(index) {
             let _ = queue.send(message).await;
         }
     }

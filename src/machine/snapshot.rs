@@ -67,6 +67,13 @@ impl Snapshot {
         !matches!(self.status, Status::Succeeded | Status::Failed) || !self.calls.is_empty() || !self.timers.is_empty()
     }
 
+    /// A request is on its way or an inquiry is being made: what a restart interrupts.
+    pub fn is_under_way(&self) -> bool {
+        self.calls.values().any(|call| {
+            matches!(call.phase, Phase::Sending | Phase::Unknown { asking: true } | Phase::Pending { asking: true, .. })
+        })
+    }
+
     /// The idempotency key of a call: our own reference at the provider, the same for every try of one epoch.
     pub fn key(&self, id: CallId, call: &Call) -> String {
         format!("{}-{}-{}", self.id, id, call.epoch)

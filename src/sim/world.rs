@@ -97,8 +97,10 @@ impl World {
                 return Ok(());
             };
             self.now = self.now.max(at);
-            for (_, event) in self.core.due(self.now, 1) {
-                self.apply(event)?;
+            for id in self.core.due(self.now, 1) {
+                if let Some(event) = self.core.timer(id, self.now) {
+                    self.apply(event)?;
+                }
             }
             self.run()?;
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
-use super::{Commit, KeyRecord, OrderQuery, Store, StoreError, Stored};
+use super::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError, Stored};
 use crate::definition::Sources;
 use crate::journal::Entry;
 use crate::machine::Snapshot;
@@ -179,10 +179,14 @@ impl Store for MemoryStore {
         Ok(snapshots.filter(|snapshot| query.matches(snapshot)).take(query.limit).cloned().collect())
     }
 
-    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<OpenOrder>, StoreError> {
         let world = self.healthy()?;
         let ids = world.open.iter().filter(|id| after.is_none_or(|after| **id > after));
-        Ok(ids.take(limit).filter_map(|id| world.orders.get(id).cloned()).collect())
+        Ok(ids
+            .take(limit)
+            .filter_map(|id| world.orders.get(id))
+            .map(|stored| OpenOrder::from(&*stored.snapshot))
+            .collect())
     }
 
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {

@@ -32,6 +32,16 @@ pub struct Stored {
     pub tip: Position,
 }
 
+/// What a restart has to know of an order with something still to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenOrder {
+    pub id: OrderId,
+    /// A call of it was under way: it is taken up at once. May be true of an order that has none.
+    pub under_way: bool,
+    /// When its next timer is due.
+    pub due: Option<Timestamp>,
+}
+
 /// Which order answers an `Idempotency-Key`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRecord {
@@ -103,7 +113,7 @@ pub trait Store: Send + Sync + 'static {
     async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError>;
 
     /// Orders with something still to do (`Snapshot::is_open`), by id, after `after`: what a restart takes up again.
-    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError>;
+    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<OpenOrder>, StoreError>;
 
     /// Under which entry an event of this id was applied to this order.
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError>;
@@ -125,6 +135,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Waits for what is under way, makes everything durable and closes the files.
     async fn close(&self) -> Result<(), StoreError>;
+}
+
+impl From<&Snapshot> for OpenOrder {
+    fn from(snapshot: &Snapshot) -> Self {
+        Self { id: snapshot.id, under_way: snapshot.is_under_way(), due: snapshot.next_due() }
+    }
 }
 
 impl Commit {

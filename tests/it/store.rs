@@ -149,7 +149,7 @@ async fn compare(left: &dyn Store, right: &dyn Store) {
         }
     }
     let open = async |store: &dyn Store| -> BTreeSet<_> {
-        store.open_orders(None, 100).await.unwrap().iter().map(|stored| stored.snapshot.id).collect()
+        store.open_orders(None, 100).await.unwrap().into_iter().map(|open| (open.id, open.due)).collect()
     };
     assert_eq!(open(left).await, open(right).await);
     assert_eq!(left.definitions().await.unwrap(), right.definitions().await.unwrap());

@@ -64,7 +64,7 @@ async fn verify(dir: &Path, acknowledged: &[(u64, u64)]) {
         let entries = store.journal(snapshot.id, Seq(0), 1000).await.unwrap();
         assert_eq!(entries.len() as u64, snapshot.seq.0);
         sum += entries.len() as i64;
-        assert_eq!(open.iter().any(|open| open.snapshot.id == snapshot.id), !snapshot.status.is_final());
+        assert_eq!(open.iter().any(|open| open.id == snapshot.id), !snapshot.status.is_final());
     }
     assert_eq!(store.balance("merchant", "CNY".parse().unwrap()).await.unwrap(), sum);
     // Not closed: the next one must manage with what a crash leaves.

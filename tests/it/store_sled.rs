@@ -12,7 +12,7 @@ use paystate::definition::Sources;
 use paystate::journal::{Entry, JournalOptions};
 use paystate::machine::Snapshot;
 use paystate::store::conformance::sample::{Next, SampleFold, Samples, order_id, posting};
-use paystate::store::{Commit, KeyRecord, OrderQuery, SledOptions, SledStore, Store, StoreError, Stored};
+use paystate::store::{Commit, KeyRecord, OpenOrder, OrderQuery, SledOptions, SledStore, Store, StoreError, Stored};
 use paystate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 use tokio::sync::RwLock;
 
@@ -101,7 +101,7 @@ impl Store for Reopening {
     async fn list(&self, query: &OrderQuery) -> Result<Vec<Arc<Snapshot>>, StoreError> {
         self.store().await.list(query).await
     }
-    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<OpenOrder>, StoreError> {
         self.store().await.open_orders(after, limit).await
     }
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {

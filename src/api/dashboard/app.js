@@ -63,7 +63,7 @@ async function countIncidents() {
   const badge = document.getElementById("incident-count");
   const page = await get("/v1/incidents?limit=100").catch(() => null);
   if (!page) return;
-  page.incidents.forEach((incident) => parked.add(incident.order));
+  page.incidents.forEach((incident) => parked.add(incident.id));
   badge.hidden = page.incidents.length === 0;
   badge.textContent = page.next ? "100+" : String(page.incidents.length);
 }

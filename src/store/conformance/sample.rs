@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::definition::Sources;
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
@@ -84,6 +85,9 @@ pub fn fold(before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String
     snapshot.seq = entry.seq;
     snapshot.state = entry.to.clone();
     snapshot.status = status(entry.to.as_str());
+    // Whoever waits does so until a deadline.
+    let waits = snapshot.status == Status::Waiting;
+    snapshot.timers = waits.then(|| (Timer::Deadline, entry.at.plus(Duration::from_secs(60)))).into_iter().collect();
     snapshot.updated_at = entry.at;
     Ok(snapshot)
 }

@@ -32,6 +32,8 @@ pub(super) struct Behind {
     pub(super) every: Duration,
     pub(super) path: PathBuf,
     pub(super) reserve: Reserve,
+    /// Whether room has been looked for since the start.
+    pub(super) looked: bool,
     /// When room was last looked for in vain.
     pub(super) full_at: Option<Instant>,
 }
@@ -83,12 +85,13 @@ impl Behind {
     /// Looks for room, and says so when that changes. Without it everything stays in the journal and in memory: orders
     /// that were accepted go on for as long as there is memory for them, and new ones are refused.
     fn has_room(&mut self, shared: &Shared) -> bool {
-        if self.full_at.is_none() && shared.overlay().waiting() == 0 {
+        if self.looked && self.full_at.is_none() && shared.overlay().waiting() == 0 {
             return true;
         }
         if self.full_at.is_some_and(|at| at.elapsed() < self.every) {
             return false;
         }
+        self.looked = true;
         match self.reserve.keep() {
             Ok(true) => {
                 if self.full_at.take().is_some() {

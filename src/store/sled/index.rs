@@ -19,8 +19,8 @@ use super::gaps::Gaps;
 use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
-    definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_order, event_key,
-    open_key, order_key, take_u64,
+    definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_open, encode_order,
+    event_key, open_key, order_key, take_u64,
 };
 use crate::journal::{Disk, Mark, RealDisk, is_full};
 use crate::store::{KeyRecord, StoreError, Stored};
@@ -120,7 +120,7 @@ impl Index {
             let value = encode_order(&moved.stored).map_err(|why| Trouble { full: false, why })?;
             let open = moved.stored.snapshot.is_open();
             if open {
-                self.put(&open_key(*id), Vec::new())?;
+                self.put(&open_key(*id), encode_open(&moved.stored.snapshot).to_vec())?;
             }
             self.put(&order_key(*id), value)?;
             if !open && !moved.new {

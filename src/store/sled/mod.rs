@@ -138,7 +138,7 @@ impl SledStore {
             wake: wake.clone(),
         });
         let (path, shared_weakly) = (dir.join("sled"), Arc::downgrade(&shared));
-        let behind = Behind { shared: shared_weakly, wake: woken, every, path, reserve, full_at: None };
+        let behind = Behind { shared: shared_weakly, wake: woken, every, path, reserve, looked: false, full_at: None };
         let spawned = thread::Builder::new().name("store-behind".to_owned()).spawn(move || behind.run());
         let behind = spawned.map_err(|error| unreadable("the working store", &error.to_string()))?;
         let threads = Mutex::new(Some(Running { behind, wake, lock }));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::Shared;
 use super::index::{Bytes, Index, Rows, stored, unreadable};
-use super::value::Row;
+use super::value::{Row, decode_open};
 use crate::journal::{Entry, Record};
 use crate::machine::{Snapshot, Status};
-use crate::store::{OrderQuery, StoreError, Stored};
+use crate::store::{OpenOrder, OrderQuery, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq};
 
 /// Orders that one page of a list looks at, whatever its filters let pass.
@@ -144,7 +144,7 @@ pub(super) fn list(shared: &Shared, query: &OrderQuery) -> Result<Vec<Arc<Snapsh
     Ok(found)
 }
 
-pub(super) fn open_orders(shared: &Shared, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+pub(super) fn open_orders(shared: &Shared, after: Option<OrderId>, limit: usize) -> Result<Vec<OpenOrder>, StoreError> {
     let index = shared.index()?;
     let above = after.map_or(Bound::Unbounded, Bound::Excluded);
     let mut found = Vec::new();
@@ -152,8 +152,7 @@ pub(super) fn open_orders(shared: &Shared, after: Option<OrderId>, limit: usize)
         if found.len() >= limit {
             return Ok(false);
         }
-        let stored = candidate.stored(&index)?;
-        found.extend(stored.filter(|stored| stored.snapshot.is_open()));
+        found.extend(candidate.open());
         Ok(true)
     })?;
     Ok(found)
@@ -162,16 +161,21 @@ pub(super) fn open_orders(shared: &Shared, after: Option<OrderId>, limit: usize)
 /// An order that a walk has come to.
 enum Candidate {
     InMemory(Stored),
-    Written(OrderId),
+    /// With what is known of it among the open orders.
+    Open(OrderId, Bytes),
     WithValue(OrderId, Bytes),
 }
 
 impl Candidate {
-    fn stored(self, index: &Index) -> Result<Option<Stored>, StoreError> {
+    fn open(self) -> Option<OpenOrder> {
         match self {
-            Self::InMemory(stored) => Ok(Some(stored)),
-            Self::Written(id) => index.order(id),
-            Self::WithValue(id, bytes) => stored(id, &bytes).map(Some),
+            Self::InMemory(stored) => stored.snapshot.is_open().then(|| OpenOrder::from(&*stored.snapshot)),
+            Self::Open(id, bytes) => {
+                // Where it cannot be told, the order itself tells.
+                let unknown = OpenOrder { id, under_way: true, due: None };
+                Some(decode_open(id, &bytes).map_or(unknown, |(_, open)| open))
+            }
+            Self::WithValue(id, _) => Some(OpenOrder { id, under_way: true, due: None }),
         }
     }
 
@@ -184,7 +188,11 @@ impl Candidate {
         };
         let found = match self {
             Self::InMemory(stored) => Some(stored),
-            Self::Written(id) => index.order_if(id, passes)?,
+            Self::Open(id, bytes) => {
+                let status = decode_open(id, &bytes).map(|(status, _)| status);
+                let fits = status.is_none_or(|status| query.status.is_none_or(|wanted| wanted == status));
+                if fits { index.order_if(id, passes)? } else { None }
+            }
             Self::WithValue(id, bytes) => {
                 let row = Row::decode(&bytes).ok_or_else(|| unreadable(&format!("order {id}"), "it is malformed"))?;
                 if passes(&row) { Some(stored(id, &bytes)?) } else { None }
@@ -244,7 +252,7 @@ fn merge(
                 return Ok(false);
             }
         }
-        let candidate = if prefix == b'p' { Candidate::Written(id) } else { Candidate::WithValue(id, bytes) };
+        let candidate = if prefix == b'p' { Candidate::Open(id, bytes) } else { Candidate::WithValue(id, bytes) };
         if !twice && !visit(candidate)? {
             return Ok(false);
         }

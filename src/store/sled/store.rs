@@ -9,7 +9,7 @@ use super::{Shared, SledStore, commit, read};
 use crate::definition::Sources;
 use crate::journal::{Entry, Record};
 use crate::machine::Snapshot;
-use crate::store::{Commit, KeyRecord, OrderQuery, Store, StoreError, Stored};
+use crate::store::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 
 impl SledStore {
@@ -66,7 +66,7 @@ impl Store for SledStore {
         self.blocking(move |shared| read::list(shared, &query)).await
     }
 
-    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    async fn open_orders(&self, after: Option<OrderId>, limit: usize) -> Result<Vec<OpenOrder>, StoreError> {
         self.blocking(move |shared| read::open_orders(shared, after, limit)).await
     }
 

@@ -7,8 +7,8 @@ use aws_lc_rs::digest;
 
 use crate::journal::Mark;
 use crate::machine::{Snapshot, Status};
-use crate::store::{KeyRecord, Stored};
-use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
+use crate::store::{KeyRecord, OpenOrder, Stored};
+use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 
 pub(super) const APPLIED: &[u8] = b"a";
 pub(super) const LOSSES: &[u8] = b"l";
@@ -36,6 +36,27 @@ pub(super) fn order_key(id: OrderId) -> [u8; 17] {
 pub(super) fn open_key(id: OrderId) -> [u8; 17] {
     id_key(b'p', id)
 }
+
+/// `status u8 | under way u8 | due i64`: what is asked of open orders without reading them. What is due never is the least
+/// number.
+pub(super) fn encode_open(snapshot: &Snapshot) -> [u8; OPEN] {
+    let OpenOrder { under_way, due, .. } = OpenOrder::from(snapshot);
+    let mut bytes = [0; OPEN];
+    bytes[0] = status_byte(snapshot.status);
+    bytes[1] = u8::from(under_way);
+    bytes[2..].copy_from_slice(&due.map_or(i64::MIN, Timestamp::unix_ms).to_be_bytes());
+    bytes
+}
+
+/// The order's status too; none if the value is not of this form.
+pub(super) fn decode_open(id: OrderId, bytes: &[u8]) -> Option<(Status, OpenOrder)> {
+    let bytes: &[u8; OPEN] = bytes.try_into().ok()?;
+    let due = i64::from_be_bytes(bytes[2..].try_into().ok()?);
+    let due = (due != i64::MIN).then(|| Timestamp::from_unix_ms(due));
+    Some((status_of(bytes[0])?, OpenOrder { id, under_way: bytes[1] != 0, due }))
+}
+
+const OPEN: usize = 10;
 
 pub(super) fn id_key(prefix: u8, id: OrderId) -> [u8; 17] {
     let mut key = [prefix; 17];
