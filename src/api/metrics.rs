@@ -18,9 +18,10 @@ pub(super) fn text(executor: &Executor) -> String {
     gauge(
         &mut registry,
         "orders_resident",
-        "Orders held in memory because something is still to be done",
+        "Orders held in memory: those with a call under way, and some that wait",
         tally.resident,
     );
+    gauge(&mut registry, "orders_timed", "Orders that a timer will wake, in memory or not", tally.timed);
     providers(&mut registry, executor);
     let mut text = String::new();
     match encode(&mut text, &registry) {

@@ -77,6 +77,11 @@ impl Core {
         self.live.len()
     }
 
+    /// Orders with a timer, in memory or not.
+    pub fn timed(&self) -> usize {
+        self.alarms.len()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.live.is_empty()
     }

@@ -51,13 +51,15 @@ const QUEUE_MAX: usize = 4_096;
 pub struct Options {
     /// Loops that share the orders out among them.
     pub shards: usize,
+    /// Orders that only wait, and that each loop keeps in memory all the same.
+    pub keep_waiting: usize,
     /// Where the dated limits of payment accounts come from; none refuses every reservation.
     pub limits: Option<Arc<crate::ledger::LimitTable>>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 4, limits: None }
+        Self { shards: 4, keep_waiting: 4_096, limits: None }
     }
 }
 
@@ -87,7 +89,7 @@ impl Executor {
         for index in 0..options.shards.max(1) {
             let (queue, inbox) = mpsc::channel(QUEUE_MAX);
             queues.push(queue);
-            shards.push(Shard::new(index, Arc::clone(&shared), inbox));
+            shards.push(Shard::new(index, Arc::clone(&shared), inbox, options.keep_waiting));
         }
         shared.connect(queues);
         for shard in shards {
@@ -165,8 +167,10 @@ impl Executor {
 
     /// What has been counted since the start.
     pub fn tally(&self) -> Tally {
-        let resident = self.shared.resident.iter().map(|count| count.load(Ordering::Relaxed)).sum();
-        self.shared.counts.read(resident)
+        let holdings = &self.shared.holdings;
+        let resident = holdings.iter().map(|holding| holding.resident.load(Ordering::Relaxed)).sum();
+        let timed = holdings.iter().map(|holding| holding.timed.load(Ordering::Relaxed)).sum();
+        self.shared.counts.read(resident, timed)
     }
 
     /// It takes no requests any more.

@@ -16,9 +16,6 @@ use crate::types::{EventId, OrderId, Timestamp};
 /// Requests taken up in one round, and so the largest group that one loop commits at once.
 const ROUND_MAX: usize = 512;
 
-/// Orders that one loop keeps in memory although they only wait.
-const IDLE_MAX: usize = 4_096;
-
 /// What a loop is asked to do.
 #[derive(Debug)]
 pub(super) enum Message {
@@ -88,6 +85,7 @@ pub(super) struct Shard {
     pub(super) shared: Arc<Shared>,
     pub(super) inbox: mpsc::Receiver<Message>,
     pub(super) core: Core,
+    keep_waiting: usize,
     /// Answers that were there at once, taken up in the next round.
     pub(super) ready: VecDeque<Message>,
     watchers: HashMap<OrderId, Vec<oneshot::Sender<Arc<Snapshot>>>>,
@@ -105,12 +103,13 @@ pub(super) struct Round {
 }
 
 impl Shard {
-    pub(super) fn new(index: usize, shared: Arc<Shared>, inbox: mpsc::Receiver<Message>) -> Self {
+    pub(super) fn new(index: usize, shared: Arc<Shared>, inbox: mpsc::Receiver<Message>, keep_waiting: usize) -> Self {
         Self {
             index,
             shared,
             inbox,
             core: Core::default(),
+            keep_waiting,
             ready: VecDeque::new(),
             watchers: HashMap::new(),
             stopping: None,
@@ -127,9 +126,10 @@ impl Shard {
                 self.shared.fail(&error);
                 return;
             }
-            self.core.park(IDLE_MAX);
-            if let Some(resident) = self.shared.resident.get(self.index) {
-                resident.store(u64::try_from(self.core.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+            self.core.park(self.keep_waiting);
+            if let Some(holding) = self.shared.holdings.get(self.index) {
+                holding.resident.store(count(self.core.len()), Ordering::Relaxed);
+                holding.timed.store(count(self.core.timed()), Ordering::Relaxed);
             }
         }
         if let Some(done) = self.stopping.take() {
@@ -380,6 +380,10 @@ impl Round {
             self.dispatches.push((order, staged.dispatches));
         }
     }
+}
+
+fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 /// Nothing more will happen without somebody's doing.

@@ -25,12 +25,21 @@ pub(super) struct Shared {
     pub(super) changes: broadcast::Sender<Arc<Snapshot>>,
     pub(super) in_flight: AtomicU64,
     pub(super) counts: Counts,
-    /// Orders in memory, by loop.
-    pub(super) resident: Vec<AtomicU64>,
+    /// What each loop has.
+    pub(super) holdings: Vec<Holding>,
     pub(super) failed: OnceLock<String>,
     pub(super) stopping: AtomicBool,
     queues: OnceLock<Vec<mpsc::Sender<Message>>>,
     hasher: RandomState,
+}
+
+/// The orders of one loop, counted.
+#[derive(Debug, Default)]
+pub(super) struct Holding {
+    /// In memory.
+    pub(super) resident: AtomicU64,
+    /// With a timer, in memory or not.
+    pub(super) timed: AtomicU64,
 }
 
 impl Shared {
@@ -50,7 +59,7 @@ impl Shared {
             changes: broadcast::channel(1_024).0,
             in_flight: AtomicU64::new(0),
             counts: Counts::default(),
-            resident: (0..shards).map(|_| AtomicU64::new(0)).collect(),
+            holdings: (0..shards).map(|_| Holding::default()).collect(),
             failed: OnceLock::new(),
             stopping: AtomicBool::new(false),
             queues: OnceLock::new(),

@@ -33,6 +33,8 @@ pub struct Tally {
     pub duplicates: u64,
     /// Orders held in memory.
     pub resident: u64,
+    /// Orders that a timer will wake, in memory or not.
+    pub timed: u64,
     outcomes: [u64; OUTCOMES.len()],
 }
 
@@ -77,7 +79,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn read(&self, resident: u64) -> Tally {
+    pub(super) fn read(&self, resident: u64, timed: u64) -> Tally {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Tally {
             opened: read(&self.opened),
@@ -89,6 +91,7 @@ impl Counts {
             refused: read(&self.refused),
             duplicates: read(&self.duplicates),
             resident,
+            timed,
             outcomes: std::array::from_fn(|at| self.outcomes.get(at).map_or(0, read)),
         }
     }

@@ -46,4 +46,5 @@ mod store_kill;
 mod store_sled;
 mod support;
 mod tidy;
+mod waiting;
 mod workflows;
