@@ -241,6 +241,42 @@ async fn a_payment_is_only_for_its_own_order() {
 }
 
 #[tokio::test]
+async fn a_sealed_payment_pays_for_the_order_that_brings_it_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
+    let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
+    let details = json!({ "type": "card", "number": GOOD, "expiry": "12/49" });
+    let seal = |world: &World| world.sandbox.customer().seal("m-1", 500, "CNY", "credit_card", &details).unwrap();
+    let payment = seal(&world);
+    let bring = |order: &str, reference: &str, merchant_order: &str, payment: &str| {
+        json!({
+            "reference": reference, "order": order, "merchant_order": merchant_order, "amount": 500, "currency": "CNY",
+            "method": "credit_card", "payment": payment,
+        })
+    };
+    // Brought for the wrong order of the merchant's, it is not used up.
+    let wrong = world.post("/v1/forward", &bring("thief", "thief-1", "m-2", &payment)).await;
+    assert_eq!(wrong.body["code"], "payment_of_another_order");
+    for reference in ["o-1", "o-1", "o-2"] {
+        let answer = world.post("/v1/forward", &bring("o", reference, "m-1", &payment)).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let second = world.post("/v1/forward", &bring("p", "p-1", "m-1", &payment)).await;
+    let told = (second.status, &second.body["status"], &second.body["code"], &second.body["soft"]);
+    assert_eq!(told, (402, &json!("declined"), &json!("payment_already_used"), &json!(false)));
+    world.sandbox.shutdown().await;
+
+    let world = World { sandbox: Sandbox::start(options).await.unwrap() };
+    let third = world.post("/v1/forward", &bring("q", "q-1", "m-1", &payment)).await;
+    assert_eq!((third.status, &third.body["code"]), (402, &json!("payment_already_used")));
+    let same = world.post("/v1/forward", &bring("o", "o-3", "m-1", &payment)).await;
+    assert_eq!(same.status, 201, "{same:?}");
+    // The same details sealed anew are another payment.
+    let anew = world.post("/v1/forward", &bring("q", "q-2", "m-1", &seal(&world))).await;
+    assert_eq!(anew.status, 201, "{anew:?}");
+}
+
+#[tokio::test]
 async fn the_clearing_day_decides_between_void_and_refund() {
     let world = World::start().await;
     assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
