@@ -1,9 +1,15 @@
 //! What becomes of payments and refunds long afterwards, requests that arrive late, and the settlement file.
 
+use std::fs;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
 use paystate::sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::sandbox::{Answer, GOOD, World, ask};
 
@@ -182,4 +188,77 @@ async fn the_settlement_file_has_a_line_for_each_movement_and_is_wrong_on_demand
     }
     let unknown: Value = json!({ "order": "o", "operation": "capture", "fault": ["capture_fails:soon"] });
     assert_eq!(world.post("/admin/scripts", &unknown).await.status, 422);
+}
+
+/// Listens to notifications in Paystate's place: where, and what comes.
+async fn listener() -> (String, UnboundedReceiver<Value>) {
+    async fn hook(State(told): State<UnboundedSender<Value>>, body: Bytes) -> StatusCode {
+        told.send(serde_json::from_slice(&body).unwrap()).unwrap();
+        StatusCode::NO_CONTENT
+    }
+    let (send, receive) = unbounded_channel();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/hooks/{connector}", post(hook)).with_state(send);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, receive)
+}
+
+async fn hears(told: &mut UnboundedReceiver<Value>, event: &str) -> Value {
+    let heard = async {
+        loop {
+            let body = told.recv().await.unwrap();
+            if body["type"] == event {
+                return body;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), heard).await.unwrap_or_else(|_| panic!("{event} never comes"))
+}
+
+/// Of what the gateway writes down it keeps as much as a kill leaves, for every place where one may come.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_it_is_told_though_the_gateway_is_killed_anywhere() {
+    for (amount, advance, event) in [(1090, "2h", "capture.failed"), (1099, "721h", "chargeback.opened")] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = |dir: &std::path::Path| Options { dir: Some(dir.to_path_buf()), ..Options::default() };
+        let world = World { sandbox: Sandbox::start(options(dir.path())).await.unwrap() };
+        assert_eq!(world.purchase("p", amount, GOOD).await.status, 201);
+        let book = dir.path().join("gateway.jsonl");
+        let planned = fs::read_to_string(&book).unwrap().lines().count();
+        let (url, mut told) = listener().await;
+        world.sandbox.notify(Some(url));
+        world.advance(advance).await;
+        let first = hears(&mut told, event).await;
+        // Kept, told, acknowledged and done with: the last line strikes out the plan or the notification.
+        let is_over = |text: &str| {
+            let over = |table: &str| {
+                text.lines().any(|line| line.contains(&format!("\"k\":\"{table}/")) && line.ends_with("\"v\":null}"))
+            };
+            over("plan") && over("notice")
+        };
+        while !is_over(&fs::read_to_string(&book).unwrap()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        world.sandbox.shutdown().await;
+
+        let lines: Vec<String> = fs::read_to_string(&book).unwrap().lines().map(str::to_owned).collect();
+        assert!(lines.len() > planned + 3, "{lines:?}");
+        for cut in planned..lines.len() {
+            let killed = tempfile::tempdir().unwrap();
+            for file in fs::read_dir(dir.path()).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), killed.path().join(file.file_name())).unwrap();
+            }
+            fs::write(killed.path().join("gateway.jsonl"), lines[..cut].join("\n") + "\n").unwrap();
+            let world = World { sandbox: Sandbox::start(options(killed.path())).await.unwrap() };
+            let (url, mut told) = listener().await;
+            world.sandbox.notify(Some(url));
+            world.advance(advance).await;
+            let again = hears(&mut told, event).await;
+            assert_eq!((&again["id"], &again["reference"]), (&first["id"], &first["reference"]), "cut at {cut}");
+            assert_eq!(world.oracle("p")["effects"].as_array().unwrap().len(), 2, "cut at {cut}");
+            world.sandbox.shutdown().await;
+        }
+    }
 }

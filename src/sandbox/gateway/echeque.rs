@@ -198,6 +198,7 @@ async fn clear(gateway: &Gateway, ask: &Ask, session: &Session) {
         return tracing::warn!(%error, "a cheque could not be noted");
     }
     let notice = Notice {
+        id: clock::fresh_id("evt"),
         sender: "echeque",
         event: event.to_owned(),
         order: ask.order.clone(),
