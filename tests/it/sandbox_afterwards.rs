@@ -190,6 +190,39 @@ async fn the_settlement_file_has_a_line_for_each_movement_and_is_wrong_on_demand
     assert_eq!(world.post("/admin/scripts", &unknown).await.status, 422);
 }
 
+#[tokio::test]
+async fn the_time_that_was_moved_stays_so_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
+    let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
+    let date = world.advance("0s").await.body["clearing_date"].as_str().unwrap().to_owned();
+    let session = world.card("h", 700, GOOD).await;
+    world.post("/v1/authorizations", &ask("h", "a", 700, json!({ "session": session }))).await;
+    for by in ["720h", "720h"] {
+        world.advance(by).await;
+    }
+    let too_far = world.post("/admin/clock", &json!({ "advance": "876000h" })).await;
+    assert_eq!(too_far.status, 422, "{too_far:?}");
+    let moved = world.get("/admin/clock").await.body;
+    assert_eq!(world.oracle("h")["held"], 0);
+    world.sandbox.shutdown().await;
+
+    let world = World { sandbox: Sandbox::start(options).await.unwrap() };
+    let kept = world.get("/admin/clock").await.body;
+    assert!(kept["now"].as_str() >= moved["now"].as_str(), "{kept} after {moved}");
+    assert!(kept["clearing_day"].as_i64() >= moved["clearing_day"].as_i64(), "{kept} after {moved}");
+    assert_eq!(world.file(&date).await.0, 200);
+    assert_eq!((&world.oracle("h")["held"], &world.oracle("h")["released"]), (&json!(0), &json!(700)));
+    // What the customer signs is dated with it too.
+    let input = world.sandbox.sample("e_cheque", 500, "CNY").await.unwrap();
+    let body = json!({
+        "reference": "e-f", "order": "e", "merchant_order": input["merchant_order"], "amount": 500, "currency": "CNY",
+        "method": "e_cheque", "payment": input["payment"],
+    });
+    let forwarded = world.post("/v1/forward", &body).await;
+    assert_eq!(forwarded.status, 201, "{forwarded:?}");
+}
+
 /// Listens to notifications in Paystate's place: where, and what comes.
 async fn listener() -> (String, UnboundedReceiver<Value>) {
     async fn hook(State(told): State<UnboundedSender<Value>>, body: Bytes) -> StatusCode {

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::Gateway;
 use super::faults::{Fault, OperationKind, table};
 use super::operations::problem;
+use super::time::{self, TimeError};
 use crate::types::parse_duration;
 
 #[derive(Debug, Deserialize)]
@@ -45,19 +46,27 @@ pub(crate) struct Advance {
 }
 
 /// `POST /admin/clock`: moves the sandbox's time forward, and returns it.
-pub(crate) async fn clock(State(gateway): State<Arc<Gateway>>, Json(body): Json<Advance>) -> Response {
-    match parse_duration(&body.advance) {
-        Ok(by) => {
-            gateway.clock.advance(by);
-            (gateway.on_advance)();
-            gateway.agenda.wake();
-            gateway.notices.wake();
-            let day = gateway.clock.clearing_day();
-            let told = json!({ "now": gateway.clock.now(), "clearing_day": day.0, "clearing_date": day.date() });
-            Json(told).into_response()
-        }
-        Err(error) => problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+pub(crate) async fn advance(State(gateway): State<Arc<Gateway>>, Json(body): Json<Advance>) -> Response {
+    let by = match parse_duration(&body.advance) {
+        Ok(by) => by,
+        Err(error) => return problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+    };
+    match time::advance(&gateway, by) {
+        Ok(()) => {}
+        Err(error @ TimeError::TooFar) => return problem(StatusCode::UNPROCESSABLE_ENTITY, &error.to_string()),
+        Err(error) => return problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
+    (gateway.on_advance)();
+    gateway.agenda.wake();
+    gateway.notices.wake();
+    clock(State(gateway)).await
+}
+
+/// `GET /admin/clock`: the sandbox's time.
+pub(crate) async fn clock(State(gateway): State<Arc<Gateway>>) -> Response {
+    let day = gateway.clock.clearing_day();
+    let told = json!({ "now": gateway.clock.now(), "clearing_day": day.0, "clearing_date": day.date() });
+    Json(told).into_response()
 }
 
 #[derive(Debug, Deserialize)]

@@ -54,7 +54,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let admin = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/admin/scripts", post(admin::script))
-        .route("/admin/clock", post(admin::clock))
+        .route("/admin/clock", get(admin::clock).post(admin::advance))
         .route("/admin/notify", post(admin::notify))
         .route("/admin/faults", get(admin::faults));
     private.merge(customers).merge(admin).layer(DefaultBodyLimit::max(128 * 1024)).with_state(gateway)

@@ -17,6 +17,7 @@ mod operations;
 mod phone;
 mod tables;
 mod third_party;
+mod time;
 mod to_bank;
 mod unionpay;
 mod visits;
@@ -118,6 +119,7 @@ pub enum GatewayError {
 impl Gateway {
     pub(crate) fn open(dir: Option<&Path>, parts: Parts) -> Result<Arc<Self>, GatewayError> {
         let tables = Arc::new(Tables::open(dir)?);
+        time::take_up(&tables, &parts.clock);
         let notices = Notices::start(parts.client, parts.hooks, Arc::clone(&parts.clock), Arc::clone(&tables));
         let opener = keys::kept(dir, "payment.key", || Ok::<_, GatewayError>(PrivateKey::generate_pkcs8()?))?;
         let issuer = keys::kept(dir, "issuer.key", || {
