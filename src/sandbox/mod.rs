@@ -10,6 +10,7 @@ mod gateway;
 pub mod jwe;
 mod keys;
 mod lines;
+mod look;
 mod samples;
 pub mod shop;
 mod start;

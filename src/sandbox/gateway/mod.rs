@@ -14,6 +14,7 @@ mod http;
 mod notices;
 mod online_banking;
 mod operations;
+mod page;
 mod phone;
 mod tables;
 mod third_party;
