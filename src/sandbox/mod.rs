@@ -14,6 +14,7 @@ mod look;
 mod samples;
 pub mod shop;
 mod start;
+mod strict;
 pub mod tls;
 
 pub use clock::{ClearingDay, Clock};
