@@ -20,7 +20,7 @@ use crate::types::{Value, WorkflowName, parse_duration};
 /// Opens an order.
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = SubmitBody,
     params(
-        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body are the same order. Without a key, sending again is a second order"),
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key and body are the same order. Under another key, or without one, sending again is a second order, and it is the provider who refuses a payment that was used"),
         ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`"),
     ),
     responses(

@@ -1,4 +1,4 @@
-//! The sandbox's own clock: the wall clock and an offset that tests move. Ids and randomness come from here too.
+//! The sandbox's own clock: the wall clock, and how far tests have moved it ahead. Ids and randomness come from here too.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -28,7 +28,7 @@ impl ClearingDay {
 
 #[derive(Debug, Default)]
 pub struct Clock {
-    offset_ms: AtomicI64,
+    ahead_ms: AtomicI64,
 }
 
 /// 23:00 in Shanghai (UTC+8) is nine hours before midnight in UTC.
@@ -38,7 +38,7 @@ const DAY_MS: i64 = 24 * 3_600_000;
 impl Clock {
     pub fn now(&self) -> Timestamp {
         let ms = self.wall().unix_ms();
-        Timestamp::from_unix_ms(ms.saturating_add(self.offset_ms.load(Ordering::Relaxed)))
+        Timestamp::from_unix_ms(ms.saturating_add(self.ahead_ms.load(Ordering::Relaxed)))
     }
 
     /// The time that everybody else has: signatures of notifications are dated with it.
@@ -47,10 +47,10 @@ impl Clock {
         Timestamp::from_unix_ms(i64::try_from(wall.as_millis()).unwrap_or(i64::MAX))
     }
 
-    /// Moves the sandbox's time forward. It never goes back: holds would come to life again.
-    pub fn advance(&self, by: Duration) {
-        let ms = i64::try_from(by.as_millis()).unwrap_or(i64::MAX);
-        self.offset_ms.fetch_add(ms, Ordering::Relaxed);
+    /// Moves the sandbox's time forward, until it is so far ahead of the wall. It never goes back: holds would come to
+    /// life again.
+    pub fn move_ahead(&self, to_ms: i64) {
+        self.ahead_ms.fetch_max(to_ms, Ordering::Relaxed);
     }
 
     pub fn clearing_day(&self) -> ClearingDay {

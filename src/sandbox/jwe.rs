@@ -62,6 +62,8 @@ pub struct Header {
 /// A payment that was opened.
 pub struct Opened {
     pub header: Header,
+    /// The same for the same sealed payment, and for no other.
+    pub id: String,
     pub plaintext: Zeroizing<Vec<u8>>,
 }
 
@@ -152,6 +154,7 @@ impl PrivateKey {
     /// Opens a sealed payment. The caller compares the header's digest with the order that it belongs to.
     pub fn decrypt(&self, compact: &str) -> Result<Opened, JweError> {
         let parts = Parts::parse(compact)?;
+        let id = parts.id();
         let cek = self.content_key(&parts.sealed_key)?;
         let cipher = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &*cek)?);
         let mut text = Zeroizing::new(parts.ciphertext);
@@ -160,7 +163,7 @@ impl PrivateKey {
         let aad = Aad::from(parts.protected.as_bytes());
         let length = cipher.open_in_place(nonce, aad, &mut text).map_err(|_| JweError::Refused)?.len();
         text.truncate(length);
-        Ok(Opened { header: parts.header, plaintext: text })
+        Ok(Opened { header: parts.header, id, plaintext: text })
     }
 
     /// Unwraps the content key. One that cannot be unwrapped is replaced by a random one, so that the failure shows
@@ -237,6 +240,16 @@ impl<'a> Parts<'a> {
             ciphertext: bytes(ciphertext)?,
             tag: bytes(tag)?.try_into().map_err(|_| JweError::Malformed)?,
         })
+    }
+
+    /// A digest of what nobody can change without the content key. How that key is wrapped is left out: it could be written
+    /// in more than one way.
+    fn id(&self) -> String {
+        let mut context = digest::Context::new(&digest::SHA256);
+        for part in [self.protected.as_bytes(), &self.nonce, &self.tag, &self.ciphertext] {
+            context.update(part);
+        }
+        BASE64URL.encode(context.finish())
     }
 }
 

@@ -28,7 +28,10 @@ fn what_was_sealed_is_opened_with_its_header() {
     assert_eq!(opened.header.order_digest, digest_of_order());
     assert_eq!(opened.header.kid.as_deref(), Some(key.public().kid.as_str()));
     assert_eq!(peek(&compact).unwrap(), opened.header);
-    assert_ne!(compact, encrypt(key.public(), &digest_of_order(), CARD).unwrap());
+    assert_eq!(opened.id, key.decrypt(&compact).unwrap().id);
+    let again = encrypt(key.public(), &digest_of_order(), CARD).unwrap();
+    assert_ne!(compact, again);
+    assert_ne!(opened.id, key.decrypt(&again).unwrap().id);
 }
 
 #[test]

@@ -10,9 +10,11 @@ mod gateway;
 pub mod jwe;
 mod keys;
 mod lines;
+mod look;
 mod samples;
 pub mod shop;
 mod start;
+mod strict;
 pub mod tls;
 
 pub use clock::{ClearingDay, Clock};

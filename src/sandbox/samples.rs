@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::Sandbox;
-use super::clock::{Clock, fresh_id};
+use super::clock::fresh_id;
 use super::jwe::{JweError, PublicJwk, encrypt, order_digest};
 
 /// The methods that have a sample; `refund` needs an order that was paid.
@@ -100,12 +100,11 @@ impl Customer {
         Ok(answer["coins"].clone())
     }
 
-    /// A cheque of `customer-1` for an amount, signed, dated today.
+    /// A cheque of `customer-1` for an amount, signed, dated today by the sandbox's time.
     pub async fn cheque(&self, amount: i64, currency: &str) -> Result<Value, reqwest::Error> {
-        let today = Clock::default().now().to_string();
         let cheque = json!({
             "serial": fresh_id("chq"), "drawer": "customer-1", "payee": "merchant-1",
-            "amount": amount, "currency": currency, "date": today.get(..10),
+            "amount": amount, "currency": currency,
         });
         self.post("/customer/echeques", &cheque).await
     }

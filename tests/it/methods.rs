@@ -140,6 +140,40 @@ async fn every_method_is_paid_and_both_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_orders_with_one_sealed_payment_are_paid_once() {
+    let world = World::start(Some(Duration::from_millis(20))).await;
+    let balances = async || -> Vec<Value> {
+        let mut balances = Vec::new();
+        for account in ["customer-1", "wallet-3", "thirdparty-3", "merchant-1"] {
+            let url = format!("{}/accounts/{account}/balance", world.sandbox.bank_url());
+            balances.push(world.sandbox.client().get(url).send().await.unwrap().json().await.unwrap());
+        }
+        balances
+    };
+    for method in METHODS {
+        let input = world.sample(method, 12_000).await;
+        let submission = |key: Option<&str>| Submission {
+            workflow: method.into(),
+            input: input.clone(),
+            key: key.map(|key| (format!("{method}-{key}"), "the body's hash".to_owned())),
+            child: None,
+        };
+        let first = world.executor.submit_and_wait(submission(Some("one")), PATIENCE).await.unwrap();
+        world.ends(&first, "notified").await;
+        let before = balances().await;
+        for key in [Some("another"), None] {
+            let second = world.executor.submit_and_wait(submission(key), PATIENCE).await.unwrap();
+            assert_ne!(second.id, first.id);
+            world.ends(&second, "declined").await;
+            assert_eq!((second.status, &second.data["reason"]), (Status::Failed, &json!("payment_already_used")));
+            assert_eq!(world.sandbox.oracle(&second.id.to_string())["effects"], json!([]));
+        }
+        assert_eq!(balances().await, before, "{method}");
+        world.agree(&first);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payment_is_refunded_in_parts_and_never_beyond() {
     let world = World::start(None).await;
     let input = world.sample("credit_card", 10_000).await;

@@ -1,9 +1,15 @@
 //! What becomes of payments and refunds long afterwards, requests that arrive late, and the settlement file.
 
+use std::fs;
 use std::time::Duration;
 
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
 use paystate::sandbox::{Options, Sandbox};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::sandbox::{Answer, GOOD, World, ask};
 
@@ -72,7 +78,8 @@ async fn a_script_says_when_and_what_was_undone_before_does_not_fail_again() {
     world.script("p", "purchase", "capture_fails:10m").await;
     world.script("v", "purchase", "capture_fails:10m").await;
     // A refund can come back, a purchase cannot.
-    world.script("x", "purchase", "refund_returns").await;
+    let never = json!({ "order": "x", "operation": "purchase", "fault": ["refund_returns"] });
+    assert_eq!(world.post("/admin/scripts", &never).await.status, 400);
     for order in ["p", "v", "x"] {
         assert_eq!(world.purchase(order, 700, GOOD).await.status, 201);
     }
@@ -181,5 +188,111 @@ async fn the_settlement_file_has_a_line_for_each_movement_and_is_wrong_on_demand
         assert_eq!(world.file(nonsense).await.0, 404, "{nonsense}");
     }
     let unknown: Value = json!({ "order": "o", "operation": "capture", "fault": ["capture_fails:soon"] });
-    assert_eq!(world.post("/admin/scripts", &unknown).await.status, 422);
+    assert_eq!(world.post("/admin/scripts", &unknown).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_time_that_was_moved_stays_so_over_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
+    let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
+    let date = world.advance("0s").await.body["clearing_date"].as_str().unwrap().to_owned();
+    let session = world.card("h", 700, GOOD).await;
+    world.post("/v1/authorizations", &ask("h", "a", 700, json!({ "session": session }))).await;
+    for by in ["720h", "720h"] {
+        world.advance(by).await;
+    }
+    let too_far = world.post("/admin/clock", &json!({ "advance": "876000h" })).await;
+    assert_eq!(too_far.status, 400, "{too_far:?}");
+    let moved = world.get("/admin/clock").await.body;
+    assert_eq!(world.oracle("h")["held"], 0);
+    world.sandbox.shutdown().await;
+
+    let world = World { sandbox: Sandbox::start(options).await.unwrap() };
+    let kept = world.get("/admin/clock").await.body;
+    assert!(kept["now"].as_str() >= moved["now"].as_str(), "{kept} after {moved}");
+    assert!(kept["clearing_day"].as_i64() >= moved["clearing_day"].as_i64(), "{kept} after {moved}");
+    assert_eq!(world.file(&date).await.0, 200);
+    assert_eq!((&world.oracle("h")["held"], &world.oracle("h")["released"]), (&json!(0), &json!(700)));
+    // What the customer signs is dated with it too.
+    let input = world.sandbox.sample("e_cheque", 500, "CNY").await.unwrap();
+    let body = json!({
+        "reference": "e-f", "order": "e", "merchant_order": input["merchant_order"], "amount": 500, "currency": "CNY",
+        "method": "e_cheque", "payment": input["payment"],
+    });
+    let forwarded = world.post("/v1/forward", &body).await;
+    assert_eq!(forwarded.status, 201, "{forwarded:?}");
+}
+
+/// Listens to notifications in Paystate's place: where, and what comes.
+async fn listener() -> (String, UnboundedReceiver<Value>) {
+    async fn hook(State(told): State<UnboundedSender<Value>>, body: Bytes) -> StatusCode {
+        told.send(serde_json::from_slice(&body).unwrap()).unwrap();
+        StatusCode::NO_CONTENT
+    }
+    let (send, receive) = unbounded_channel();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = axum::Router::new().route("/hooks/{connector}", post(hook)).with_state(send);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    (url, receive)
+}
+
+async fn hears(told: &mut UnboundedReceiver<Value>, event: &str) -> Value {
+    let heard = async {
+        loop {
+            let body = told.recv().await.unwrap();
+            if body["type"] == event {
+                return body;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), heard).await.unwrap_or_else(|_| panic!("{event} never comes"))
+}
+
+/// Of what the gateway writes down it keeps as much as a kill leaves, for every place where one may come.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_becomes_of_it_is_told_though_the_gateway_is_killed_anywhere() {
+    for (amount, advance, event) in [(1090, "2h", "capture.failed"), (1099, "721h", "chargeback.opened")] {
+        let dir = tempfile::tempdir().unwrap();
+        let options = |dir: &std::path::Path| Options { dir: Some(dir.to_path_buf()), ..Options::default() };
+        let world = World { sandbox: Sandbox::start(options(dir.path())).await.unwrap() };
+        assert_eq!(world.purchase("p", amount, GOOD).await.status, 201);
+        let book = dir.path().join("gateway.jsonl");
+        let planned = fs::read_to_string(&book).unwrap().lines().count();
+        let (url, mut told) = listener().await;
+        world.sandbox.notify(Some(url));
+        world.advance(advance).await;
+        let first = hears(&mut told, event).await;
+        // Kept, told, acknowledged and done with: the last line strikes out the plan or the notification.
+        let is_over = |text: &str| {
+            let over = |table: &str| {
+                text.lines().any(|line| line.contains(&format!("\"k\":\"{table}/")) && line.ends_with("\"v\":null}"))
+            };
+            over("plan") && over("notice")
+        };
+        while !is_over(&fs::read_to_string(&book).unwrap()) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        world.sandbox.shutdown().await;
+
+        let lines: Vec<String> = fs::read_to_string(&book).unwrap().lines().map(str::to_owned).collect();
+        assert!(lines.len() > planned + 3, "{lines:?}");
+        for cut in planned..lines.len() {
+            let killed = tempfile::tempdir().unwrap();
+            for file in fs::read_dir(dir.path()).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), killed.path().join(file.file_name())).unwrap();
+            }
+            fs::write(killed.path().join("gateway.jsonl"), lines[..cut].join("\n") + "\n").unwrap();
+            let world = World { sandbox: Sandbox::start(options(killed.path())).await.unwrap() };
+            let (url, mut told) = listener().await;
+            world.sandbox.notify(Some(url));
+            world.advance(advance).await;
+            let again = hears(&mut told, event).await;
+            assert_eq!((&again["id"], &again["reference"]), (&first["id"], &first["reference"]), "cut at {cut}");
+            assert_eq!(world.oracle("p")["effects"].as_array().unwrap().len(), 2, "cut at {cut}");
+            world.sandbox.shutdown().await;
+        }
+    }
 }

@@ -201,6 +201,49 @@ async fn a_call_is_confirmed_before_it_is_charged() {
 }
 
 #[tokio::test]
+async fn a_page_says_the_amount_as_people_read_it() {
+    let world = World::start().await;
+    let get = async |url: String| {
+        let response = world.sandbox.client().get(url).send().await.unwrap();
+        let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+        (response.status().as_u16(), kind, response.text().await.unwrap())
+    };
+    for (currency, shown) in [("CNY", "123.45 CNY"), ("JPY", "12345 JPY"), ("KWD", "12.345 KWD")] {
+        let call = json!({
+            "reference": format!("{currency}-r"), "order": currency, "amount": 12_345, "currency": currency,
+            "phone": "02155550123",
+        });
+        let call = world.post("/phone/calls", &call).await;
+        let url = call.body["challenge_url"].as_str().unwrap().to_owned();
+        let (status, kind, page) = get(url.clone()).await;
+        assert_eq!((status, kind.as_str()), (200, "text/html; charset=utf-8"));
+        assert!(page.contains(&format!(">{shown}<")) && page.contains("Hang up"), "{page}");
+        assert!(!page.contains("://") && !page.contains("style=") && !page.contains("<script"), "{page}");
+        world.decide(&call, "refuse").await;
+        let (_, _, page) = get(url).await;
+        assert!(page.contains("Refused") && !page.contains("<form"), "{page}");
+    }
+    // Activating costs nothing, so it names no amount.
+    let details = json!({ "type": "online_banking", "account": "customer-2" });
+    let session = world.session("o", 500, "online_banking", &details).await;
+    let page = world.post("/ebank/activations", &json!({ "reference": "o-a", "order": "o", "session": session })).await;
+    let (_, _, page) = get(page.body["challenge_url"].as_str().unwrap().to_owned()).await;
+    assert!(page.contains("Activate online banking") && !page.contains("amount"), "{page}");
+
+    let (gateway, shop) = (world.sandbox.gateway_url(), world.sandbox.shop_url());
+    let (status, kind, _) = get(format!("{gateway}/challenge/unknown")).await;
+    assert_eq!((status, kind.as_str()), (404, "text/html; charset=utf-8"));
+    for server in [gateway, shop] {
+        for (file, kind) in
+            [("favicon.ico", "image/svg+xml"), ("icon.svg", "image/svg+xml"), ("style.css", "text/css; charset=utf-8")]
+        {
+            let found = get(format!("{server}/{file}")).await;
+            assert_eq!((found.0, found.1.as_str()), (200, kind), "{server}/{file}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_customer_in_another_process_pays_too() {
     let world = World::start().await;
     let customer = paystate::sandbox::Customer::connect(world.sandbox.gateway_url(), world.sandbox.ca_pem()).await;

@@ -63,6 +63,10 @@ pub(crate) const ECASH_FLOAT: &str = "ecash-float";
 pub(crate) const INSTITUTION: &str = "institution";
 pub(crate) const MERCHANT: &str = "merchant-1";
 
+/// What a payment account can be.
+pub(super) const CLASSES: [&str; 3] = ["I", "II", "III"];
+pub(super) const FACTORS: [&str; 3] = ["certificate", "two_factor", "single_factor"];
+
 /// The password of every payment account that has one.
 pub(crate) const PASSWORD: &str = "111101";
 

@@ -13,10 +13,11 @@ use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::accounts::{AccountKind, Behaviour, HOLDS, card};
+use super::accounts::{AccountKind, Behaviour, CLASSES, FACTORS, HOLDS, card};
 use super::books::{Instruction, Refusal};
 use super::{Bank, Change, Misreport};
 use crate::sandbox::clock::ClearingDay;
+use crate::sandbox::strict::{Strict, invalid};
 
 /// What the bank answers to an instruction.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -132,7 +133,19 @@ async fn account(State(bank): State<Arc<Bank>>, Path(id): Path<String>) -> Respo
     }
 }
 
-async fn change(State(bank): State<Arc<Bank>>, Path(id): Path<String>, Json(change): Json<Change>) -> Response {
+async fn change(State(bank): State<Arc<Bank>>, Path(id): Path<String>, Strict(change): Strict<Change>) -> Response {
+    let Some(kind) = bank.inside().books.accounts.get(&id).map(|account| account.kind) else {
+        return not_found("no_such_account");
+    };
+    for (field, said, known) in [("class", &change.class, CLASSES), ("factors", &change.factors, FACTORS)] {
+        let Some(said) = said else { continue };
+        if kind != AccountKind::Payment {
+            return invalid(field, "only an account at a payment institution has one");
+        }
+        if !known.contains(&said.as_str()) {
+            return invalid(field, &format!("{said} is none of {}", known.join(", ")));
+        }
+    }
     match bank.change(&id, &change) {
         Ok(Some(account)) => Json(account).into_response(),
         Ok(None) => not_found("no_such_account"),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use aws_lc_rs::digest;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::Notify;
@@ -104,6 +105,11 @@ impl Aftermath {
         }
     }
 
+    /// It was on its way already when the process ended.
+    fn is_noted_in(self, record: &Record) -> bool {
+        self.code().is_some() && record.code.as_deref() == self.code()
+    }
+
     const fn event(self) -> &'static str {
         match self {
             Self::CaptureFails => "capture.failed",
@@ -184,11 +190,13 @@ enum AftermathError {
     Table(#[from] TableError),
 }
 
-/// Its time has come. Everything here is done once for its reference, so it may be tried again.
+/// Its time has come. Everything here is done once for its reference, and the plan is struck out at the very end, so it may
+/// be tried again from any point on: cut off, Paystate is notified at least once.
 async fn happen(gateway: &Gateway, plan: &Plan) -> Result<(), AftermathError> {
     let aftermath = plan.aftermath;
     let known: Option<Record> = gateway.tables.get(OPERATIONS, &plan.reference);
-    let Some(record) = known.filter(|record| record.status == Some(Status::Approved)) else {
+    let ours = |record: &Record| record.status == Some(Status::Approved) || aftermath.is_noted_in(record);
+    let Some(record) = known.filter(ours) else {
         return Ok(gateway.tables.remove(PLANS, &plan.reference)?);
     };
     let ask = Ask {
@@ -202,8 +210,9 @@ async fn happen(gateway: &Gateway, plan: &Plan) -> Result<(), AftermathError> {
     let reply = gateway.bank.instruct(&instruction).await?;
     if reply.status == "applied" {
         let ask = Ask { amount: reply.amount, ..ask };
+        // Who is notified asks whether it is true, so it is noted first.
         note(gateway, aftermath, &record, &ask)?;
-        tell(gateway, aftermath, &record, &ask);
+        tell(gateway, aftermath, &record, &ask)?;
     } else {
         // Voided, reversed or refunded in the meantime: there is nothing left to go wrong.
         tracing::info!(reference = %plan.reference, code = ?reply.code, "nothing becomes of it");
@@ -225,9 +234,11 @@ fn note(gateway: &Gateway, aftermath: Aftermath, record: &Record, ask: &Ask) -> 
     changed.map(|_| ())
 }
 
-fn tell(gateway: &Gateway, aftermath: Aftermath, record: &Record, ask: &Ask) {
+fn tell(gateway: &Gateway, aftermath: Aftermath, record: &Record, ask: &Ask) -> Result<(), TableError> {
     let about = if aftermath == Aftermath::Chargeback { &ask.reference } else { &record.ask.reference };
     let notice = Notice {
+        // The same when it is told again.
+        id: format!("evt_{}", hex::encode(digest::digest(&digest::SHA256, ask.reference.as_bytes()))),
         sender: "gateway",
         event: aftermath.event().to_owned(),
         order: record.ask.order.clone(),
@@ -236,5 +247,5 @@ fn tell(gateway: &Gateway, aftermath: Aftermath, record: &Record, ask: &Ask) {
         currency: ask.currency.clone(),
         data: json!({ "original": record.ask.reference }),
     };
-    gateway.notices.send(notice, NoticeFault::None);
+    gateway.notices.keep_and_send(notice, NoticeFault::None, None)
 }

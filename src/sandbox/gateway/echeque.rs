@@ -29,7 +29,8 @@ pub(crate) struct Cheque {
     payee: String,
     amount: i64,
     currency: String,
-    /// `2026-03-01`
+    /// `2026-03-01`; left out, the customer's device writes today's.
+    #[serde(default)]
     date: String,
 }
 
@@ -67,7 +68,11 @@ impl Cheque {
 }
 
 /// `POST /customer/echeques`: the customer's device signs a cheque.
-pub(crate) async fn sign(State(gateway): State<Arc<Gateway>>, Json(cheque): Json<Cheque>) -> Response {
+pub(crate) async fn sign(State(gateway): State<Arc<Gateway>>, Json(mut cheque): Json<Cheque>) -> Response {
+    if cheque.date.is_empty() {
+        let now = gateway.clock.now().to_string();
+        now.get(..10).unwrap_or_default().clone_into(&mut cheque.date);
+    }
     match gateway.bank.account(&cheque.drawer).await {
         Ok(Some(_)) => {}
         Ok(None) => return problem(StatusCode::NOT_FOUND, "no_such_account"),
@@ -198,6 +203,7 @@ async fn clear(gateway: &Gateway, ask: &Ask, session: &Session) {
         return tracing::warn!(%error, "a cheque could not be noted");
     }
     let notice = Notice {
+        id: clock::fresh_id("evt"),
         sender: "echeque",
         event: event.to_owned(),
         order: ask.order.clone(),

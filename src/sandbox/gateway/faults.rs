@@ -110,13 +110,67 @@ pub(crate) struct Faults {
 }
 
 #[derive(Debug, thiserror::Error)]
-#[error("not a fault: {0}")]
+#[error("not a fault: {0}; there are {list}", list = FAULTS.join(", "))]
 pub(crate) struct FaultError(String);
+
+/// How scripts call the faults, each with an argument where it needs one.
+const FAULTS: [&str; 21] = [
+    "ok",
+    "decline:CODE",
+    "soft_decline:CODE",
+    "step_up",
+    "commit_then_no_answer",
+    "no_commit_no_answer",
+    "commit_then_500",
+    "commit_then_502_html",
+    "commit_then_truncated",
+    "refuse_503",
+    "slow:2s",
+    "query_blind:5s",
+    "query_fails:3",
+    "answer_off_by_one",
+    "arrives_late:5s",
+    "capture_fails:2h",
+    "refund_returns:3d",
+    "chargeback:30d",
+    "settlement_missing",
+    "settlement_extra",
+    "settlement_fee",
+];
 
 /// More scripts than any test needs.
 const SCRIPTS_MAX: usize = 100_000;
 
 impl OperationKind {
+    /// Whatever can be asked for, and so be scripted.
+    pub(crate) const ASKED_FOR: [Self; 20] = [
+        Self::Forward,
+        Self::Authorization,
+        Self::Purchase,
+        Self::Capture,
+        Self::Void,
+        Self::Refund,
+        Self::Reversal,
+        Self::Front,
+        Self::Activation,
+        Self::Transfer,
+        Self::Hold,
+        Self::Confirmation,
+        Self::Post,
+        Self::Deposit,
+        Self::Presentment,
+        Self::Precreate,
+        Self::Close,
+        Self::Credit,
+        Self::Call,
+        Self::Charge,
+    ];
+
+    /// As scripts call it.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        Self::ASKED_FOR.into_iter().find(|operation| operation.name() == name)
+    }
+
     /// The first operation that asks for the customer's money: amounts that decline strike here.
     const fn asks_for_money(self) -> bool {
         matches!(
@@ -148,11 +202,14 @@ impl OperationKind {
 }
 
 impl Faults {
-    pub(crate) fn script(&self, order: &str, operation: OperationKind, faults: Vec<Fault>) {
+    /// False when there are too many already.
+    pub(crate) fn script(&self, order: &str, operation: OperationKind, faults: Vec<Fault>) -> bool {
         let mut scripts = self.scripts.lock().unwrap_or_else(PoisonError::into_inner);
-        if scripts.len() < SCRIPTS_MAX {
+        let room = scripts.len() < SCRIPTS_MAX;
+        if room {
             scripts.insert((order.to_owned(), operation), faults.into());
         }
+        room
     }
 
     /// What goes wrong with this request. A script for the order, or for its merchant's order, comes before the amount.
@@ -247,7 +304,11 @@ impl FromStr for Fault {
     type Err = FaultError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let (name, argument) = text.split_once(':').map_or((text, ""), |(name, argument)| (name, argument));
+        let (name, argument) = text.split_once(':').unwrap_or((text, ""));
+        let takes_one = |known: &&str| known.split_once(':').is_some_and(|(known, _)| known == name);
+        if !argument.is_empty() && !FAULTS.iter().any(takes_one) {
+            return Err(FaultError(text.to_owned()));
+        }
         let duration = || crate::types::parse_duration(argument).map_err(|_| FaultError(text.to_owned()));
         if let Some(aftermath) = Aftermath::of_name(name) {
             let delay = if argument.is_empty() { aftermath.usual_delay() } else { duration()? };
@@ -341,8 +402,29 @@ mod tests {
     #[test]
     fn a_script_comes_before_the_amount_and_is_used_up() {
         let faults = Faults::default();
-        faults.script("o", OperationKind::Capture, vec!["commit_then_500".parse().unwrap()]);
+        let room = faults.script("o", OperationKind::Capture, vec!["commit_then_500".parse().unwrap()]);
+        assert!(room);
         assert_eq!(faults.strike(&["o"], OperationKind::Capture, 68), vec![Fault::CommitThen500]);
         assert_eq!(faults.strike(&["o"], OperationKind::Capture, 68), vec![]);
+    }
+
+    #[test]
+    fn every_name_of_a_fault_is_one_and_needs_its_argument() {
+        for fault in FAULTS {
+            assert!(fault.parse::<Fault>().is_ok(), "{fault}");
+        }
+        for nonsense in ["slow", "slow:soon", "query_fails", "query_fails:-1", "ok:2s", "step_up:now", "explode", ""] {
+            assert!(nonsense.parse::<Fault>().is_err(), "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn whatever_can_be_asked_for_can_be_scripted() {
+        // The list of all variants, as the library tells it.
+        let unknown = serde_json::from_str::<OperationKind>("\"?\"").unwrap_err().to_string();
+        let known: Vec<&str> = unknown.split('`').skip(3).step_by(2).filter(|name| *name != "chargeback").collect();
+        assert_eq!(known.len(), OperationKind::ASKED_FOR.len(), "{known:?}");
+        assert!(known.iter().all(|name| OperationKind::of_name(name).is_some()), "{known:?}");
+        assert!(OperationKind::of_name("chargeback").is_none());
     }
 }

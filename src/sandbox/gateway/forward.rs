@@ -76,6 +76,8 @@ pub(crate) struct Session {
 }
 
 const SESSIONS: &str = "session";
+/// Which order a sealed payment belongs to: the first that it came with.
+const SEALS: &str = "seal";
 
 /// `POST /v1/forward`
 pub(crate) async fn forward(State(gateway): State<Arc<Gateway>>, Json(ask): Json<ForwardAsk>) -> Response {
@@ -101,6 +103,11 @@ async fn open(gateway: &Gateway, ask: &ForwardAsk) -> Result<Verdict, BankSilent
     let Ok(instrument) = serde_json::from_slice::<Instrument>(&opened.plaintext) else {
         return Ok(Verdict::declined("payment_not_understood", false));
     };
+    match gateway.tables.claim(SEALS, &opened.id, &ask.order) {
+        Ok(Some(order)) if order != ask.order => return Ok(Verdict::declined("payment_already_used", false)),
+        Ok(_) => {}
+        Err(_) => return Ok(Verdict::declined("try_again_later", true)),
+    }
     let mut session = Session {
         order: ask.order.clone(),
         merchant_order: ask.merchant_order.clone(),

@@ -16,6 +16,7 @@ use super::{
     Gateway, admin, cards, ecash, echeque, forward, online_banking, phone, third_party, unionpay, visits, wallet,
 };
 use crate::sandbox::jwe::PublicJwk;
+use crate::sandbox::look;
 
 pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
     let private = Router::new()
@@ -47,17 +48,22 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .layer(from_fn_with_state(Arc::clone(&gateway), only_with_the_key));
     let customers = Router::new()
         .route("/keys/payment.jwk", get(payment_key))
-        .route("/challenge/{id}", get(visits::page).post(visits::decide))
+        .route("/challenge/{id}", get(visits::view).post(visits::decide))
         .route("/customer/ecash/withdrawals", post(ecash::withdraw))
         .route("/customer/echeques", post(echeque::sign))
         .route("/customer/echeques/stop", post(echeque::stop));
     let admin = Router::new()
         .route("/healthz", get(|| async { "ok" }))
         .route("/admin/scripts", post(admin::script))
-        .route("/admin/clock", post(admin::clock))
+        .route("/admin/clock", get(admin::clock).post(admin::advance))
         .route("/admin/notify", post(admin::notify))
         .route("/admin/faults", get(admin::faults));
-    private.merge(customers).merge(admin).layer(DefaultBodyLimit::max(128 * 1024)).with_state(gateway)
+    private
+        .merge(customers)
+        .merge(admin)
+        .merge(look::routes())
+        .layer(DefaultBodyLimit::max(128 * 1024))
+        .with_state(gateway)
 }
 
 async fn only_with_the_key(State(gateway): State<Arc<Gateway>>, request: Request, next: Next) -> Response {

@@ -14,9 +14,11 @@ mod http;
 mod notices;
 mod online_banking;
 mod operations;
+mod page;
 mod phone;
 mod tables;
 mod third_party;
+mod time;
 mod to_bank;
 mod unionpay;
 mod visits;
@@ -76,7 +78,7 @@ impl Default for GatewayOptions {
 pub(crate) struct Gateway {
     pub(crate) clock: Arc<Clock>,
     pub(crate) options: GatewayOptions,
-    pub(crate) tables: Tables,
+    pub(crate) tables: Arc<Tables>,
     pub(crate) faults: Faults,
     pub(crate) bank: ToBank,
     pub(crate) notices: Arc<Notices>,
@@ -117,7 +119,9 @@ pub enum GatewayError {
 
 impl Gateway {
     pub(crate) fn open(dir: Option<&Path>, parts: Parts) -> Result<Arc<Self>, GatewayError> {
-        let notices = Notices::start(parts.client, parts.hooks, Arc::clone(&parts.clock));
+        let tables = Arc::new(Tables::open(dir)?);
+        time::take_up(&tables, &parts.clock);
+        let notices = Notices::start(parts.client, parts.hooks, Arc::clone(&parts.clock), Arc::clone(&tables));
         let opener = keys::kept(dir, "payment.key", || Ok::<_, GatewayError>(PrivateKey::generate_pkcs8()?))?;
         let issuer = keys::kept(dir, "issuer.key", || {
             let key = Ed25519KeyPair::generate().and_then(|key| key.to_pkcs8());
@@ -126,7 +130,7 @@ impl Gateway {
         let gateway = Arc::new(Self {
             clock: parts.clock,
             options: parts.options,
-            tables: Tables::open(dir)?,
+            tables,
             faults: Faults::default(),
             bank: parts.bank,
             notices,

@@ -1,4 +1,6 @@
 //! Notifications, signed as the Standard Webhooks specification says, sent until they are acknowledged.
+//!
+//! Each is a row of the tables until then, so that the end of the process does not lose it: it comes at least once.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,6 +9,7 @@ use std::time::Duration;
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
@@ -14,6 +17,7 @@ use tokio::task::JoinHandle;
 use super::Gateway;
 use super::faults::{NoticeFault, OperationKind, notice_fault_of};
 use super::operations::{Record, Status};
+use super::tables::{TableError, Tables};
 use super::visits::Visit;
 use crate::sandbox::clock::{self, Clock};
 use crate::types::{Secret, Timestamp};
@@ -21,6 +25,8 @@ use crate::types::{Secret, Timestamp};
 /// Something that the gateway tells Paystate of its own accord.
 #[derive(Clone, Debug)]
 pub(crate) struct Notice {
+    /// What the receiver knows it by: told twice, it is recognised.
+    pub(crate) id: String,
     /// The connector: `unionpay`.
     pub(crate) sender: &'static str,
     /// The event: `unionpay.paid`.
@@ -37,6 +43,7 @@ pub(crate) struct Notices {
     client: reqwest::Client,
     secrets: BTreeMap<&'static str, Secret>,
     clock: Arc<Clock>,
+    tables: Arc<Tables>,
     inside: Mutex<Inside>,
     wake: Notify,
     sending: Arc<Semaphore>,
@@ -53,10 +60,13 @@ struct Inside {
     worker: Option<JoinHandle<()>>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Delivery {
+    /// The row that it is kept in.
+    row: String,
+    due: Timestamp,
     id: String,
-    sender: &'static str,
+    sender: String,
     body: String,
     attempt: usize,
     fault: NoticeFault,
@@ -65,6 +75,7 @@ struct Delivery {
 /// The oldest notifications are dropped beyond this: nobody listens any more.
 const QUEUE_MAX: usize = 200_000;
 const ANSWER: Duration = Duration::from_secs(10);
+const NOTICES: &str = "notice";
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
@@ -104,6 +115,7 @@ fn schedule(sender: &str) -> &'static [Duration] {
 impl Notice {
     pub(crate) fn about_visit(sender: &'static str, event: &str, visit: &Visit) -> Self {
         Self {
+            id: clock::fresh_id("evt"),
             sender,
             event: event.to_owned(),
             order: visit.order.clone(),
@@ -116,19 +128,25 @@ impl Notice {
 }
 
 impl Notices {
+    /// Takes up what was not acknowledged before the process ended.
     pub(crate) fn start(
         client: reqwest::Client,
         secrets: BTreeMap<&'static str, Secret>,
         clock: Arc<Clock>,
+        tables: Arc<Tables>,
     ) -> Arc<Self> {
         let notices = Arc::new(Self {
             client,
             secrets,
             clock,
+            tables,
             inside: Mutex::default(),
             wake: Notify::new(),
             sending: Arc::new(Semaphore::new(32)),
         });
+        for delivery in notices.tables.select(NOTICES, |_: &Delivery| true) {
+            notices.enqueue(delivery);
+        }
         let worker = tokio::spawn(work(Arc::clone(&notices)));
         notices.inside().worker = Some(worker);
         notices
@@ -159,44 +177,86 @@ impl Notices {
         self.send_at(notice, fault, None);
     }
 
+    /// One that cannot be kept is not sent.
     pub(crate) fn send_at(&self, notice: Notice, fault: NoticeFault, at: Option<Timestamp>) {
-        for (delivery, due) in self.deliveries(notice, fault, at) {
-            self.enqueue(delivery, due);
+        if let Err(error) = self.keep_and_send(notice, fault, at) {
+            tracing::warn!(%error, "a notification is not sent");
+        }
+    }
+
+    /// When this returns, it outlives the process.
+    pub(crate) fn keep_and_send(
+        &self,
+        notice: Notice,
+        fault: NoticeFault,
+        at: Option<Timestamp>,
+    ) -> Result<(), TableError> {
+        let deliveries = self.deliveries(notice, fault, at);
+        for delivery in &deliveries {
+            self.tables.put(NOTICES, &delivery.row, delivery)?;
+        }
+        for delivery in deliveries {
+            self.enqueue(delivery);
         }
         self.wake.notify_one();
+        Ok(())
     }
 
-    fn deliveries(&self, notice: Notice, fault: NoticeFault, at: Option<Timestamp>) -> Vec<(Delivery, Timestamp)> {
+    fn deliveries(&self, notice: Notice, fault: NoticeFault, at: Option<Timestamp>) -> Vec<Delivery> {
         let now = self.clock.now();
         let amount = if fault == NoticeFault::WrongAmount { notice.amount + 1 } else { notice.amount };
-        let id = clock::fresh_id("evt");
         let body = json!({
-            "id": id, "type": notice.event, "order": notice.order, "reference": notice.reference,
+            "id": notice.id, "type": notice.event, "order": notice.order, "reference": notice.reference,
             "amount": amount, "currency": notice.currency, "data": notice.data, "created_at": now,
         });
-        let delivery = Delivery { id, sender: notice.sender, body: body.to_string(), attempt: 0, fault };
+        let body = body.to_string();
         let due = at.unwrap_or(now);
+        let delivery = |later: u64| Delivery {
+            row: clock::fresh_id("ntc"),
+            due: due.plus(Duration::from_millis(later)),
+            id: notice.id.clone(),
+            sender: notice.sender.to_owned(),
+            body: body.clone(),
+            attempt: 0,
+            fault,
+        };
         match fault {
             NoticeFault::Never => Vec::new(),
-            NoticeFault::FiveTimes => {
-                (0..5).map(|n| (delivery.clone(), due.plus(Duration::from_millis(200 * n)))).collect()
-            }
-            NoticeFault::Twins => vec![(delivery.clone(), due), (delivery, due)],
-            NoticeFault::Reversed if self.inside().held_back.insert(notice.order) => {
-                vec![(delivery, due.plus(Duration::from_secs(2)))]
-            }
-            _ => vec![(delivery, due)],
+            NoticeFault::FiveTimes => (0..5).map(|n| delivery(200 * n)).collect(),
+            NoticeFault::Twins => vec![delivery(0), delivery(0)],
+            NoticeFault::Reversed if self.inside().held_back.insert(notice.order.clone()) => vec![delivery(2_000)],
+            _ => vec![delivery(0)],
         }
     }
 
-    fn enqueue(&self, delivery: Delivery, due: Timestamp) {
-        let mut inside = self.inside();
-        inside.next += 1;
-        let key = (due, inside.next);
-        inside.due.insert(key, delivery);
-        if inside.due.len() > QUEUE_MAX {
-            inside.due.pop_first();
+    fn enqueue(&self, delivery: Delivery) {
+        let dropped = {
+            let mut inside = self.inside();
+            inside.next += 1;
+            let key = (delivery.due, inside.next);
+            inside.due.insert(key, delivery);
+            if inside.due.len() > QUEUE_MAX { inside.due.pop_first() } else { None }
+        };
+        if let Some((_, dropped)) = dropped {
+            self.forget(&dropped);
         }
+    }
+
+    fn forget(&self, delivery: &Delivery) {
+        if let Err(error) = self.tables.remove(NOTICES, &delivery.row) {
+            tracing::warn!(%error, "a notification will come again");
+        }
+    }
+
+    /// Sends it again after a while, unless its schedule is over.
+    fn put_off(&self, mut delivery: Delivery) {
+        let Some(wait) = schedule(&delivery.sender).get(delivery.attempt) else { return self.forget(&delivery) };
+        delivery.attempt += 1;
+        delivery.due = self.clock.now().plus(*wait);
+        if let Err(error) = self.tables.put(NOTICES, &delivery.row, &delivery) {
+            tracing::warn!(%error, "an attempt to notify could not be noted");
+        }
+        self.enqueue(delivery);
     }
 
     /// The customer of a demonstration: confirms the page after a while.
@@ -237,18 +297,13 @@ impl Notices {
         let status = request.send().await.map(|response| response.status().as_u16());
         match status {
             // 410: the receiver wants no more of them.
-            Ok(200..=299 | 410) => {}
-            _ => {
-                if let Some(wait) = schedule(delivery.sender).get(delivery.attempt) {
-                    let due = self.clock.now().plus(*wait);
-                    self.enqueue(Delivery { attempt: delivery.attempt + 1, ..delivery }, due);
-                }
-            }
+            Ok(200..=299 | 410) => self.forget(&delivery),
+            _ => self.put_off(delivery),
         }
     }
 
     fn signature(&self, delivery: &Delivery, stamp: i64) -> String {
-        let secret = self.secrets.get(delivery.sender).map(Secret::reveal).unwrap_or_default();
+        let secret = self.secrets.get(delivery.sender.as_str()).map(Secret::reveal).unwrap_or_default();
         let good = sign(secret, &delivery.id, stamp, &delivery.body);
         let bad = sign("whsec_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", &delivery.id, stamp, &delivery.body);
         match delivery.fault {
@@ -296,6 +351,7 @@ pub(crate) async fn after_operation(gateway: &Gateway, record: &Record) {
     }
     let fault = notice_fault_of(record.ask.amount);
     let notice = Notice {
+        id: clock::fresh_id("evt"),
         sender: "gateway",
         event: event.to_owned(),
         order: record.ask.order.clone(),

@@ -217,6 +217,9 @@ where
     if !(ask.currency.is_empty() || ask.currency.len() == 3 && ask.currency.bytes().all(|b| b.is_ascii_uppercase())) {
         return problem(StatusCode::BAD_REQUEST, "currency_is_an_iso_4217_code");
     }
+    if ask.amount < 0 {
+        return problem(StatusCode::BAD_REQUEST, "amount_is_below_zero");
+    }
     let record = Record::begun(kind, &ask, gateway.clock.now());
     match gateway.tables.claim(OPERATIONS, &ask.reference, &record) {
         Err(error) => return problem(StatusCode::SERVICE_UNAVAILABLE, &error.to_string()),

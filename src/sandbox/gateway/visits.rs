@@ -7,14 +7,14 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::Gateway;
 use super::faults::{NoticeFault, decline_of, notice_fault_of};
 use super::notices::Notice;
 use super::operations::{Ask, OPERATIONS, Record, Status, Verdict, problem};
+use super::{Gateway, page};
 use crate::sandbox::bank::Instruction;
 use crate::sandbox::clock;
 use crate::types::Timestamp;
@@ -72,6 +72,15 @@ impl Sender {
             Self::Unionpay => "unionpay",
             Self::Ebank => "ebank",
             Self::Thirdparty => "thirdparty",
+        }
+    }
+
+    /// As its customers call it.
+    pub(super) const fn title(self) -> &'static str {
+        match self {
+            Self::Unionpay => "UnionPay",
+            Self::Ebank => "Your bank",
+            Self::Thirdparty => "Your payment account",
         }
     }
 }
@@ -163,11 +172,8 @@ fn move_on(gateway: &Gateway, id: &str, next: impl FnOnce(&Visit) -> Option<Visi
 }
 
 /// `GET /challenge/{id}`: the page itself.
-pub(crate) async fn page(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response {
-    let Some((visit, _)) = move_on(&gateway, &id, |_| None) else {
-        return problem(StatusCode::NOT_FOUND, "not_found");
-    };
-    Html(html(&visit)).into_response()
+pub(crate) async fn view(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response {
+    move_on(&gateway, &id, |_| None).map_or_else(page::missing, |(visit, _)| page::show(&visit))
 }
 
 /// `POST /challenge/{id}` with `decision=confirm` or `refuse`, from the page's form or as JSON.
@@ -203,7 +209,8 @@ pub(crate) async fn decide(
     });
     match done.await {
         Ok(Some((visit, _))) if is_json => shown(Some((visit, false))),
-        Ok(Some((visit, _))) => Html(html(&visit)).into_response(),
+        Ok(Some((visit, _))) => page::show(&visit),
+        Ok(None) if !is_json => page::missing(),
         Ok(None) => problem(StatusCode::NOT_FOUND, "not_found"),
         Err(_) => problem(StatusCode::INTERNAL_SERVER_ERROR, "failed"),
     }
@@ -293,30 +300,4 @@ async fn pay(gateway: &Gateway, visit: &Visit, instruction: &Instruction, sender
         let notice = Notice { reference: instruction.reference.clone(), ..Notice::about_visit(name, &event, visit) };
         gateway.notices.send_at(notice, fault, late);
     }
-}
-
-fn html(visit: &Visit) -> String {
-    let title = match visit.purpose {
-        Purpose::StepUp => "Your bank asks: is this you?",
-        Purpose::Activation { .. } => "Activate online banking",
-        Purpose::Payment { .. } => "Confirm the payment",
-        Purpose::Call => "The call: press 1 to pay, or hang up",
-    };
-    let rest = match visit.state {
-        VisitState::Open => {
-            "<form method=\"post\"><button name=\"decision\" value=\"confirm\">Confirm</button> \
-             <button name=\"decision\" value=\"refuse\">Refuse</button></form>"
-        }
-        VisitState::Confirmed => "<p>Confirmed. You can close this page.</p>",
-        VisitState::Refused => "<p>Refused. You can close this page.</p>",
-        VisitState::Expired => "<p>This page is no longer valid.</p>",
-    };
-    format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\
-         <meta name=\"viewport\" content=\"width=device-width\">\
-         <style>body{{font:18px system-ui;max-width:30rem;margin:3rem auto;padding:0 1rem}}\
-         button{{font:inherit;padding:.6rem 1.4rem}}</style>\
-         <h1>{title}</h1><p>{} {} (minor units)</p>{rest}</html>",
-        visit.amount, visit.currency
-    )
 }

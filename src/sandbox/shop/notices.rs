@@ -13,7 +13,8 @@ use serde_json::Value;
 use super::State;
 use super::orders::{Audience, Notice, ShopOrder};
 use super::problem::Problem;
-use crate::types::{Money, Secret, Timestamp};
+use crate::sandbox::look;
+use crate::types::{Secret, Timestamp};
 
 /// How far a notification's time may be from ours, in both directions.
 const TOLERANCE_S: i64 = 300;
@@ -117,7 +118,7 @@ fn receive(
     };
     let kind = text("type").or_else(|| text("event")).unwrap_or("payment").to_owned();
     let paid = is_success(&kind, text("status").or_else(|| text("state")));
-    let amount = display(order.amount, order.currency);
+    let amount = look::amount(order.amount, order.currency);
     let words = match (audience, paid) {
         (Audience::Merchant, true) => format!("{amount} for order {} was received.", order.merchant_order),
         (Audience::Customer, true) => format!("Your payment of {amount} has been made."),
@@ -137,13 +138,6 @@ fn is_success(kind: &str, status: Option<&str>) -> bool {
 
 fn tell(shop: &State, order: &ShopOrder, to: Audience, kind: &'static str, text: String) {
     shop.orders.tell(&order.merchant_order, Notice { to, kind, text, at: shop.clock.now() });
-}
-
-fn display(amount: i64, currency: &str) -> String {
-    match currency.parse() {
-        Ok(currency) => Money::new(amount, currency).to_string(),
-        Err(_) => format!("{amount} {currency}"),
-    }
 }
 
 #[cfg(test)]

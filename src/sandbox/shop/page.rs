@@ -3,17 +3,9 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::{HeaderName, HeaderValue, header};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
 
 use super::State;
-
-struct File {
-    path: &'static str,
-    kind: &'static str,
-    text: &'static str,
-}
+use crate::sandbox::look::{self, File};
 
 macro_rules! file {
     ($path:literal, $name:literal, $kind:literal) => {
@@ -21,11 +13,9 @@ macro_rules! file {
     };
 }
 
-const FILES: [File; 11] = [
+static FILES: [File; 9] = [
     file!("/", "index.html", "text/html; charset=utf-8"),
-    file!("/style.css", "style.css", "text/css; charset=utf-8"),
     file!("/goods.svg", "goods.svg", "image/svg+xml"),
-    file!("/icon.svg", "icon.svg", "image/svg+xml"),
     file!("/app.js", "app.js", "text/javascript; charset=utf-8"),
     file!("/api.js", "api.js", "text/javascript; charset=utf-8"),
     file!("/dom.js", "dom.js", "text/javascript; charset=utf-8"),
@@ -40,17 +30,5 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       form-action 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 pub(super) fn routes() -> Router<Arc<State>> {
-    FILES.iter().fold(Router::new(), |router, file| router.route(file.path, get(move || async move { send(file) })))
-}
-
-fn send(file: &'static File) -> Response {
-    let fixed = |text| HeaderValue::from_static(text);
-    let headers: [(HeaderName, HeaderValue); 5] = [
-        (header::CONTENT_TYPE, fixed(file.kind)),
-        (header::CONTENT_SECURITY_POLICY, fixed(POLICY)),
-        (header::X_CONTENT_TYPE_OPTIONS, fixed("nosniff")),
-        (header::REFERRER_POLICY, fixed("no-referrer")),
-        (header::CACHE_CONTROL, fixed("no-cache")),
-    ];
-    (headers, file.text).into_response()
+    look::serve(&FILES, POLICY).merge(look::routes())
 }

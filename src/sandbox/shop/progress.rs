@@ -5,19 +5,10 @@ use serde_json::{Map, Value, json};
 /// The words of every method, in order. A state of a method's own lies between two of them.
 const SPINE: [&str; 6] = ["submitted", "verified", "forwarded", "authorized", "settled", "notified"];
 
-/// Members of an order's data that a customer may see: why it was not paid.
-const SHOWN: [&str; 3] = ["code", "decline_code", "reason"];
-
 /// Picks from Paystate's order what the page shows. The order's other data stay on the server.
 pub(super) fn told(order: &Value, gateway_url: &str) -> Value {
     let data = order["data"].as_object();
     let waiting = order["status"] == "waiting";
-    let shown: Map<String, Value> = data
-        .into_iter()
-        .flatten()
-        .filter(|(name, _)| SHOWN.contains(&name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect();
     json!({
         "id": order["id"],
         "workflow": order["workflow"],
@@ -26,7 +17,7 @@ pub(super) fn told(order: &Value, gateway_url: &str) -> Value {
         "stage": stage(order),
         "status": order["status"],
         "action": if waiting { action(data, gateway_url) } else { None },
-        "data": shown,
+        "reason": order["data"]["reason"],
     })
 }
 
@@ -53,7 +44,7 @@ mod tests {
     fn a_customer_is_sent_to_the_gateway_only() {
         let order = |url: &str, status: &str| {
             json!({ "id": "1", "state": "awaiting_customer", "stages": ["submitted", "forwarded"], "status": status,
-                "data": { "card": "x", "challenge": url } })
+                "data": { "card": "1", "challenge": url, "reason": "x" } })
         };
         let told = |url, status| told(&order(url, status), "https://127.0.0.1:7");
         assert_eq!(told("https://127.0.0.1:7/c/1", "waiting")["action"], "https://127.0.0.1:7/c/1");
@@ -61,6 +52,7 @@ mod tests {
         assert_eq!(told("https://127.0.0.1:7.evil.example/", "waiting")["action"], Value::Null);
         assert_eq!(told("https://127.0.0.1:7/c/1", "running")["action"], Value::Null);
         assert_eq!(told("", "waiting")["stage"], "forwarded");
-        assert_eq!(told("", "waiting")["data"], json!({}));
+        let all = told("", "waiting");
+        assert_eq!((&all["reason"], &all["data"]), (&json!("x"), &Value::Null));
     }
 }

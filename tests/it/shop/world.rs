@@ -142,7 +142,7 @@ impl Paystate {
         let body = with(with(body, "payment", &input["payment"]), "method", &json!(method));
         let forwarded = self.gateway("/v1/forward", &body).await?;
         if forwarded["status"] != "approved" {
-            self.show(id, "verified", "declined", "failed", json!({ "decline_code": forwarded["code"] }));
+            self.show(id, "verified", "declined", "failed", json!({ "reason": forwarded["code"] }));
             return Ok(());
         }
         self.show(id, "forwarded", "forwarded", "running", forwarded.clone());
@@ -162,7 +162,7 @@ impl Paystate {
             original = format!("{id}-second");
         }
         if held["status"] != "approved" {
-            self.show(id, "forwarded", "declined", "failed", json!({ "decline_code": held["code"] }));
+            self.show(id, "forwarded", "declined", "failed", json!({ "reason": held["code"] }));
             return Ok(());
         }
         self.show(id, "authorized", "authorized", "running", json!({}));

@@ -95,8 +95,7 @@ export const METHODS = [
       ['Returned unpaid', { account: 'customer-poor' }],
     ],
     seal: async ({ account }, { merchant_order, amount, currency }) => {
-      const date = new Date().toISOString().slice(0, 10);
-      const cheque = { serial: merchant_order, drawer: account, payee: 'merchant-1', amount, currency, date };
+      const cheque = { serial: merchant_order, drawer: account, payee: 'merchant-1', amount, currency };
       return { type: 'echeque', cheque: await api.cheque(cheque) };
     },
     account: ({ account }) => account,

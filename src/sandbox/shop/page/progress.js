@@ -84,7 +84,7 @@ function headline(payment, amount, order) {
 }
 
 const reason = (payment) => {
-  const code = payment?.data?.decline_code ?? payment?.data?.code;
+  const code = payment?.reason;
   return code ? `The reason: ${words(code).toLowerCase()}.` : 'No money was taken.';
 };
 
