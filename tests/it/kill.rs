@@ -1,6 +1,6 @@
-//! The real daemon, killed with SIGKILL under load and started again, with the bank as the judge.
+//! The real daemon, killed with SIGKILL under load and in its starts, and started again, with the bank as the judge.
 //!
-//! `PAYSTATE_KILL_CYCLES` says how often; the test command runs 50.
+//! `PAYSTATE_KILL_CYCLES` says how often under load; the test command runs 50. `PAYSTATE_BINARY` names another build.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -22,18 +22,31 @@ async fn no_order_is_lost_and_no_charge_doubled() {
     let cycles: usize = std::env::var("PAYSTATE_KILL_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(50);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut world = World::start(folder.path()).await;
+    let mut recoveries = 0;
     for cycle in 0..cycles {
+        let begun = Instant::now();
         let (mut daemon, _) = start(&mut serve(folder.path(), world.port));
-        // From a kill in the middle of recovery to one under full load.
+        let took = begun.elapsed();
         let alive = Duration::from_millis([5, 60, 150, 300, 500][cycle % 5]);
         world.load_until(Instant::now() + alive).await;
         daemon.kill();
+        // The next start is let pass, or dies on its way, or it does and so does the one after it.
+        for again in 0..cycle % 3 {
+            let share = [0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0][(cycle / 3 + again * 3) % 7];
+            let mut dies = Process(quietly(&mut serve(folder.path(), world.port)));
+            tokio::time::sleep(took.mul_f64(share)).await;
+            dies.kill();
+            recoveries += 1;
+        }
     }
     let (_daemon, _) = start(&mut serve(folder.path(), world.port));
     let (orders, succeeded) = world.judge().await;
     // Even where a start takes longer than most lives.
     assert!(orders * 5 >= cycles, "there was load: {orders} orders");
-    println!("{cycles} kills, {orders} orders, {succeeded} paid: 0 lost, 0 doubled");
+    println!(
+        "{cycles} kills under load, {recoveries} in a start, {orders} orders, {succeeded} paid: 0 lost, 0 doubled, 0 that \
+         do not open"
+    );
 }
 
 /// A sandbox, and the orders that were sent to a daemon at `port`, which may come and go.
@@ -229,11 +242,15 @@ impl Drop for Process {
 
 /// Starts a process and reads the one line of JSON in which it says where it is.
 fn start(command: &mut Command) -> (Process, Value) {
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the process starts");
+    let mut child = quietly(command);
     let mut line = String::new();
     BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
     let told = serde_json::from_str(&line).unwrap_or_else(|_| panic!("it did not start: {line:?}"));
     (Process(child), told)
+}
+
+fn quietly(command: &mut Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("the process starts")
 }
 
 fn text<'a>(told: &'a Value, field: &str) -> &'a str {

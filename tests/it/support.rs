@@ -10,8 +10,10 @@ pub fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The program under test: that of this build, unless the environment names another.
 pub fn paystate() -> PathBuf {
-    PathBuf::from(env!("CARGO_BIN_EXE_paystate"))
+    std::env::var_os("PAYSTATE_BINARY")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_paystate")), |binary| root().join(binary))
 }
 
 /// `paystate serve --sandbox` on a folder of its own; it ends with the test.
