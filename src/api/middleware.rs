@@ -1,4 +1,4 @@
-//! Around every request: an id, a bound on how many and how long, headers that protect the reader, a line in the log.
+//! Around every request: who may ask, an id, a bound on how many and how long, headers that protect the reader, a line in the log.
 
 use std::any::Any;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::{Failure, INTERNAL, METHOD, NO_ROUTE, TIMEOUT, TOO_BUSY, clip};
 use super::state::Api;
+use super::trust;
 use crate::executor::{instant, random_id};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -19,7 +20,10 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let begun = instant();
-    let mut response = bounded(&api, request, next).await;
+    let mut response = match trust::check(&api.hosts, request.method(), request.uri(), request.headers()) {
+        Ok(()) => bounded(&api, request, next).await,
+        Err(refusal) => refusal.into_response(),
+    };
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if status >= 500 {

@@ -25,6 +25,7 @@ mod server;
 mod state;
 mod stream;
 mod submit;
+mod trust;
 pub mod wire;
 mod workflows;
 
@@ -37,3 +38,4 @@ pub use problem::{PROBLEMS, ProblemKind};
 pub use routes::{paths, router};
 pub use server::{Server, ServerOptions};
 pub use state::Limits;
+pub use trust::HostName;

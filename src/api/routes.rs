@@ -10,6 +10,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::engine::Engine;
 use super::state::{Api, Limits};
+use super::trust::HostName;
 use super::{
     act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows,
 };
@@ -50,12 +51,13 @@ pub fn paths() -> Vec<(&'static str, &'static str)> {
 }
 
 /// The whole API on an engine. `closing` turns true when streams have to end.
-pub fn router(engine: Arc<dyn Engine>, limits: Limits, closing: watch::Receiver<bool>) -> Router {
+pub fn router(engine: Arc<dyn Engine>, limits: Limits, hosts: Vec<HostName>, closing: watch::Receiver<bool>) -> Router {
     let api = Api {
         engine,
         requests: Arc::new(Semaphore::new(limits.requests_max)),
         streams: Arc::new(Semaphore::new(limits.streams_max)),
         limits: Arc::new(limits),
+        hosts: hosts.into(),
         closing,
     };
     let mut router = Router::new();

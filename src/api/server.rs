@@ -17,10 +17,13 @@ use tokio::task::JoinHandle;
 use super::engine::Engine;
 use super::routes::router;
 use super::state::Limits;
+use super::trust::HostName;
 
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     pub limits: Limits,
+    /// Names that requests may be for, beside those of loopback.
+    pub hosts: Vec<HostName>,
     /// How long a connection may take to send the head of a request, and how long it may be idle.
     pub header_timeout: Duration,
     /// Connections at once; more are closed at once.
@@ -33,6 +36,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            hosts: Vec::new(),
             header_timeout: Duration::from_secs(20),
             connections_max: 4_096,
             grace: Duration::from_secs(10),
@@ -55,7 +59,7 @@ impl Server {
     pub fn start(engine: Arc<dyn Engine>, listener: std::net::TcpListener, options: ServerOptions) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let (closing, closed) = watch::channel(false);
-        let app = router(engine, options.limits, closed);
+        let app = router(engine, options.limits, options.hosts, closed);
         let handle = Handle::new();
         let permits = Arc::new(Semaphore::new(options.connections_max));
         let mut server = axum_server::from_tcp(listener)?

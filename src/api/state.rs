@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
 use super::engine::Engine;
+use super::trust::HostName;
 
 /// Bounds of the API.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ impl Default for Limits {
 pub(super) struct Api {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) limits: Arc<Limits>,
+    /// Names that the API answers to, beside those of loopback.
+    pub(super) hosts: Arc<[HostName]>,
     pub(super) requests: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
     /// True once the server is stopping: streams end then, which would hold it up for ever.
