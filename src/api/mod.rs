@@ -8,6 +8,7 @@ mod body;
 mod dashboard;
 mod engine;
 mod executor_engine;
+mod gate;
 mod health;
 mod history;
 mod hooks;
@@ -35,7 +36,7 @@ pub use engine::{
 };
 pub use openapi::document as openapi_document;
 pub use problem::{PROBLEMS, ProblemKind};
-pub use routes::{paths, router};
+pub use routes::paths;
 pub use server::{Server, ServerOptions};
 pub use state::Limits;
 pub use trust::HostName;

@@ -153,7 +153,7 @@ impl From<EngineError> for Failure {
                 FULL.because("the disk is full: nothing was accepted").retry_after(Duration::from_secs(10))
             }
             EngineError::ShuttingDown => SHUTTING_DOWN
-                .because("nothing was accepted: ask another node, or this one after its restart")
+                .because("the daemon is shutting down, and the request had no effect: ask again after its restart")
                 .retry_after(Duration::from_secs(5)),
             EngineError::Store(reason) => {
                 tracing::error!(%reason, "the store failed");

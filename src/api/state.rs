@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::sync::watch;
 
 use super::engine::Engine;
+use super::gate::Gate;
 use super::trust::HostName;
 
 /// Bounds of the API.
@@ -45,8 +45,7 @@ pub(super) struct Api {
     pub(super) limits: Arc<Limits>,
     /// Names that the API answers to, beside those of loopback.
     pub(super) hosts: Arc<[HostName]>,
-    pub(super) requests: Arc<Semaphore>,
     pub(super) streams: Arc<Semaphore>,
-    /// True once the server is stopping: streams end then, which would hold it up for ever.
-    pub(super) closing: watch::Receiver<bool>,
+    /// Closed once the server is stopping: waits and streams end then.
+    pub(super) gate: Arc<Gate>,
 }

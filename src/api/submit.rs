@@ -21,7 +21,7 @@ use crate::types::{Value, WorkflowName, parse_duration};
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = SubmitBody,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body are the same order. Without a key, sending again is a second order"),
-        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`"),
+        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`. A daemon that stops answers at once, with the order as it stands"),
     ),
     responses(
         (status = 201, description = "The order is on disk", body = Order, headers(("Location" = String))),
@@ -48,10 +48,15 @@ pub(super) async fn submit(
     let mut snapshot = submitted.snapshot;
     if let Some(wait) = wait {
         let id = snapshot.id;
-        match api.engine.wait(id, wait).await {
-            Some(ended) => snapshot = ended,
-            None => snapshot = api.engine.order(id).await?.unwrap_or(snapshot),
-        }
+        let ended = tokio::select! {
+            ended = api.engine.wait(id, wait) => ended,
+            // The order goes on after the restart: its client learns now how it stands, as when the time is over.
+            () = api.gate.closed() => None,
+        };
+        snapshot = match ended {
+            Some(ended) => ended,
+            None => api.engine.order(id).await?.unwrap_or(snapshot),
+        };
     }
     let status = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/v1/orders/{}", snapshot.id);

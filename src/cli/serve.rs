@@ -66,9 +66,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     };
     if ended.is_ok() {
         tracing::info!("stopping: what is in flight is finished or parked");
-        server.stop().await.context("the HTTP server did not stop in order")?;
+        server.drain().await;
     }
     let stopped = node.stop().await;
+    if ended.is_ok() {
+        // Until here it has told everybody that comes that it stops.
+        server.stop().await.context("the HTTP server did not stop in order")?;
+    }
     ended.and(stopped).map(|()| Verdict::Yes)
 }
 

@@ -14,7 +14,7 @@ use crate::api_fake::{Fake, SEALED};
 
 pub(crate) struct World {
     pub(crate) fake: Arc<Fake>,
-    server: Server,
+    pub(crate) server: Server,
     pub(crate) http: Client,
 }
 

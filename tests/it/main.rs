@@ -4,6 +4,7 @@
 mod api;
 mod api_contract;
 mod api_fake;
+mod api_stop;
 mod api_trust;
 #[path = "../browser/mod.rs"]
 mod browser;
