@@ -31,8 +31,8 @@ pub mod wire;
 mod workflows;
 
 pub use engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, SendError, Sent, Submission, SubmitError,
-    Submitted,
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Submission,
+    SubmitError, Submitted,
 };
 pub use openapi::document as openapi_document;
 pub use problem::{PROBLEMS, ProblemKind};

@@ -36,6 +36,7 @@ mod mistakes;
 mod power;
 mod readme;
 mod recorded;
+mod refunds;
 mod rot;
 mod sandbox;
 mod sandbox_afterwards;
