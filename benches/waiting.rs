@@ -42,7 +42,10 @@ connector: bench
 title: Answers at once
 base_url: https://bench.invalid
 operations:
-  step: { post: /steps, outcomes: { ok: response.status == 200, declined: response.status == 422 } }
+  step:
+    post: /steps
+    body: { since: "${with.since}" }
+    outcomes: { ok: response.status == 200, declined: response.status == 422 }
 "#;
 const DELAY: Duration = Duration::from_secs(600);
 /// From the start of the second process until the crowd is due.

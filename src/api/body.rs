@@ -27,8 +27,8 @@ impl<T: Fields + Send> FromRequest<Api> for Json<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, api: &Api) -> Result<Self, Failure> {
-        // Only a script on our own page can send this type across sites without being asked first: it is what keeps a
-        // stranger's page in the same browser from acting here.
+        // A stranger's page in the same browser cannot send this type without the browser asking first: that holds also
+        // where a browser does not say from where a request comes.
         if !is_json(request.headers()) {
             return Err(MEDIA_TYPE.because("send the body with `Content-Type: application/json`"));
         }

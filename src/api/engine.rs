@@ -22,6 +22,9 @@ pub trait Engine: Send + Sync + 'static {
 
     async fn order(&self, id: OrderId) -> Result<Option<Arc<Snapshot>>, EngineError>;
 
+    /// What an order has to do with others by money.
+    async fn related(&self, id: OrderId) -> Result<Related, EngineError>;
+
     /// A page of orders, newest first.
     async fn list(&self, query: OrderQuery) -> Result<Vec<Arc<Snapshot>>, EngineError>;
 
@@ -106,6 +109,14 @@ pub struct Submitted {
     pub snapshot: Arc<Snapshot>,
     /// False when the key had been used for this order before.
     pub created: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Related {
+    /// Its refunds, newest first: also those that were refused.
+    pub refunds: Vec<Arc<Snapshot>>,
+    /// The payment that it refunds.
+    pub refund_of: Option<OrderId>,
 }
 
 /// An event from outside.

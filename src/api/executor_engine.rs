@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, SendError, Sent, Submission, SubmitError,
-    Submitted,
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Submission,
+    SubmitError, Submitted,
 };
 use super::metrics;
 use crate::definition::Workflow;
@@ -21,6 +21,8 @@ use crate::types::{ConnectorName, EventId, OrderId, Seq, Version, WorkflowName};
 
 /// How long a client should wait before it tries again, when too much is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Refunds that are shown with their payment.
+const REFUNDS_MAX: usize = 100;
 
 #[async_trait]
 impl Engine for Executor {
@@ -33,6 +35,10 @@ impl Engine for Executor {
 
     async fn order(&self, id: OrderId) -> Result<Option<Arc<Snapshot>>, EngineError> {
         Ok(Self::order(self, id).await?)
+    }
+
+    async fn related(&self, id: OrderId) -> Result<Related, EngineError> {
+        Ok(Related { refunds: Self::refunds(self, id, REFUNDS_MAX).await?, refund_of: self.refund_of(id).await? })
     }
 
     async fn list(&self, query: OrderQuery) -> Result<Vec<Arc<Snapshot>>, EngineError> {

@@ -25,7 +25,7 @@ pub(super) async fn live() -> Reply<Health> {
         (status = 503, description = "Recovery is not through, the store failed, or the daemon stops", body = Problem),
     ))]
 pub(super) async fn ready(State(api): State<Api>) -> Result<Reply<Health>, Failure> {
-    if api.engine.ready().await && !*api.closing.borrow() {
+    if api.engine.ready().await && !api.gate.is_closed() {
         return Ok(Reply(healthy()));
     }
     Err(NOT_READY

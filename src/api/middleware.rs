@@ -1,17 +1,18 @@
-//! Around every request: an id, a bound on how many and how long, headers that protect the reader, a line in the log.
+//! Around every request: who may ask, an id, a bound on how many and how long, headers that protect the reader, a line in the log.
 
 use std::any::Any;
-use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-use super::problem::{Failure, INTERNAL, METHOD, NO_ROUTE, TIMEOUT, TOO_BUSY, clip};
+use super::problem::{Failure, INTERNAL, METHOD, NO_ROUTE, TIMEOUT, clip};
 use super::state::Api;
+use super::trust;
 use crate::executor::{instant, random_id};
 
+const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -19,7 +20,10 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let begun = instant();
-    let mut response = bounded(&api, request, next).await;
+    let mut response = match trust::check(&api.hosts, request.method(), request.uri(), request.headers()) {
+        Ok(()) => bounded(&api, request, next).await,
+        Err(refusal) => refusal.into_response(),
+    };
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
     if status >= 500 {
@@ -31,6 +35,9 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
+    if api.gate.is_closed() {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
@@ -38,10 +45,17 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
 }
 
 async fn bounded(api: &Api, request: Request, next: Next) -> Response {
-    let Ok(_permit) = api.requests.try_acquire() else {
-        let refusal = TOO_BUSY.because("too many requests are under way: try again in a moment");
-        return refusal.retry_after(Duration::from_secs(1)).into_response();
-    };
+    // Whoever watches the daemon has to be told how it is also when it is busy or stops.
+    if WATCHED.contains(&request.uri().path()) {
+        return timed(api, request, next).await;
+    }
+    match api.gate.enter() {
+        Ok(pass) => pass.hold(timed(api, request, next).await),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn timed(api: &Api, request: Request, next: Next) -> Response {
     match tokio::time::timeout(api.limits.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => TIMEOUT

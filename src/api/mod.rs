@@ -8,6 +8,7 @@ mod body;
 mod dashboard;
 mod engine;
 mod executor_engine;
+mod gate;
 mod health;
 mod history;
 mod hooks;
@@ -25,15 +26,17 @@ mod server;
 mod state;
 mod stream;
 mod submit;
+mod trust;
 pub mod wire;
 mod workflows;
 
 pub use engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, SendError, Sent, Submission, SubmitError,
-    Submitted,
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Submission,
+    SubmitError, Submitted,
 };
 pub use openapi::document as openapi_document;
 pub use problem::{PROBLEMS, ProblemKind};
-pub use routes::{paths, router};
+pub use routes::paths;
 pub use server::{Server, ServerOptions};
 pub use state::Limits;
+pub use trust::HostName;

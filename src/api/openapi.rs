@@ -2,10 +2,12 @@
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::{Content, OpenApi as Description, Ref, RefOr, Response as DescribedResponse};
 use utoipa::{Modify, OpenApi};
 
-use super::problem::PROBLEM;
+use super::problem::{CROSS_SITE, MISDIRECTED, PROBLEM, ProblemKind};
+use super::trust::is_open;
 use super::{act, dashboard, health, history, hooks, incidents, orders, stream, submit, workflows};
 
 const WORKFLOW: &str = include_str!("../../workflows/schema/workflow.schema.json");
@@ -39,22 +41,38 @@ struct Problems;
 
 impl Modify for Problems {
     fn modify(&self, description: &mut Description) {
-        let operations = description.paths.paths.values_mut().flat_map(|path| [&mut path.get, &mut path.post]);
-        for operation in operations.flatten() {
-            let responses = &mut operation.responses.responses;
-            for (status, response) in responses.iter_mut() {
-                if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response)
-                    && let Some(content) = response.content.shift_remove("application/json")
-                {
-                    response.content.insert(PROBLEM.to_owned(), content);
-                }
+        for (path, item) in &mut description.paths.paths {
+            let trusted = !is_open(path);
+            if let Some(get) = &mut item.get {
+                complete(get, trusted.then_some(&[MISDIRECTED]));
             }
-            let content = Content::new(Some(Ref::from_schema_name("Problem")));
-            let mut other = DescribedResponse::new("Any other problem");
-            other.content.insert(PROBLEM.to_owned(), RefOr::T(content));
-            responses.insert("default".to_owned(), RefOr::T(other));
+            if let Some(post) = &mut item.post {
+                complete(post, trusted.then_some(&[MISDIRECTED, CROSS_SITE]));
+            }
         }
     }
+}
+
+fn complete(operation: &mut Operation, around: Option<&[ProblemKind]>) {
+    let responses = &mut operation.responses.responses;
+    for (status, response) in responses.iter_mut() {
+        if let (true, RefOr::T(response)) = (status.starts_with(['4', '5']), response)
+            && let Some(content) = response.content.shift_remove("application/json")
+        {
+            response.content.insert(PROBLEM.to_owned(), content);
+        }
+    }
+    for kind in around.into_iter().flatten() {
+        responses.insert(kind.status.to_string(), RefOr::T(problem(kind.title)));
+    }
+    responses.insert("default".to_owned(), RefOr::T(problem("Any other problem")));
+}
+
+fn problem(description: &str) -> DescribedResponse {
+    let mut response = DescribedResponse::new(description);
+    let content = Content::new(Some(Ref::from_schema_name("Problem")));
+    response.content.insert(PROBLEM.to_owned(), RefOr::T(content));
+    response
 }
 
 /// The OpenAPI 3.1 document as JSON.

@@ -9,7 +9,7 @@ use axum::http::Uri;
 use super::params::{Params, order_id};
 use super::problem::{Failure, NO_ORDER, UNKNOWN_STATE, UNKNOWN_WORKFLOW};
 use super::state::Api;
-use super::wire::{Order, OrderPage, Problem, Status};
+use super::wire::{Order, OrderPage, Problem, Refund, Status};
 use crate::definition::suggest::one_of;
 use crate::machine::Snapshot;
 use crate::store::OrderQuery;
@@ -18,13 +18,23 @@ use crate::store::OrderQuery;
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = String, Path, description = "The order")),
     responses(
-        (status = 200, description = "The order as it stands", body = Order),
+        (status = 200, description = "The order as it stands, with its refunds, or the payment that it refunds", body = Order),
         (status = 404, description = "There is no such order", body = Problem),
     ))]
 pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Reply<Order>, Failure> {
     let found = api.engine.order(order_id(&id)?).await?;
     let snapshot = found.ok_or_else(|| NO_ORDER.because("there is no order of this id"))?;
-    Ok(Reply(view(&api, &snapshot)))
+    let mut order = view(&api, &snapshot);
+    match api.engine.related(snapshot.id).await {
+        Ok(related) => {
+            let version = |refund: &Snapshot| api.engine.version(&refund.version);
+            order.refunds = related.refunds.iter().map(|one| Refund::of(one, version(one).as_deref())).collect();
+            order.refund_of = related.refund_of;
+        }
+        // How the order stands is known all the same, and is what most ask for.
+        Err(error) => tracing::warn!(order = %snapshot.id, %error, "its refunds cannot be read and are left out"),
+    }
+    Ok(Reply(order))
 }
 
 /// Orders, newest first.

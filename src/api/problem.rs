@@ -33,6 +33,9 @@ macro_rules! problems {
 problems! {
     NO_ROUTE = "no-such-route" 404 "There is nothing at this path";
     METHOD = "method-not-allowed" 405 "This path does not take this method";
+    HOST = "bad-host" 400 "It cannot be told where the request was sent to";
+    MISDIRECTED = "misdirected-request" 421 "The daemon does not answer to this name";
+    CROSS_SITE = "cross-site-request" 403 "A page from elsewhere may not act here";
     BODY = "malformed-body" 400 "The body cannot be read";
     PARAMETER = "bad-parameter" 400 "A parameter cannot be read";
     KEY = "bad-idempotency-key" 400 "The Idempotency-Key cannot be used";
@@ -150,7 +153,7 @@ impl From<EngineError> for Failure {
                 FULL.because("the disk is full: nothing was accepted").retry_after(Duration::from_secs(10))
             }
             EngineError::ShuttingDown => SHUTTING_DOWN
-                .because("nothing was accepted: ask another node, or this one after its restart")
+                .because("the daemon is shutting down, and the request had no effect: ask again after its restart")
                 .retry_after(Duration::from_secs(5)),
             EngineError::Store(reason) => {
                 tracing::error!(%reason, "the store failed");

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, get, post};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::engine::Engine;
+use super::gate::Gate;
 use super::state::{Api, Limits};
+use super::trust::HostName;
 use super::{
     act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows,
 };
@@ -49,14 +51,14 @@ pub fn paths() -> Vec<(&'static str, &'static str)> {
     table().into_iter().map(|(method, path, _)| (method, path)).collect()
 }
 
-/// The whole API on an engine. `closing` turns true when streams have to end.
-pub fn router(engine: Arc<dyn Engine>, limits: Limits, closing: watch::Receiver<bool>) -> Router {
+/// The whole API on an engine.
+pub(super) fn router(engine: Arc<dyn Engine>, limits: Limits, hosts: Vec<HostName>, gate: Arc<Gate>) -> Router {
     let api = Api {
         engine,
-        requests: Arc::new(Semaphore::new(limits.requests_max)),
         streams: Arc::new(Semaphore::new(limits.streams_max)),
         limits: Arc::new(limits),
-        closing,
+        hosts: hosts.into(),
+        gate,
     };
     let mut router = Router::new();
     for (_, path, route) in table() {

@@ -11,16 +11,23 @@ use axum_server::Handle;
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
+use super::gate::Gate;
 use super::routes::router;
 use super::state::Limits;
+use super::trust::HostName;
+
+/// For what was answered last to leave its connection.
+const FLUSH: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct ServerOptions {
     pub limits: Limits,
+    /// Names that requests may be for, beside those of loopback.
+    pub hosts: Vec<HostName>,
     /// How long a connection may take to send the head of a request, and how long it may be idle.
     pub header_timeout: Duration,
     /// Connections at once; more are closed at once.
@@ -33,6 +40,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
+            hosts: Vec::new(),
             header_timeout: Duration::from_secs(20),
             connections_max: 4_096,
             grace: Duration::from_secs(10),
@@ -45,7 +53,7 @@ impl Default for ServerOptions {
 pub struct Server {
     address: SocketAddr,
     handle: Handle<SocketAddr>,
-    closing: watch::Sender<bool>,
+    gate: Arc<Gate>,
     grace: Duration,
     task: JoinHandle<io::Result<()>>,
 }
@@ -54,8 +62,8 @@ impl Server {
     /// Serves the API on a socket that is listening already.
     pub fn start(engine: Arc<dyn Engine>, listener: std::net::TcpListener, options: ServerOptions) -> io::Result<Self> {
         let address = listener.local_addr()?;
-        let (closing, closed) = watch::channel(false);
-        let app = router(engine, options.limits, closed);
+        let gate = Arc::new(Gate::new(options.limits.requests_max));
+        let app = router(engine, options.limits, options.hosts, Arc::clone(&gate));
         let handle = Handle::new();
         let permits = Arc::new(Semaphore::new(options.connections_max));
         let mut server = axum_server::from_tcp(listener)?
@@ -66,7 +74,7 @@ impl Server {
             .acceptor(Capped { permits });
         server.http_builder().http1().header_read_timeout(options.header_timeout).max_headers(64);
         let task = tokio::spawn(server.serve(app.into_make_service()));
-        Ok(Self { address, handle, closing, grace: options.grace, task })
+        Ok(Self { address, handle, gate, grace: options.grace, task })
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -78,11 +86,18 @@ impl Server {
         (&mut self.task).await.map_err(io::Error::other)?
     }
 
-    /// Takes no more connections, ends the streams, gives the rest its grace, and returns when all is closed.
+    /// Begins to stop: answers waits and streams at once, gives the rest its grace, and returns when all is answered.
+    /// New requests are told so until `stop`: a client that cannot connect knows less.
+    pub async fn drain(&self) {
+        self.gate.close(self.grace).await;
+    }
+
+    /// Drains, if that has not been done; takes no more connections, and returns when all are closed.
     pub async fn stop(self) -> io::Result<()> {
-        // Nobody may be listening any more; that is all right.
-        let _ = self.closing.send(true);
-        self.handle.graceful_shutdown(Some(self.grace));
+        if !self.gate.is_closed() {
+            self.drain().await;
+        }
+        self.handle.graceful_shutdown(Some(FLUSH));
         self.task.await.map_err(io::Error::other)?
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio::sync::watch;
 
 use super::engine::Engine;
+use super::gate::Gate;
+use super::trust::HostName;
 
 /// Bounds of the API.
 #[derive(Clone, Debug)]
@@ -42,8 +43,9 @@ impl Default for Limits {
 pub(super) struct Api {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) limits: Arc<Limits>,
-    pub(super) requests: Arc<Semaphore>,
+    /// Names that the API answers to, beside those of loopback.
+    pub(super) hosts: Arc<[HostName]>,
     pub(super) streams: Arc<Semaphore>,
-    /// True once the server is stopping: streams end then, which would hold it up for ever.
-    pub(super) closing: watch::Receiver<bool>,
+    /// Closed once the server is stopping: waits and streams end then.
+    pub(super) gate: Arc<Gate>,
 }

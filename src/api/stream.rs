@@ -9,7 +9,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::sync::broadcast::error::RecvError;
-use tokio::sync::{OwnedSemaphorePermit, broadcast, watch};
+use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::orders::view;
 use super::problem::{Failure, TOO_BUSY};
@@ -31,8 +31,7 @@ pub(super) async fn stream(
         TOO_BUSY.because("too many streams are open: poll `/v1/orders` instead").retry_after(Duration::from_secs(30))
     })?;
     let changes = api.engine.subscribe();
-    let closing = api.closing.clone();
-    let reader = Reader { api, changes, closing, first: true, _permit: permit };
+    let reader = Reader { api, changes, first: true, _permit: permit };
     let events = unfold(reader, |mut reader| async move {
         let event = reader.next().await?;
         Some((Ok(event), reader))
@@ -43,7 +42,6 @@ pub(super) async fn stream(
 struct Reader {
     api: Api,
     changes: broadcast::Receiver<Arc<Snapshot>>,
-    closing: watch::Receiver<bool>,
     first: bool,
     _permit: OwnedSemaphorePermit,
 }
@@ -53,11 +51,8 @@ impl Reader {
         if std::mem::take(&mut self.first) {
             return Some(Event::default().comment("changes follow").retry(Duration::from_secs(2)));
         }
-        let closing = &mut self.closing;
-        // A sender that is gone is a server that is gone.
-        let closed = async { drop(closing.wait_for(|closing| *closing).await) };
         let change = tokio::select! {
-            () = closed => return None,
+            () = self.api.gate.closed() => return None,
             change = self.changes.recv() => change,
         };
         match change {

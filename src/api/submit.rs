@@ -21,19 +21,23 @@ use crate::types::{Value, WorkflowName, parse_duration};
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = SubmitBody,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body are the same order. Under another key, or without one, sending again is a second order, and it is the provider who refuses a payment that was used"),
-        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`"),
+        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`. A daemon that stops answers at once, with the order as it stands"),
     ),
     responses(
         (status = 201, description = "The order is on disk", body = Order, headers(("Location" = String))),
         (status = 200, description = "The key stands for this order already", body = Order),
         (status = 400, description = "The body or the key cannot be read", body = Problem),
-        (status = 409, description = "A request with this key is being worked on", body = Problem),
+        (status = 409, description = "A request with this key is being worked on: send it again after the time", body = Problem,
+            headers(("Retry-After" = u32, description = "Seconds"))),
         (status = 413, description = "The body is too large", body = Problem),
         (status = 415, description = "The body is not JSON", body = Problem),
         (status = 422, description = "No such workflow, an input that does not fit, or a key that was used", body = Problem),
-        (status = 429, description = "Too much is under way", body = Problem),
-        (status = 503, description = "Not now", body = Problem),
-        (status = 507, description = "The disk is full: orders that were accepted go on", body = Problem),
+        (status = 429, description = "Too much is under way", body = Problem,
+            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 503, description = "Too many requests are under way, or the daemon stops", body = Problem,
+            headers(("Retry-After" = u32, description = "Seconds"))),
+        (status = 507, description = "The disk is full: orders that were accepted go on", body = Problem,
+            headers(("Retry-After" = u32, description = "Seconds"))),
     ))]
 pub(super) async fn submit(
     State(api): State<Api>,
@@ -48,10 +52,15 @@ pub(super) async fn submit(
     let mut snapshot = submitted.snapshot;
     if let Some(wait) = wait {
         let id = snapshot.id;
-        match api.engine.wait(id, wait).await {
-            Some(ended) => snapshot = ended,
-            None => snapshot = api.engine.order(id).await?.unwrap_or(snapshot),
-        }
+        let ended = tokio::select! {
+            ended = api.engine.wait(id, wait) => ended,
+            // The order goes on after the restart: its client learns now how it stands, as when the time is over.
+            () = api.gate.closed() => None,
+        };
+        snapshot = match ended {
+            Some(ended) => ended,
+            None => api.engine.order(id).await?.unwrap_or(snapshot),
+        };
     }
     let status = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/v1/orders/{}", snapshot.id);

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use crate::api::HostName;
 use crate::definition::read_data;
 use crate::types::Secret;
 
@@ -14,6 +15,8 @@ use crate::types::Secret;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Config {
     pub(super) listen: Option<String>,
+    /// Names that the API answers to, beside those of loopback.
+    pub(super) listen_as: Vec<HostName>,
     pub(super) data: Option<PathBuf>,
     pub(super) workflows: Option<PathBuf>,
     /// The values of `${env.NAME}` in connectors.

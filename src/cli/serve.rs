@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::boot::{Boot, Node};
 use super::config::Config;
 use super::{Verdict, output};
-use crate::api::{Server, ServerOptions};
+use crate::api::{HostName, Server, ServerOptions};
 
 const LISTEN: &str = "127.0.0.1:7878";
 
@@ -29,6 +29,10 @@ pub(super) struct Args {
     /// Address and port of the HTTP API; port 0 takes a free one. Loopback only: the API has no authentication yet.
     #[arg(long)]
     listen: Option<String>,
+    /// A host name that the API also answers to, such as that of a reverse proxy in front of it; give it again for more.
+    /// Without it only localhost, 127.0.0.1 and [::1].
+    #[arg(long, value_name = "NAME")]
+    listen_as: Vec<HostName>,
     /// Start a gateway, a bank and a shop beside it, to try things on.
     #[arg(long)]
     sandbox: bool,
@@ -44,6 +48,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let listen = args.listen.clone().or_else(|| config.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
     let listener = listen_on(&listen)?;
+    let hosts = if args.listen_as.is_empty() { config.listen_as.clone() } else { args.listen_as };
     let boot = Boot {
         data: args.data.or_else(|| config.data.clone()).unwrap_or_else(|| PathBuf::from("data")),
         workflows: args.workflows.or_else(|| config.workflows.clone()).unwrap_or_else(|| PathBuf::from("workflows")),
@@ -51,7 +56,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         config,
     };
     let node = boot.start().await?;
-    let mut server = serve(&node, listener)?;
+    let mut server = serve(&node, listener, hosts)?;
     announce(&node, &server, args.json)?;
     let ended = tokio::select! {
         ended = server.ended() => ended.context("the HTTP server ended"),
@@ -61,15 +66,20 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     };
     if ended.is_ok() {
         tracing::info!("stopping: what is in flight is finished or parked");
-        server.stop().await.context("the HTTP server did not stop in order")?;
+        server.drain().await;
     }
     let stopped = node.stop().await;
+    if ended.is_ok() {
+        // Until here it has told everybody that comes that it stops.
+        server.stop().await.context("the HTTP server did not stop in order")?;
+    }
     ended.and(stopped).map(|()| Verdict::Yes)
 }
 
 /// Serves the API of a node, and tells its sandbox where notifications and orders go.
-pub(super) fn serve(node: &Node, listener: TcpListener) -> anyhow::Result<Server> {
-    let server = Server::start(Arc::new(node.executor.clone()), listener, ServerOptions::default())
+pub(super) fn serve(node: &Node, listener: TcpListener, hosts: Vec<HostName>) -> anyhow::Result<Server> {
+    let options = ServerOptions { hosts, ..ServerOptions::default() };
+    let server = Server::start(Arc::new(node.executor.clone()), listener, options)
         .context("the HTTP server could not be started")?;
     if let Some(sandbox) = &node.sandbox {
         sandbox.notify(Some(format!("http://{}", server.address())));

@@ -1,7 +1,7 @@
 use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
-use crate::api::wire::{Call, Incident, Money, Order};
+use crate::api::wire::{Call, Incident, Money, Order, Refund};
 use crate::types::Value;
 
 /// Show an order as it stands.
@@ -29,7 +29,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 pub(super) fn print(order: &Order) {
     output::out(&format!("{}  {}\n", output::bold(&output::line(&order.title)), output::status(order.status)));
     output::out(&output::pairs(&facts(order)));
-    for (title, rows) in [("calls", calls(order)), ("waits for", waits(order))] {
+    for (title, rows) in [("calls", calls(order)), ("waits for", waits(order)), ("refunds", refunds(order))] {
         if !rows.is_empty() {
             output::out(&format!("\n{}\n", output::bold(title)));
             rows.iter().for_each(|row| output::out(row));
@@ -82,6 +82,9 @@ fn facts(order: &Order) -> Vec<(&'static str, String)> {
     }
     if let Some(parent) = &order.parent {
         facts.push(("part of", parent.order.to_string()));
+    }
+    if let Some(payment) = &order.refund_of {
+        facts.push(("refund of", payment.to_string()));
     }
     if let Some(incident) = &order.incident {
         let stake = incident.at_stake.as_ref().map_or_else(String::new, |money| format!(", {} at stake", money.text));
@@ -139,4 +142,13 @@ fn waits(order: &Order) -> Vec<String> {
         .iter()
         .map(|early| format!("the state that handles {} (came early, from {})", early.event, early.source));
     timers.chain(early).map(|text| output::indented("  ", &text)).collect()
+}
+
+fn refunds(order: &Order) -> Vec<String> {
+    let refund = |refund: &Refund| {
+        let amount = refund.amount.as_ref().map_or_else(String::new, |amount| format!("  {}", amount.text));
+        let text = format!("{}{amount}  {}: {}", refund.order, refund.status.name(), refund.state);
+        output::indented("  ", &text)
+    };
+    order.refunds.iter().map(refund).collect()
 }

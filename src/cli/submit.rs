@@ -55,7 +55,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let mut order: Order = client.read(value.clone())?;
     while args.wait.is_some_and(|wait| begun.elapsed() < wait) && is_open(order.status) {
         pause(Duration::from_millis(500)).await;
-        value = client.get(&format!("v1/orders/{}", order.id), &[]).await?;
+        let asked = client.get(&format!("v1/orders/{}", order.id), &[]).await;
+        value = asked.with_context(|| format!("order {} is accepted and goes on when the daemon does", order.id))?;
         order = client.read(value.clone())?;
     }
     if args.connection.json {

@@ -125,18 +125,24 @@ impl Limits {
             .caps(&text(with, "account")?, &text(with, "class")?, &text(with, "factors")?, currency, now)
             .map_err(|error| refused(&error.to_string()))?;
         let counters: Vec<Counter> =
-            caps.into_iter().map(|cap| Counter { account: cap.account, cap: cap.cap }).collect();
+            caps.iter().map(|cap| Counter { account: cap.account.clone(), cap: cap.cap }).collect();
         let accounts: Vec<&String> = counters.iter().map(|counter| &counter.account).collect();
         let reserved = executor.shared.desk.reserve(&invocation.key, &counters, amount, currency).await;
         Ok(match reserved.map_err(|error| not_sent(&error.to_string()))? {
             Ok(postings) => {
                 Outcome::Ok { result: json!({ "table": version, "accounts": accounts, "postings": postings }) }
             }
-            Err((counter, left)) => Outcome::Declined {
-                code: "limit_exceeded".to_owned(),
-                soft: false,
-                result: json!({ "table": version, "account": counter.account, "cap": counter.cap, "left": left }),
-            },
+            Err((counter, left)) => {
+                let full = caps.iter().find(|cap| (&cap.account, cap.cap) == (&counter.account, counter.cap));
+                let mut result =
+                    json!({ "table": version, "account": counter.account, "cap": counter.cap, "left": left });
+                if let Some(cap) = full {
+                    result["rule"] = json!(cap.rule);
+                    result["period"] = json!(cap.period);
+                    result["detail"] = json!(cap.refusal(left, amount, currency));
+                }
+                Outcome::Declined { code: "limit_exceeded".to_owned(), soft: false, result }
+            }
         })
     }
 

@@ -128,6 +128,20 @@ impl Executor {
         self.shared.store.list(query).await
     }
 
+    /// The refunds of a payment, newest first, at most `limit`: also those that were refused.
+    pub async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+        let mut refunds = Vec::new();
+        for id in self.shared.store.refunds(payment, limit).await? {
+            refunds.extend(self.order(id).await?);
+        }
+        Ok(refunds)
+    }
+
+    /// The payment that an order refunds, or tried to.
+    pub async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
+        self.shared.store.refund_of(order).await
+    }
+
     pub async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
         self.shared.store.journal(id, after, limit).await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::types::{Currency, Timestamp};
+use crate::types::{Currency, Money, Timestamp};
 
 /// Every version of the limits, oldest first. Read from `workflows/data/payment_account_limits.yaml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +54,9 @@ pub struct Cap {
     /// The account of the ledger that counts it.
     pub account: String,
     pub cap: i64,
+    /// Whose cap it is: `class III`, or `verification single_factor`.
+    pub rule: String,
+    pub period: Period,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,9 +96,10 @@ impl LimitTable {
             factors: factors.to_owned(),
             known: known(&version.factors),
         })?;
-        let mut caps = vec![Cap { account: counter(account, by_class.period, &day), cap: by_class.cap }];
-        if let Some(cap) = by_factors {
-            caps.push(Cap { account: counter(account, Period::Day, &day), cap: *cap });
+        let cap = |rule, period, cap| Cap { account: counter(account, period, &day), cap, rule, period };
+        let mut caps = vec![cap(format!("class {class}"), by_class.period, by_class.cap)];
+        if let Some(by_factors) = by_factors {
+            caps.push(cap(format!("verification {factors}"), Period::Day, *by_factors));
         }
         Ok((from, caps))
     }
@@ -106,6 +110,25 @@ impl LimitTable {
             (version.valid_from <= day).then_some((version, day))
         });
         newest.ok_or_else(|| LimitError::NoVersion(day(now, 0)))
+    }
+}
+
+impl Cap {
+    /// Why a payment is refused, for people: which limit, how high it is, and what is left of it.
+    pub fn refusal(&self, left: i64, amount: i64, currency: Currency) -> String {
+        let money = |amount| Money::new(amount, currency);
+        let per = match self.period {
+            Period::Lifetime => "in the account's lifetime",
+            Period::Year => "a year",
+            Period::Day => "a day",
+        };
+        format!(
+            "the limit of {}, {} {per}, has {} left, and the payment is {}",
+            self.rule,
+            money(self.cap),
+            money(left),
+            money(amount)
+        )
     }
 }
 
@@ -126,4 +149,52 @@ fn day(now: Timestamp, utc_offset_hours: i8) -> String {
 
 fn known<T>(map: &BTreeMap<String, T>) -> String {
     map.keys().cloned().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> LimitTable {
+        let limit = |cap, period| ClassLimit { cap, period };
+        LimitTable {
+            title: "Limits".to_owned(),
+            versions: vec![LimitVersion {
+                valid_from: "2016-07-01".to_owned(),
+                source: "a law".to_owned(),
+                currency: "CNY".parse().unwrap(),
+                utc_offset_hours: 8,
+                classes: BTreeMap::from([
+                    ("I".to_owned(), limit(100_000, Period::Lifetime)),
+                    ("III".to_owned(), limit(20_000_000, Period::Year)),
+                ]),
+                factors: BTreeMap::from([
+                    ("single_factor".to_owned(), Some(100_000)),
+                    ("certificate".to_owned(), None),
+                ]),
+            }],
+        }
+    }
+
+    fn refusals(class: &str, factors: &str) -> Vec<(String, String)> {
+        let (now, cny) = ("2026-11-26T17:00:00Z".parse().unwrap(), "CNY".parse().unwrap());
+        let (_, caps) = table().caps("acct-7", class, factors, cny, now).unwrap();
+        caps.iter().map(|cap| (cap.account.clone(), cap.refusal(1_200, 3_500, cny))).collect()
+    }
+
+    #[test]
+    fn a_refusal_names_the_limit_its_height_and_what_is_left() {
+        let said = |account: &str, limit: &str| {
+            (account.to_owned(), format!("the limit of {limit}, has 12.00 CNY left, and the payment is 35.00 CNY"))
+        };
+        assert_eq!(
+            refusals("III", "single_factor"),
+            [
+                said("limit/acct-7/2026", "class III, 200000.00 CNY a year"),
+                said("limit/acct-7/2026-11-27", "verification single_factor, 1000.00 CNY a day"),
+            ]
+        );
+        let lifetime = said("limit/acct-7/lifetime", "class I, 1000.00 CNY in the account's lifetime");
+        assert_eq!(refusals("I", "certificate"), [lifetime]);
+    }
 }

@@ -84,6 +84,13 @@ impl Snapshot {
         self.incident.as_ref().is_some_and(|incident| incident.halted)
     }
 
+    /// The payments of which a call of this order reserves a refund.
+    pub fn refunds_of(&self) -> impl Iterator<Item = OrderId> {
+        let reserving = |call: &&Call| call.connector.as_str() == "refunds" && call.operation.as_str() == "reserve";
+        let payment = |call: &Call| call.with.get("payment").and_then(Value::as_str)?.parse().ok();
+        self.calls.values().filter(reserving).filter_map(payment)
+    }
+
     /// The timer that is due next.
     pub fn next_due(&self) -> Option<Timestamp> {
         self.timers.values().min().copied()

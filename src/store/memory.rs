@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use super::links::Links;
 use super::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError, Stored};
 use crate::definition::Sources;
 use crate::journal::Entry;
@@ -34,6 +35,7 @@ struct World {
     events: BTreeMap<(OrderId, EventId), Seq>,
     keys: BTreeMap<String, KeyRecord>,
     balances: BTreeMap<(String, Currency), i64>,
+    links: Links,
     definitions: Vec<(WorkflowName, Version, Sources)>,
 }
 
@@ -114,6 +116,7 @@ impl World {
             let balance = self.balances.entry((posting.account.clone(), posting.currency)).or_default();
             *balance = balance.saturating_add(posting.amount);
         }
+        self.links.learn(&snapshot);
         if !snapshot.is_open() {
             self.open.remove(&entry.order);
         } else {
@@ -195,6 +198,14 @@ impl Store for MemoryStore {
 
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {
         Ok(self.healthy()?.keys.get(key).cloned())
+    }
+
+    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        Ok(self.healthy()?.links.refunds(payment).take(limit).collect())
+    }
+
+    async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
+        Ok(self.healthy()?.links.payment(order))
     }
 
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {

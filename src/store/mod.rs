@@ -1,6 +1,7 @@
 //! One atomic durable commit, and the reads that the executor and the API need.
 
 pub mod conformance;
+mod links;
 mod memory;
 mod sled;
 
@@ -119,6 +120,13 @@ pub trait Store: Send + Sync + 'static {
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError>;
 
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError>;
+
+    /// Orders that reserved, or asked to reserve, a refund of this payment (`refunds.reserve`): newest first, at most
+    /// `limit`.
+    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError>;
+
+    /// The payment that this order refunds, or tried to.
+    async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError>;
 
     /// The sum of all postings to an account.
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError>;

@@ -40,6 +40,7 @@ async fn an_operator_watches_and_resolves() -> Result<(), Failure> {
 
     one_order(&mut browser, &page, &url, &parked).await?;
     resolve(&mut browser, &page, &parked).await?;
+    refunded(&mut browser, &page, &fake, &parked).await?;
     browser.evaluate(&page, "location.hash = '#/incidents'").await?;
     browser.wait(&page, "document.querySelectorAll('.alarm').length === 1").await?;
     browser.wait(&page, "document.querySelector('#incident-count').textContent === '1'").await?;
@@ -80,6 +81,19 @@ async fn resolve(browser: &mut Browser, page: &Page, parked: &str) -> Result<(),
     browser.wait(page, "document.querySelector('#state-settled.now')").await?;
     browser.wait(page, "document.querySelector('.timeline').innerText.includes('resolved as ok by Kim')").await?;
     assert_eq!(browser.evaluate(page, "location.hash").await?, format!("#/orders/{parked}"));
+    Ok(())
+}
+
+/// From a payment to its refund, and back.
+async fn refunded(browser: &mut Browser, page: &Page, fake: &Fake, payment: &str) -> Result<(), Failure> {
+    let refund = fake.open(json!({"amount": 600, "currency": "CNY"}));
+    fake.refunds.lock().map_err(|_| "poisoned")?.push((payment.parse()?, refund));
+    let link = |id: &str| format!("document.querySelector('main a[href=\"#/orders/{id}\"]')");
+    browser.evaluate(page, &format!("location.hash = '#/orders/{refund}'")).await?;
+    browser.wait(page, &format!("{}?.innerText.startsWith('refund of')", link(payment))).await?;
+    browser.evaluate(page, &format!("{}.click()", link(payment))).await?;
+    let card = format!("{}?.closest('section')", link(&refund.to_string()));
+    browser.wait(page, &format!("{card}?.innerText.includes('6.00 CNY, The customer confirms')")).await?;
     Ok(())
 }
 

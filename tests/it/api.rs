@@ -14,7 +14,7 @@ use crate::api_fake::{Fake, SEALED};
 
 pub(crate) struct World {
     pub(crate) fake: Arc<Fake>,
-    server: Server,
+    pub(crate) server: Server,
     pub(crate) http: Client,
 }
 
@@ -23,7 +23,7 @@ impl World {
         Self::with(ServerOptions::default())
     }
 
-    fn with(options: ServerOptions) -> Self {
+    pub(crate) fn with(options: ServerOptions) -> Self {
         let fake = Fake::new();
         let server = fake.serve_with(options);
         Self { fake, server, http: Client::new() }
@@ -415,10 +415,10 @@ async fn slow_and_many_clients_are_bounded() {
             answer
         })
     };
-    assert_eq!(ended(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").await.unwrap(), "", "a slow head is cut off");
-    let slow = ended(b"POST /v1/orders HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{");
+    assert_eq!(ended(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n").await.unwrap(), "", "a slow head is cut off");
+    let slow = ended(b"POST /v1/orders HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 9\r\n\r\n{");
     assert!(slow.await.unwrap().starts_with("HTTP/1.1 408"), "a slow body is a problem");
-    let idle = ended(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+    let idle = ended(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     assert!(idle.starts_with("HTTP/1.1 200"), "and an idle connection is closed");
     let held: Vec<TcpStream> = (0..2).map(|_| TcpStream::connect(address).unwrap()).collect();
     tokio::time::sleep(Duration::from_millis(100)).await;

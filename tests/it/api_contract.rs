@@ -147,6 +147,21 @@ async fn a_key_that_was_used_names_its_order() {
 }
 
 #[tokio::test]
+async fn a_key_whose_request_is_under_way_says_when_to_come_again() {
+    let world = World::start();
+    *world.fake.in_flight.lock().unwrap() = Some("k-1".to_owned());
+    let request = world.http.post(world.url("/v1/orders")).header("Idempotency-Key", "k-1").json(&order());
+    let response = request.send().await.unwrap();
+    assert_eq!(response.headers()["retry-after"], "1");
+    assert_eq!(problem(&read(response).await).1, "request-in-flight");
+    let (_, document) = world.get("/openapi.json").await;
+    for status in ["409", "429", "503", "507"] {
+        let described = &document["paths"]["/v1/orders"]["post"]["responses"][status];
+        assert!(described["headers"]["Retry-After"].is_object(), "{status} is described with it");
+    }
+}
+
+#[tokio::test]
 async fn wrong_paths_and_methods_are_problems() {
     let world = World::start();
     assert_eq!(problem(&world.get("/v2/orders").await).1, "no-such-route");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use paystate::api::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, SendError, Sent, Server, ServerOptions,
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Server, ServerOptions,
     Submission, SubmitError, Submitted,
 };
 use paystate::definition::{Sources, Workflow, load};
@@ -105,6 +105,8 @@ pub struct Fake {
     /// What the next request is answered with.
     pub trouble: Mutex<Option<EngineError>>,
     pub in_flight: Mutex<Option<String>>,
+    /// Payment and refund.
+    pub refunds: Mutex<Vec<(OrderId, OrderId)>>,
     /// How long every submission takes.
     pub delay: Mutex<Duration>,
 }
@@ -127,6 +129,7 @@ impl Fake {
             trouble: Mutex::default(),
             in_flight: Mutex::default(),
             delay: Mutex::default(),
+            refunds: Mutex::default(),
         })
     }
 
@@ -285,6 +288,15 @@ impl Engine for Fake {
     async fn order(&self, id: OrderId) -> Result<Option<Arc<Snapshot>>, EngineError> {
         self.check()?;
         Ok(self.orders.lock().unwrap().get(&id).map(|order| Arc::clone(&order.snapshot)))
+    }
+
+    async fn related(&self, id: OrderId) -> Result<Related, EngineError> {
+        self.check()?;
+        let (orders, links) = (self.orders.lock().unwrap(), self.refunds.lock().unwrap());
+        let refunds = links.iter().rev().filter(|(payment, _)| *payment == id);
+        let refunds = refunds.map(|(_, refund)| Arc::clone(&orders[refund].snapshot)).collect();
+        let refund_of = links.iter().find(|(_, refund)| *refund == id).map(|(payment, _)| *payment);
+        Ok(Related { refunds, refund_of })
     }
 
     async fn list(&self, query: OrderQuery) -> Result<Vec<Arc<Snapshot>>, EngineError> {

@@ -92,6 +92,22 @@ fn what_was_not_sent_is_told_from_what_is_not_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_an_order_when_the_daemon_stops_is_told_its_id() {
+    let fake = Fake::new();
+    let server = fake.serve();
+    let mut changes = paystate::api::Engine::subscribe(&*fake);
+    let submit = ["submit", "card", "--input", "{\"amount\": 7, \"currency\": \"CNY\"}", "--wait=10m"];
+    let child = command(&url(&server), &submit).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = changes.recv().await.unwrap().id;
+    server.drain().await;
+    let expected = format!(
+        "error: order {id} is accepted and goes on when the daemon does: the daemon is shutting down, and the request had no \
+         effect: ask again after its restart"
+    );
+    fails(&child.wait_with_output().unwrap(), 2, &expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn with_json_errors_are_problems() {
     let fake = Fake::new();
     let server = fake.serve();

@@ -76,8 +76,8 @@ fn refused(folder: &Path) -> (String, Value) {
     (problem["detail"].as_str().unwrap().to_owned(), problem)
 }
 
-#[test]
-fn the_example_starts_a_daemon() {
+#[tokio::test]
+async fn the_example_starts_a_daemon() {
     let folder = folder(&example());
     let mut child = serve(folder.path())
         .env("ACME_HOOK", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -86,10 +86,15 @@ fn the_example_starts_a_daemon() {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let ready: Value = serde_json::from_str(&line).expect("it says where it listens");
+    let api = ready["api"].as_str().unwrap();
+    let ask = |host| reqwest::Client::new().get(format!("{api}/v1/orders")).header("host", host).send();
+    let (own, given, other) = (ask("localhost").await, ask("pay.example.com").await, ask("example.com").await);
     child.kill().unwrap();
     child.wait().unwrap();
-    let ready: Value = serde_json::from_str(&line).expect("it says where it listens");
-    assert!(ready["api"].as_str().unwrap().starts_with("http://127.0.0.1:"), "--listen wins over the file: {line}");
+    assert!(api.starts_with("http://127.0.0.1:"), "--listen wins over the file: {line}");
+    let statuses = [own, given, other].map(|answer| answer.unwrap().status().as_u16());
+    assert_eq!(statuses, [200, 200, 421], "the names of the file are answered to");
     assert!(folder.path().join("data/journal").is_dir(), "the folder of the file is used");
 }
 
@@ -155,6 +160,19 @@ fn secrets_that_are_not_there_are_named() {
     assert_eq!(problem["type"], "urn:paystate:problem:could-not-run");
     assert!(detail.contains("acme_hook: environment variable ACME_HOOK is not set"), "{detail}");
     assert!(detail.contains("acme_key: ") && detail.contains("No such file"), "{detail}");
+}
+
+#[test]
+fn a_name_that_is_none_is_refused_where_it_is_given() {
+    let expected =
+        "`https://pay.example.com` is not a host: give a name such as pay.example.com, without scheme and port";
+    let (detail, _) = refused(folder("listen_as: ['https://pay.example.com']").path());
+    assert!(detail.contains(expected), "{detail}");
+    let folder = folder("{}");
+    let given = serve(folder.path()).args(["--listen-as", "https://pay.example.com"]).output().unwrap();
+    assert_eq!(given.status.code(), Some(2));
+    let text = String::from_utf8(given.stderr).unwrap();
+    assert!(text.contains(expected) && text.contains("--listen-as"), "{text}");
 }
 
 #[test]

@@ -4,6 +4,8 @@
 mod api;
 mod api_contract;
 mod api_fake;
+mod api_stop;
+mod api_trust;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod cli;
@@ -34,6 +36,7 @@ mod mistakes;
 mod power;
 mod readme;
 mod recorded;
+mod refunds;
 mod rot;
 mod sandbox;
 mod sandbox_afterwards;

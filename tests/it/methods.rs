@@ -285,6 +285,8 @@ async fn the_limits_of_an_account_class_hold() {
     let second = world.pay("e_wallet", input("demo-2", 60_000)).await;
     world.ends(&second, "refused").await;
     assert_eq!(second.data["reason"], "limit_exceeded");
+    let limit = "the limit of class I, 1000.00 CNY in the account's lifetime, has 400.00 CNY left, and the payment is 600.00 CNY";
+    assert_eq!(second.data["limit"], limit);
     let third = world.pay("e_wallet", input("demo-3", 40_000)).await;
     world.ends(&third, "notified").await;
     assert_eq!(third.data["limits"], "2016-07-01");

@@ -64,6 +64,8 @@ async fn an_order_is_submitted_once_with_the_shops_own_amount() -> Result<(), Fa
     assert_eq!(sent[0].0, order["merchant_order"].as_str().unwrap_or_default());
     let input = &sent[0].1["input"];
     assert_eq!((&input["amount"], &input["phone"]), (&json!(50_000), &json!("02155550123")));
+    assert_eq!(world.call("POST", &format!("{path}/cancel"), json!({})).await?.0, 200);
+    assert_eq!(world.last_order()["state"], "cancelled");
     Ok(())
 }
 

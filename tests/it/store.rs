@@ -64,16 +64,23 @@ fn next() -> impl Strategy<Value = (u64, Next)> {
     let to = prop::sample::select(vec!["a", "b", "busy", "stuck", "done", "gone"]);
     let event = prop::option::of(0..30_u8);
     let money = prop::collection::vec((0..3_u8, -500..500_i64), 0..3);
-    (0..12_u64, to, event, money, prop::option::of(0..20_u8)).prop_map(|(order, to, event, money, key)| {
-        let next = Next {
-            to: to.to_owned(),
-            event: event.map(|id| format!("evt_{id}")),
-            postings: money.iter().flat_map(|(n, amount)| posting(&format!("account/{n}"), *amount, "CNY")).collect(),
-            key: key.map(|key| (format!("key_{key}"), format!("hash_{key}"))),
-            note: "x".repeat(usize::try_from(order).unwrap() * 7),
-        };
-        (order, next)
-    })
+    let keys = prop::option::of(0..20_u8);
+    (0..12_u64, to, event, money, keys, prop::option::of(0..4_u64)).prop_map(
+        |(order, to, event, money, key, payment)| {
+            let next = Next {
+                to: to.to_owned(),
+                event: event.map(|id| format!("evt_{id}")),
+                postings: money
+                    .iter()
+                    .flat_map(|(n, amount)| posting(&format!("account/{n}"), *amount, "CNY"))
+                    .collect(),
+                key: key.map(|key| (format!("key_{key}"), format!("hash_{key}"))),
+                note: "x".repeat(usize::try_from(order).unwrap() * 7),
+                refund_of: payment.map(order_id),
+            };
+            (order, next)
+        },
+    )
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -133,6 +140,10 @@ async fn compare(left: &dyn Store, right: &dyn Store) {
         for event in 0..30 {
             let event = EventId::new(format!("evt_{event}"));
             assert_eq!(left.seen(id, &event).await.unwrap(), right.seen(id, &event).await.unwrap());
+        }
+        assert_eq!(left.refund_of(id).await.unwrap(), right.refund_of(id).await.unwrap());
+        for limit in [2, 100] {
+            assert_eq!(left.refunds(id, limit).await.unwrap(), right.refunds(id, limit).await.unwrap());
         }
         let key = format!("key_{n}");
         assert_eq!(left.key(&key).await.unwrap(), right.key(&key).await.unwrap());

@@ -113,6 +113,12 @@ impl Store for Reopening {
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
         self.store().await.balance(account, currency).await
     }
+    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        self.store().await.refunds(payment, limit).await
+    }
+    async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
+        self.store().await.refund_of(order).await
+    }
     async fn close(&self) -> Result<(), StoreError> {
         self.store().await.close().await
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 pub fn root() -> PathBuf {
@@ -26,20 +26,31 @@ pub struct Daemon {
 impl Daemon {
     pub fn start() -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
+        let (child, url) = Self::launch(data.path());
+        Self { child, url, data }
+    }
+
+    /// Starts it again on the same data, after it was killed.
+    pub fn again(&mut self) {
+        self.kill();
+        (self.child, self.url) = Self::launch(self.data.path());
+    }
+
+    fn launch(folder: &Path) -> (Child, String) {
         let mut child = Command::new(paystate())
             .args(["serve", "--sandbox", "--listen", "127.0.0.1:0", "--json", "--workflows"])
             .arg(root().join("workflows"))
             .arg("--data")
-            .arg(data.path().join("data"))
+            .arg(folder.join("data"))
             .stdout(Stdio::piped())
-            .stderr(fs::File::create(data.path().join("log")).expect("a file for the log"))
+            .stderr(fs::File::create(folder.join("log")).expect("a file for the log"))
             .spawn()
             .expect("the daemon starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("its output")).read_line(&mut line).expect("its first line");
         let ready: serde_json::Value = serde_json::from_str(&line).expect("the daemon says in JSON where it listens");
         let url = ready["api"].as_str().expect("the address of the API").to_owned();
-        Self { child, url, data }
+        (child, url)
     }
 
     pub fn environment(&self) -> BTreeMap<String, String> {

@@ -23,7 +23,7 @@ export async function orderView(place, [id], cleanup) {
     picture.mark(order, entries);
     const body = h("div", null, path(entries, order), timeline(entries));
     fill(history, card("History", body, h("span", { class: "legend" }, `${entries.length} entries`)));
-    fill(side, actions(order), moneyCard(order), calls(order), waiting(order), values("Data", order.data), values("Input", order.input));
+    fill(side, actions(order), moneyCard(order), refunds(order), calls(order), waiting(order), values("Data", order.data), values("Input", order.input));
   };
 
   async function catchUp() {
@@ -59,7 +59,7 @@ function head(order) {
   const fact = (name, ...value) => h("span", null, name, " ", value);
   const when = (at) => h("time", { "data-ago": at, title: full(at) }, ago(at));
   return h("div", null,
-    h("p", { class: "crumb" }, h("a", { href: "#/orders" }, "Orders"), " / ", order.parent && [h("a", { href: `#/orders/${order.parent.order}` }, "part of ", shortId(order.parent.order)), " / "], h("span", { class: "mono" }, shortId(order.id))),
+    h("p", { class: "crumb" }, h("a", { href: "#/orders" }, "Orders"), " / ", order.parent && [h("a", { href: `#/orders/${order.parent.order}` }, "part of ", shortId(order.parent.order)), " / "], order.refund_of && [h("a", { href: `#/orders/${order.refund_of}` }, "refund of ", shortId(order.refund_of)), " / "], h("span", { class: "mono" }, shortId(order.id))),
     h("div", { class: "title" }, h("h1", null, order.title), pill(order.status),
       h("span", { class: "sub" }, order.state_title || order.state), h("span", { class: "amount" }, amountOf(order.amount))),
     h("div", { class: "facts" },
@@ -99,6 +99,14 @@ function moneyCard(order) {
   const pairs = Object.entries(position).map(([name, amount]) =>
     [h("dt", null, name), h("dd", { class: amount ? "strong" : "zero" }, money(amount, currency))]);
   return card("Money", h("dl", { class: "body pairs" }, pairs));
+}
+
+function refunds(order) {
+  if (!order.refunds?.length) return null;
+  const one = (refund) => h("div", { class: "call" },
+    h("div", { class: "top" }, h("a", { href: `#/orders/${refund.order}`, class: "mono" }, shortId(refund.order)), pill(refund.status)),
+    h("small", null, amountOf(refund.amount), ", ", refund.state_title || refund.state, ", ", h("time", { "data-ago": refund.created_at, title: full(refund.created_at) }, ago(refund.created_at))));
+  return card("Refunds", h("div", { class: "body" }, order.refunds.map(one)));
 }
 
 function calls(order) {

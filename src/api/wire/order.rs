@@ -61,6 +61,14 @@ pub struct Order {
     /// The order whose call this order is the work of.
     #[serde(default)]
     pub parent: Option<Parent>,
+    /// The refunds of this payment, newest first, at most 100: also those that were refused. Only `GET /v1/orders/{id}`
+    /// tells them, and not where there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<Refund>,
+    /// The payment that this order refunds, or tried to. Only `GET /v1/orders/{id}` tells it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    pub refund_of: Option<OrderId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -162,6 +170,25 @@ pub struct Inbox {
     pub at: Timestamp,
 }
 
+/// An order that gives money of a payment back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Refund {
+    #[schema(value_type = String)]
+    pub order: OrderId,
+    #[schema(example = "refund")]
+    pub workflow: String,
+    #[schema(example = "notified")]
+    pub state: String,
+    #[serde(default)]
+    pub state_title: Option<String>,
+    pub status: Status,
+    /// What is asked for.
+    #[serde(default)]
+    pub amount: Option<Money>,
+    #[schema(value_type = String, format = DateTime)]
+    pub created_at: Timestamp,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[schema(as = ParentOrder)]
 pub struct Parent {
@@ -201,6 +228,23 @@ impl Order {
             inbox: inbox(snapshot),
             next_events: next_events.iter().map(ToString::to_string).collect(),
             parent: snapshot.parent.as_ref().map(|parent| Parent { order: parent.order, call: parent.call.0 }),
+            refunds: Vec::new(),
+            refund_of: None,
+        }
+    }
+}
+
+impl Refund {
+    pub(crate) fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Self {
+        let state = workflow.and_then(|workflow| workflow.state(&snapshot.state));
+        Self {
+            order: snapshot.id,
+            workflow: snapshot.workflow.to_string(),
+            state: snapshot.state.to_string(),
+            state_title: state.and_then(|state| state.title.clone()),
+            status: snapshot.status.into(),
+            amount: snapshot.amount.map(Into::into),
+            created_at: snapshot.created_at,
         }
     }
 }

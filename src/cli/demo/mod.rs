@@ -62,7 +62,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         sandbox: true,
     };
     let node = boot.start().await?;
-    let server = serve(&node, listener)?;
+    let server = serve(&node, listener, Vec::new())?;
     let api = format!("http://{}", server.address());
     let outcome = drive(&node, &args, &api).await;
     if outcome.is_ok() && !args.exit {

@@ -58,7 +58,7 @@ impl Upstream {
 
     pub(super) async fn cancel(&self, id: &str) -> Result<Answer, Problem> {
         let request = self.paystate(Method::POST, &["v1", "orders", id, "cancel"])?;
-        answer("Paystate", request.json(&serde_json::json!({}))).await
+        answer("Paystate", request.json(&serde_json::json!({ "by": "shop" }))).await
     }
 
     pub(super) async fn event(&self, id: &str, body: &Value) -> Result<Answer, Problem> {

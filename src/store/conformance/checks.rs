@@ -199,6 +199,28 @@ pub(super) async fn sums_balances(store: &impl Store) -> Outcome {
     same("never posted to", &store.balance("hel", currency("CNY")?).await?, &0)
 }
 
+pub(super) async fn links_refunds(store: &impl Store) -> Outcome {
+    let mut samples = Samples::new();
+    let (payment, other) = (order_id(1), order_id(2));
+    store.commit(Arc::new(vec![step(&mut samples, payment, "done")?, step(&mut samples, other, "done")?])).await?;
+    same("before", &store.refunds(payment, 10).await?, &Vec::new())?;
+    for (n, of) in [(4, payment), (3, payment), (5, other), (6, payment)] {
+        let next = Next { to: "a".into(), refund_of: Some(of), ..Next::default() };
+        store.commit(Arc::new(vec![samples.next(order_id(n), &next).ok_or_else(unfoldable)?])).await?;
+    }
+    // What they were refunds of stays known when the call that reserved is settled.
+    store
+        .commit(Arc::new(vec![step(&mut samples, order_id(3), "done")?, step(&mut samples, order_id(6), "gone")?]))
+        .await?;
+    same("of the payment, newest first", &store.refunds(payment, 10).await?, &ids([6, 4, 3]))?;
+    same("the newest", &store.refunds(payment, 2).await?, &ids([6, 4]))?;
+    same("of the other", &store.refunds(other, 10).await?, &ids([5]))?;
+    same("of a refund", &store.refunds(order_id(3), 10).await?, &Vec::new())?;
+    same("what it refunds", &store.refund_of(order_id(3)).await?, &Some(payment))?;
+    same("what the other refunds", &store.refund_of(order_id(5)).await?, &Some(other))?;
+    same("what a payment refunds", &store.refund_of(payment).await?, &None)
+}
+
 pub(super) async fn keeps_definitions(store: &impl Store) -> Outcome {
     let (card, wallet) = (WorkflowName::new("card"), WorkflowName::new("wallet"));
     let (v1, v2) = (Version::new("v1"), Version::new("v2"));

@@ -53,6 +53,7 @@ where
         remembers_events,
         remembers_keys,
         sums_balances,
+        links_refunds,
         keeps_definitions,
     );
     Ok(())

@@ -7,10 +7,11 @@ use std::time::Duration;
 use crate::definition::Sources;
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
 use crate::ledger::Posting;
-use crate::machine::{Event, MoneyPosition, Snapshot, Status, Timer};
+use crate::machine::{Call, Event, MoneyPosition, Phase, Role, Snapshot, Status, Timer};
 use crate::store::{Commit, Fold};
 use crate::types::{
-    CallId, Currency, EventId, EventName, OrderId, Seq, StateName, Timestamp, Value, Version, WorkflowName,
+    Attempt, CallId, ConnectorName, Currency, Epoch, EventId, EventName, OperationName, OrderId, Seq, StateName,
+    Timestamp, Value, Version, WorkflowName,
 };
 
 /// Builds commits that follow one another, and remembers what was built.
@@ -31,6 +32,8 @@ pub struct Next {
     pub key: Option<(String, String)>,
     /// Text that is kept in the order's data.
     pub note: String,
+    /// The payment that the order refunds, for a first entry.
+    pub refund_of: Option<OrderId>,
 }
 
 /// `fold`, for a store that asks for one.
@@ -79,6 +82,8 @@ pub fn fold(before: Option<&Snapshot>, entry: &Entry) -> Result<Snapshot, String
     {
         data.insert(name.to_string(), payload.clone());
     }
+    // The call that reserves is settled by whatever comes next.
+    snapshot.calls = refund_of(entry).map(|payment| (CallId(1), reserving(payment, entry.at))).into_iter().collect();
     if snapshot.state != entry.to {
         snapshot.entered_at = entry.at;
     }
@@ -146,7 +151,10 @@ fn workflow(order: OrderId) -> WorkflowName {
 
 fn event(first: bool, next: &Next) -> Event {
     if first {
-        let input = serde_json::json!({ "amount": 600, "currency": "CNY", "note": next.note });
+        let mut input = serde_json::json!({ "amount": 600, "currency": "CNY", "note": next.note });
+        if let Some(payment) = next.refund_of {
+            input["payment"] = Value::String(payment.to_string());
+        }
         return Event::Started { input, parent: None };
     }
     match &next.event {
@@ -157,6 +165,35 @@ fn event(first: bool, next: &Next) -> Event {
             source: "conformance".to_owned(),
         },
         None => Event::TimerFired { timer: Timer::After { index: 0 } },
+    }
+}
+
+fn refund_of(entry: &Entry) -> Option<OrderId> {
+    match &entry.event {
+        Event::Started { input, .. } => input.get("payment")?.as_str()?.parse().ok(),
+        _ => None,
+    }
+}
+
+fn reserving(payment: OrderId, at: Timestamp) -> Call {
+    Call {
+        role: Role::Invoke { branch: String::new() },
+        state: StateName::new("reserving"),
+        connector: ConnectorName::new("refunds"),
+        operation: OperationName::new("reserve"),
+        with: Arc::new(serde_json::json!({ "payment": payment.to_string(), "amount": 600, "currency": "CNY" })),
+        epoch: Epoch(1),
+        attempt: Attempt(1),
+        spent: 0,
+        phase: Phase::Sending,
+        begun_at: at,
+        sent_at: at,
+        last_sent_at: at,
+        deadline: None,
+        inquiries: Attempt(0),
+        trouble: String::new(),
+        doubtful: false,
+        reversed: false,
     }
 }
 

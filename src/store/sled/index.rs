@@ -20,7 +20,7 @@ use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
     definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_open, encode_order,
-    event_key, open_key, order_key, take_u64,
+    event_key, open_key, order_key, payment_key, refund_in, refund_key, refunds_key, take_u64,
 };
 use crate::journal::{Disk, Mark, RealDisk, is_full};
 use crate::store::{KeyRecord, StoreError, Stored};
@@ -112,6 +112,10 @@ impl Index {
                 self.put(&key, encode_balance(amount, delta.last).to_vec())?;
             }
         }
+        for (payment, refund) in layer.links.all() {
+            self.put(&refund_key(payment, refund), Vec::new())?;
+            self.put(&payment_key(refund), payment.as_bytes().to_vec())?;
+        }
         for (workflow, version, position) in &layer.definitions {
             let value = encode_definition(workflow, version).map_err(|why| Trouble { full: false, why })?;
             self.put(&definition_key(*position), value)?;
@@ -156,6 +160,22 @@ impl Index {
     pub(super) fn balance(&self, account: &str, currency: Currency) -> Result<(i64, Position), StoreError> {
         let found = self.get(&balance_key(account, currency))?;
         Ok(found.and_then(|bytes| decode_balance(&bytes)).unwrap_or_default())
+    }
+
+    /// The refunds of a payment, newest first.
+    pub(super) fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        let keys: Vec<IVec> = self.guarded(|| {
+            let rows = self.db.scan_prefix(refunds_key(payment)).rev().take(limit);
+            rows.map(|row| row.map(|(key, _)| key)).collect()
+        })?;
+        let malformed = || unreadable(&format!("the refunds of {payment}"), "a key is malformed");
+        keys.iter().map(|key| refund_in(key).ok_or_else(malformed)).collect()
+    }
+
+    pub(super) fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
+        let Some(bytes) = self.get(&payment_key(order))? else { return Ok(None) };
+        let id = bytes.as_ref().try_into().ok().map(OrderId::from_bytes);
+        id.map(Some).ok_or_else(|| unreadable(&format!("what {order} refunds"), "it is malformed"))
     }
 
     pub(super) fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Position)>, StoreError> {

@@ -1,6 +1,6 @@
 //! What has been committed and is not yet in the working store: reads look here first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use super::gaps::Gaps;
 use crate::journal::{Entry, Mark};
 use crate::ledger::Posting;
 use crate::machine::Snapshot;
+use crate::store::links::Links;
 use crate::store::{KeyRecord, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
@@ -21,6 +22,7 @@ pub(super) struct Layer {
     pub(super) keys: HashMap<String, KeyRecord>,
     pub(super) events: HashMap<(OrderId, EventId), Seq>,
     pub(super) balances: HashMap<(String, Currency), Delta>,
+    pub(super) links: Links,
     pub(super) definitions: Vec<Definition>,
     /// Rows of the kinds `g` and `l`; none where one is removed.
     pub(super) gaps: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
@@ -64,6 +66,7 @@ impl Layer {
             keys: HashMap::new(),
             events: HashMap::new(),
             balances: HashMap::new(),
+            links: Links::default(),
             definitions: Vec::new(),
             gaps: BTreeMap::new(),
             mark,
@@ -83,6 +86,7 @@ impl Layer {
         if let Some(id) = entry.event.id() {
             self.events.insert((entry.order, id.clone()), entry.seq);
         }
+        self.links.learn(&snapshot);
         let new = entry.opening.is_some();
         if let Some((key, body_hash)) = entry.opening.as_ref().and_then(|opening| opening.key.as_ref()) {
             self.keys.insert(key.clone(), KeyRecord { order: entry.order, body_hash: body_hash.clone() });
@@ -174,6 +178,15 @@ impl Overlay {
 
     pub(super) fn key(&self, key: &str) -> Option<KeyRecord> {
         self.layers().find_map(|layer| layer.keys.get(key)).cloned()
+    }
+
+    /// The newest refunds of a payment, at most `limit` of each layer.
+    pub(super) fn refunds(&self, payment: OrderId, limit: usize) -> BTreeSet<OrderId> {
+        self.layers().flat_map(|layer| layer.links.refunds(payment).take(limit)).collect()
+    }
+
+    pub(super) fn refund_of(&self, order: OrderId) -> Option<OrderId> {
+        self.layers().find_map(|layer| layer.links.payment(order))
     }
 
     /// What is to be added to the balance in the working store, unless that has it already.

@@ -53,6 +53,14 @@ pub(super) fn balance(shared: &Shared, account: &str, currency: Currency) -> Res
     Ok(waiting.fold(amount, |sum, delta| sum.saturating_add(delta.amount)))
 }
 
+/// The refunds of a payment, newest first.
+pub(super) fn refunds(shared: &Shared, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+    // What is in memory now stays there until it can be read in the working store, which is read after it.
+    let mut found = shared.overlay().refunds(payment, limit);
+    found.extend(shared.index()?.refunds(payment, limit)?);
+    Ok(found.into_iter().rev().take(limit).collect())
+}
+
 /// Entries of an order; the numbers of those that are lost are missing.
 pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
     let Some(stored) = order(shared, id)? else { return Ok(Vec::new()) };

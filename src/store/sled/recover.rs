@@ -101,7 +101,7 @@ pub(super) fn usable(index: Index, journal: &JournalReader) -> Result<(Index, Ma
     match mark {
         Some(mark) if journal.holds(&mark) => Ok((index, mark)),
         Some(mark) => Err(format!("it has the effects of record {}, which this journal does not hold", mark.seq)),
-        None => Err("it does not tell how far it got".to_owned()),
+        None => Err("it was made by another version of Paystate, or does not tell how far it got".to_owned()),
     }
 }
 

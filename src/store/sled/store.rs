@@ -81,6 +81,17 @@ impl Store for SledStore {
         self.shared.index()?.key(key)
     }
 
+    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        read::refunds(&self.shared, payment, limit)
+    }
+
+    async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
+        if let Some(payment) = self.shared.overlay().refund_of(order) {
+            return Ok(Some(payment));
+        }
+        self.shared.index()?.refund_of(order)
+    }
+
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
         read::balance(&self.shared, account, currency)
     }

@@ -16,6 +16,8 @@ pub(super) const LOSSES: &[u8] = b"l";
 pub(super) const MAX_VALUE: usize = 120 * 1024;
 
 const VERSION: u8 = 1;
+/// Which kinds of rows there are. A store that lacks some is made anew from the journal.
+const KINDS: u8 = 2;
 /// Longer names are kept by their hash.
 const MAX_NAME: usize = 128;
 
@@ -88,6 +90,29 @@ pub(super) fn balance_key(account: &str, currency: Currency) -> Vec<u8> {
     key.push(0xff);
     key.extend_from_slice(currency.code().as_bytes());
     key
+}
+
+/// One refund of a payment.
+pub(super) fn refund_key(payment: OrderId, refund: OrderId) -> [u8; 33] {
+    let mut key = [0; 33];
+    key[..17].copy_from_slice(&refunds_key(payment));
+    key[17..].copy_from_slice(refund.as_bytes());
+    key
+}
+
+/// What the keys of all refunds of a payment begin with.
+pub(super) fn refunds_key(payment: OrderId) -> [u8; 17] {
+    id_key(b'r', payment)
+}
+
+/// The refund in a key of the kind `r`.
+pub(super) fn refund_in(key: &[u8]) -> Option<OrderId> {
+    Some(OrderId::from_bytes(key.get(17..)?.try_into().ok()?))
+}
+
+/// What an order is a refund of.
+pub(super) fn payment_key(refund: OrderId) -> [u8; 17] {
+    id_key(b'f', refund)
 }
 
 pub(super) fn definition_key(position: Position) -> [u8; 9] {
@@ -164,7 +189,7 @@ pub(super) fn decode_balance(bytes: &[u8]) -> Option<(i64, Position)> {
 }
 
 pub(super) fn encode_mark(mark: &Mark) -> Vec<u8> {
-    [&[VERSION][..], &mark.position.0.to_be_bytes(), &mark.seq.to_be_bytes(), &mark.chain].concat()
+    [&[KINDS][..], &mark.position.0.to_be_bytes(), &mark.seq.to_be_bytes(), &mark.chain].concat()
 }
 
 pub(super) fn decode_mark(bytes: &[u8]) -> Option<Mark> {
@@ -172,7 +197,7 @@ pub(super) fn decode_mark(bytes: &[u8]) -> Option<Mark> {
     let (position, rest) = take_u64(rest)?;
     let (seq, chain) = take_u64(rest)?;
     let chain = chain.try_into().ok()?;
-    (version == VERSION).then_some(Mark { position: Position(position), seq, chain })
+    (version == KINDS).then_some(Mark { position: Position(position), seq, chain })
 }
 
 pub(super) fn encode_definition(workflow: &WorkflowName, version: &Version) -> Result<Vec<u8>, String> {
@@ -236,4 +261,18 @@ fn status_of(byte: u8) -> Option<Status> {
         5 => Status::Incident,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_with_fewer_kinds_of_rows_is_not_taken_up() {
+        let mark = Mark { position: Position(7), seq: 3, chain: [1; 32] };
+        let mut bytes = encode_mark(&mark);
+        assert_eq!(decode_mark(&bytes), Some(mark));
+        bytes[0] = KINDS - 1;
+        assert_eq!(decode_mark(&bytes), None);
+    }
 }

@@ -224,7 +224,11 @@ async fn order(State(paystate): State<Arc<Paystate>>, Path(id): Path<String>) ->
     }
 }
 
-async fn cancel(State(paystate): State<Arc<Paystate>>, Path(id): Path<String>) -> StatusCode {
+async fn cancel(State(paystate): State<Arc<Paystate>>, Path(id): Path<String>, Json(body): Json<Value>) -> StatusCode {
+    // Whoever cancels says who they are.
+    if !body["by"].is_string() {
+        return StatusCode::BAD_REQUEST;
+    }
     paystate.show(&id, "verified", "cancelled", "failed", json!({}));
     StatusCode::ACCEPTED
 }
