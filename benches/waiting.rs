@@ -85,13 +85,13 @@ fn run(arguments: &[&str]) -> (Child, Value) {
     (child, serde_json::from_str(&line).unwrap())
 }
 
-/// Opens the orders: the crowd within one second of the clock, the rest an hour later. Ends by being killed.
+/// Opens the orders: the crowd within one second of the clock, the rest five minutes later, when none is due yet. Ends by being killed.
 async fn fill(dir: &Path, orders: u64, due: u64) {
     let clock = Arc::new(Shifted::default());
     let (executor, _) = start(dir, &clock).await;
     let begun = Instant::now();
     let crowd = SystemClock.now();
-    for (count, first) in [(due, crowd), (orders - due, crowd.plus(Duration::from_secs(3_600)))] {
+    for (count, first) in [(due, crowd), (orders - due, crowd.plus(Duration::from_secs(300)))] {
         let next = Arc::new(AtomicU64::new(0));
         let clients = (0..512).map(|_| {
             let (executor, clock, next) = (executor.clone(), Arc::clone(&clock), Arc::clone(&next));
