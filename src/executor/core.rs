@@ -3,6 +3,7 @@
 //! **Invariant.** No async, no clock, no I/O. The same requests at the same times give the same commits.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use crate::connector::Invocation;
@@ -22,6 +23,8 @@ pub struct Core {
     alarms: BTreeSet<(Timestamp, OrderId)>,
     /// Orders that wait for something, once for each time that they began to. Some have gone on or ended since.
     idle: VecDeque<OrderId>,
+    /// Up to here, what is due has been looked at and taken into memory.
+    ahead: Option<(Timestamp, OrderId)>,
 }
 
 #[derive(Debug)]
@@ -247,6 +250,34 @@ impl Core {
     /// The next moment at which a timer is due.
     pub fn next_alarm(&self) -> Option<Timestamp> {
         self.alarms.first().map(|&(at, _)| at)
+    }
+
+    /// When the next order is due that has not been looked at ahead of time.
+    pub fn next_unread(&self) -> Option<Timestamp> {
+        self.unread().next().map(|&(at, _)| at)
+    }
+
+    /// Orders that are not in memory and are due by `until`, at most `limit`, each once: read ahead, so that many can be
+    /// due at the same moment.
+    pub fn upcoming(&mut self, until: Timestamp, limit: usize) -> Vec<OrderId> {
+        let mut upcoming = Vec::new();
+        let mut last = None;
+        for &(at, id) in self.unread().take_while(|&&(at, _)| at <= until) {
+            if upcoming.len() == limit {
+                break;
+            }
+            last = Some((at, id));
+            if !self.live.contains_key(&id) {
+                upcoming.push(id);
+            }
+        }
+        self.ahead = last.or(self.ahead);
+        upcoming
+    }
+
+    fn unread(&self) -> impl Iterator<Item = &(Timestamp, OrderId)> {
+        let above = self.ahead.map_or(Bound::Unbounded, Bound::Excluded);
+        self.alarms.range((above, Bound::Unbounded))
     }
 
     /// Orders with a timer that is due, at most `limit`, each once: whatever else is due for them has the next round.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -15,6 +16,15 @@ use crate::types::{EventId, OrderId, Timestamp};
 
 /// Requests taken up in one round, and so the largest group that one loop commits at once.
 const ROUND_MAX: usize = 512;
+
+/// How much of a round timers that are due may take: what follows from them goes on as well.
+const DUE_MAX: usize = ROUND_MAX / 4 * 3;
+
+/// Orders are read this long before a timer of theirs is due, as many in a round as it takes no time to read, while there
+/// are not too many in memory.
+const AHEAD: Duration = Duration::from_secs(10);
+const AHEAD_ROUND: usize = 64;
+const AHEAD_MAX: usize = 32_768;
 
 /// What a loop is asked to do.
 #[derive(Debug)]
@@ -140,7 +150,7 @@ impl Shard {
 
     async fn gather(&mut self, round: &mut Round) {
         if self.ready.is_empty() {
-            let alarm = self.core.next_alarm();
+            let alarm = self.wakes_at();
             let clock = Arc::clone(&self.shared.clock);
             tokio::select! {
                 biased;
@@ -154,6 +164,10 @@ impl Shard {
                 } } => {}
             }
         }
+        let now = self.shared.clock.now();
+        for order in self.core.due(now, DUE_MAX) {
+            self.fire(order, round, now).await;
+        }
         while round.commits.len() < ROUND_MAX {
             let Some(message) = self.ready.pop_front() else { break };
             self.handle(message, round).await;
@@ -162,10 +176,19 @@ impl Shard {
             let Ok(message) = self.inbox.try_recv() else { break };
             self.handle(message, round).await;
         }
-        let now = self.shared.clock.now();
-        for order in self.core.due(now, ROUND_MAX) {
-            self.fire(order, round, now).await;
+        if self.core.len() < AHEAD_MAX {
+            for order in self.core.upcoming(now.plus(AHEAD), AHEAD_ROUND) {
+                // What cannot be read is told when it is due.
+                let _ = self.load(order, round, now).await;
+            }
         }
+    }
+
+    /// When there is something to do although nobody asks.
+    fn wakes_at(&self) -> Option<Timestamp> {
+        let unread = self.core.next_unread().filter(|_| self.core.len() < AHEAD_MAX);
+        let read_at = unread.map(|at| at.minus(AHEAD));
+        self.core.next_alarm().into_iter().chain(read_at).min()
     }
 
     async fn handle(&mut self, message: Message, round: &mut Round) {

@@ -27,6 +27,13 @@ impl Timestamp {
         Self { unix_ms: self.unix_ms.saturating_add(ms) }
     }
 
+    /// This moment less a duration, saturating likewise.
+    #[must_use]
+    pub fn minus(self, duration: Duration) -> Self {
+        let ms = i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        Self { unix_ms: self.unix_ms.saturating_sub(ms) }
+    }
+
     /// How long after `earlier` this is; zero when it is not after it (a clock that went back must not underflow).
     pub fn since(self, earlier: Self) -> Duration {
         let ms = self.unix_ms.saturating_sub(earlier.unix_ms).max(0);
