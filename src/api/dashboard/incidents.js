@@ -1,7 +1,7 @@
 // Orders that need a person.
 import { h, fill, paced } from "./dom.js";
 import { get, onChange } from "./net.js";
-import { ago, amountOf, shortId } from "./text.js";
+import { ago, amountOf, attempts, shortId } from "./text.js";
 import { waysOut } from "./actions.js";
 
 export async function incidentsView(place, _, cleanup) {
@@ -26,7 +26,7 @@ function incident(one) {
     h("div", null,
       h("a", { href: `#/orders/${one.id}` }, h("strong", null, one.title), " ", h("span", { class: "mono" }, shortId(one.id))),
       h("div", { class: "reason" }, one.reason),
-      h("small", null, "in ", h("code", null, one.state), one.call && [", calling ", h("code", null, one.call)], `, after ${one.attempts} ${one.attempts === 1 ? "attempt" : "attempts"}, opened `,
+      h("small", null, "in ", h("code", null, one.state), one.call && [", calling ", h("code", null, one.call)], `, after ${attempts(one.attempts)}, opened `,
         h("time", { "data-ago": one.opened_at }, ago(one.opened_at)))),
     h("div", null,
       h("div", { class: "stake" }, one.at_stake ? [amountOf(one.at_stake), h("small", null, "at stake")] : h("small", null, "no money at stake")),

@@ -1,7 +1,7 @@
 // One order: where it stands, how it came there, its money, its calls.
 import { h, fill, card, paced, pill } from "./dom.js";
 import { get, onChange } from "./net.js";
-import { ago, amountOf, full, json, money, shortId } from "./text.js";
+import { ago, amountOf, attempts, full, json, money, shortId } from "./text.js";
 import { cancelDialog, sendDialog, waysOut } from "./actions.js";
 import { diagram } from "./diagram.js";
 import { path, timeline } from "./timeline.js";
@@ -97,7 +97,7 @@ function actions(order) {
 function moneyCard(order) {
   const { currency, ...position } = order.money;
   const pairs = Object.entries(position).map(([name, amount]) =>
-    [h("dt", null, name), h("dd", { class: amount ? "strong" : "zero" }, money(amount, currency))]);
+    [h("dt", null, name.replace("_", " ")), h("dd", { class: amount ? "strong" : "zero" }, money(amount, currency))]);
   return card("Money", h("dl", { class: "body pairs" }, pairs));
 }
 
@@ -115,7 +115,7 @@ function calls(order) {
     h("small", null, call.role === "invoke" ? "" : `${call.role}, `, `attempt ${call.attempt}`,
       call.inquiries ? `, asked ${call.inquiries} times` : "", call.next_at ? [", next ", h("time", { "data-ago": call.next_at }, ago(call.next_at))] : ""),
     call.trouble && h("small", null, call.trouble), h("small", { class: "mono" }, call.key));
-  const body = order.calls.length ? order.calls.map(one) : h("span", { class: "sub" }, `Nothing is open. ${order.attempts} attempts in all.`);
+  const body = order.calls.length ? order.calls.map(one) : h("span", { class: "sub" }, `Nothing is open. ${attempts(order.attempts)} in all.`);
   return card("Calls", h("div", { class: "body" }, body));
 }
 

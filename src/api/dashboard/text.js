@@ -40,4 +40,6 @@ export const clock = (at) =>
 
 export const full = (at) => new Date(at).toLocaleString([], { dateStyle: "medium", timeStyle: "medium" });
 
+export const attempts = (count) => `${count} ${count === 1 ? "attempt" : "attempts"}`;
+
 export const json = (value) => JSON.stringify(value, null, 2);
