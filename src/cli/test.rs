@@ -87,7 +87,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
     }
     let gaps = tested.iter().filter(|coverage| !coverage.is_whole()).count();
     if args.full_coverage && gaps > 0 && !args.json {
-        output::out(&format!("{gaps} workflows are not walked in full, as --full-coverage wants\n"));
+        let are = if gaps == 1 { "workflow is" } else { "workflows are" };
+        output::out(&format!("{gaps} {are} not walked in full, as --full-coverage wants\n"));
     }
     Ok(if results.failed() == 0 && (gaps == 0 || !args.full_coverage) { Verdict::Yes } else { Verdict::No })
 }

@@ -98,6 +98,13 @@ pub struct Operation {
     pub poll: Vec<Duration>,
 }
 
+impl Operation {
+    /// Whether money moves by it. A question that may be repeated at will moves none, though it can book what it finds.
+    pub fn moves_money(&self) -> bool {
+        self.money.is_some() && self.idempotency.replay != Replay::Safe
+    }
+}
+
 /// What an operation does to money when it succeeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -41,6 +41,15 @@ impl Run<'_> {
         }
     }
 
+    /// A timer wants the order to go on while a pending call may still move money: from now on its outcome counts as not
+    /// known, so that it is asked about a bounded number of times, and then undone or given to a person.
+    pub(super) fn time_is_up(&mut self, id: CallId) {
+        if let Some(call) = self.snapshot.calls.get_mut(&id).filter(|call| !call.doubtful) {
+            call.inquiries = Attempt(0);
+        }
+        self.unknown(id, "the provider had accepted it and not decided on it in time", None);
+    }
+
     pub(super) fn inquired(&mut self, id: CallId, inquiry: Attempt, outcome: &Outcome) -> Result<(), Rejection> {
         let call = self.snapshot.calls.get(&id).ok_or(Rejection::Stale)?;
         if call.inquiries != inquiry {
@@ -171,7 +180,7 @@ impl Run<'_> {
         true
     }
 
-    /// Arms the next poll of a pending call. Its last delay repeats: the state's `after` or the deadline ends it.
+    /// Arms the next poll of a pending call. Its last delay repeats, until the state's `after` or the deadline ends it.
     pub(super) fn arm_poll(&mut self, id: CallId, after_ms: Option<u64>) {
         let Some(call) = self.snapshot.calls.get(&id) else { return };
         let Some(declared) = self.declared(call) else { return };

@@ -7,7 +7,7 @@ use super::calls::declared;
 use super::event::{Outcome, Timer};
 use super::run::Run;
 use super::scope::Given;
-use super::snapshot::{Early, Phase, Role};
+use super::snapshot::{Call, Early, Phase, Role};
 use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition};
 use crate::types::{CallId, EventName, StateName, Value};
 
@@ -244,6 +244,10 @@ impl<'w> Run<'w> {
         if self.snapshot.due.is_empty() || self.outcome_is_open() {
             return false;
         }
+        if let Some(id) = self.pending_money() {
+            self.time_is_up(id);
+            return true;
+        }
         let timer = self.snapshot.due.remove(0);
         self.hops += 1;
         self.fire(timer);
@@ -340,6 +344,17 @@ impl<'w> Run<'w> {
     fn is_pending(&self) -> bool {
         let handled = self.state().is_some_and(|state| state.on.contains_key(CANCEL));
         !handled && self.working_calls().any(|phase| matches!(phase, Phase::Pending { .. }))
+    }
+
+    /// A call that a provider has accepted, and by which money may yet move. One that only asks moves none, though it may
+    /// book what it finds.
+    fn pending_money(&self) -> Option<CallId> {
+        let moves = |call: &Call| {
+            declared(self.workflow, call).is_some_and(|declared| declared.operation.moves_money())
+                && matches!(call.phase, Phase::Pending { .. })
+                && !matches!(call.role, Role::Effect { .. })
+        };
+        self.snapshot.calls.iter().find(|(_, call)| moves(call)).map(|(&id, _)| id)
     }
 
     fn is_undoing(&self) -> bool {

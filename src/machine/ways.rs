@@ -44,7 +44,12 @@ fn is_open(way: Way, workflow: &Workflow, snapshot: &Snapshot, incident: &Incide
         Way::State => true,
         Way::Retry => incident.call.is_some() || can_retry_order(workflow, snapshot, incident),
         Way::Ok => incident.call.is_some(),
-        Way::Declined => incident.call.is_some_and(|id| !has_succeeded(snapshot.calls.get(&id))),
+        // That something could not be undone is what its incident says already.
+        Way::Declined => incident.call.is_some_and(|id| {
+            let call = snapshot.calls.get(&id);
+            let undoes = call.is_some_and(|call| matches!(call.role, Role::Compensation { .. }));
+            !undoes && !has_succeeded(call)
+        }),
         // What nothing would wake again is not dismissed.
         Way::Dismissed => incident.call.is_none() && (!incident.unbegun || is_final(workflow, snapshot)),
     }

@@ -19,6 +19,7 @@ impl Check<'_> {
                 self.named(entry, on);
                 self.exhaustive(entry);
                 self.leads_on(state, entry);
+                self.left_behind(state, entry);
             }
         }
         for state in self.workflow.states.iter().filter(|state| state.is_final()) {
@@ -163,6 +164,30 @@ impl Check<'_> {
             let message = format!("after `{}` the order would stay in `{}` for ever", entry.key, state.name);
             let problem = self.ctx.problem(rules::OUTCOME_NOT_HANDLED, &entry.key_span, message);
             self.ctx.add(problem.with_help("say where it goes with `target`".to_owned()));
+        }
+    }
+
+    /// What the provider has accepted it may still do, when nobody asks about it any more.
+    fn left_behind(&self, state: &State, entry: &Entry) {
+        let leads_away = |node: &Node| match node.kind {
+            Kind::Scalar(_) => true,
+            Kind::Map(_) => node.get("target").is_some(),
+            Kind::List(_) => false,
+        };
+        let leads_away = match &entry.node.kind {
+            Kind::List(items) => items.iter().any(leads_away),
+            Kind::Map(_) | Kind::Scalar(_) => leads_away(&entry.node),
+        };
+        let moves = |invoke: &&Invoke| invoke.operation.moves_money() && can(&invoke.operation, OutcomeKind::Pending);
+        let moves = state.invokes().iter().find(moves);
+        if let Some(invoke) = moves.filter(|_| leads_away && entry.key == "pending") {
+            let message = format!("`{}` would be left behind, and may still move money", invoke.call);
+            let problem = self.ctx.problem(rules::PENDING_MONEY_LEFT, &entry.key_span, message);
+            self.ctx.add(problem.with_help(format!(
+                "without a target the order stays in `{}` and asks; `after` or the deadline bounds that, and the call is undone \
+                 or shown to a person",
+                state.name
+            )));
         }
     }
 

@@ -130,6 +130,37 @@ fn a_pending_call_is_polled_until_it_is_decided() {
 }
 
 #[test]
+fn a_deadline_leaves_no_pending_money_behind() {
+    let text = METHOD.replace("deadline: 7d", "deadline: { after: 1h, target: cancelling }");
+    let late = |says: fn() -> Outcome| {
+        let mut story = Story::of(&text);
+        story.settle(1, pending());
+        story.apply(&Event::TimerFired { timer: Timer::Deadline }).in_state("authorizing");
+        story.fire().inquired(1, says());
+        story
+    };
+    // It is asked about once more, and what is known then is the order's; the deadline comes after it.
+    let mut story = late(ok);
+    story.in_state("capturing").settle(2, declined()).in_state("cancelling");
+    assert_eq!(story.invoked(), [(3, 1)], "the hold is given back");
+    late(declined).in_state("declined");
+    // As long as it says nothing it is asked, a bounded number of times, and then undone as what is unknown is.
+    let mut story = late(pending);
+    for _ in 0..20 {
+        if !story.invoked().is_empty() {
+            break;
+        }
+        story.fire();
+        match story.order.calls[&CallId(1)].phase {
+            Phase::Sending => story.settle(1, pending()),
+            _ => story.inquired(1, pending()),
+        };
+    }
+    story.in_state("authorizing");
+    assert_eq!(story.invoked(), [(2, 1)], "the reversal");
+}
+
+#[test]
 fn an_inquiry_waits_as_long_as_the_provider_asks() {
     let busy = || Outcome::NotSent { reason: "busy".to_owned(), retry_after_ms: Some(900_000) };
     let mut story = Story::new();
