@@ -25,6 +25,7 @@ mod invalid;
 mod journal;
 mod journal_codec;
 mod journal_disk;
+mod journal_packed;
 mod kill;
 mod library;
 mod methods;

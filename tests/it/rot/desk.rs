@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use paystate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use paystate::definition::{Library, Workflow, load};
 use paystate::executor::{ApplyError, Clock, Executor, Options, Refold, Submission, SystemClock};
-use paystate::journal::{Entry, JournalOptions, replay};
+use paystate::journal::{Entry, Journal, JournalOptions, replay};
 use paystate::machine::{Event, Outcome, Snapshot, Status};
 use paystate::store::{OrderQuery, SledOptions, SledStore, Store};
 use paystate::types::{OrderId, Seq, Timestamp};
@@ -238,6 +238,20 @@ impl Base {
     pub(super) fn copy(&self, killed: bool) -> tempfile::TempDir {
         let copy = tempfile::tempdir().unwrap();
         copy_tree(if killed { self.killed.path() } else { self.dir() }, copy.path());
+        copy
+    }
+
+    /// A copy whose older segments are packed.
+    pub(super) fn packed(&self) -> tempfile::TempDir {
+        let copy = self.copy(false);
+        let options = options(u64::MAX);
+        let journal = Journal::open(copy.path(), &options.journal).unwrap();
+        let (mut from, mut packed) = (0, 0);
+        while journal.pack_next(&mut from).unwrap().is_some() {
+            packed += 1;
+        }
+        journal.close().unwrap();
+        assert!(packed >= 2, "{packed} segments are packed");
         copy
     }
 
