@@ -1,6 +1,7 @@
 //! `paystate replay`: folds recorded journals again, on their own version or on a candidate.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -50,7 +51,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         bail!("there are no orders in {}: no daemon has used it with --data", args.data.display());
     }
     let candidate = args.against.as_deref().map(read_one).transpose()?;
-    let opened = SledStore::open(&args.data, SledOptions::default(), &Refold::default());
+    let opened = SledStore::open(&args.data, SledOptions::default(), Arc::new(Refold::default()));
     let store = doctor::opened(&args.data, opened)?;
     let versions = read_versions(&store).await?;
     let mut sums = Sums::default();

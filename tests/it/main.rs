@@ -43,6 +43,7 @@ mod scenario_docs;
 mod scenarios;
 mod shop;
 mod store;
+mod store_archive;
 mod store_kill;
 mod store_sled;
 mod support;

@@ -54,7 +54,10 @@ impl Store for SledStore {
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
-        read::order(&self.shared, id)
+        match read::order(&self.shared, id)? {
+            (None, true) => self.blocking(move |shared| read::archived(shared, id)).await,
+            (stored, _) => Ok(stored),
+        }
     }
 
     async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {

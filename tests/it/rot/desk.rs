@@ -222,7 +222,7 @@ impl Base {
 
     async fn learn(&mut self) {
         let copy = self.copy(false);
-        let store = SledStore::open(copy.path(), options(u64::MAX), &Refold::default()).unwrap();
+        let store = SledStore::open(copy.path(), options(u64::MAX), Arc::new(Refold::default())).unwrap();
         let query = OrderQuery { limit: 1000, ..OrderQuery::default() };
         for snapshot in store.list(&query).await.unwrap() {
             let entries = store.journal(snapshot.id, Seq(0), 1000).await.unwrap();
@@ -266,8 +266,8 @@ impl Base {
     }
 
     pub(super) async fn open(&self, dir: &Path, verify: u64) -> Result<SledStore, String> {
-        let (dir, refold) = (dir.to_owned(), self.fold());
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options(verify), &refold)).await;
+        let (dir, refold) = (dir.to_owned(), Arc::new(self.fold()));
+        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options(verify), refold)).await;
         opened.expect("opening does not panic").map_err(|error| error.to_string())
     }
 
