@@ -7,6 +7,7 @@ mod api_fake;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod cli;
+mod cli_archive;
 mod cli_output;
 mod configuration;
 mod connector_faults;

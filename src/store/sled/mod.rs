@@ -200,6 +200,12 @@ impl SledStore {
         receiver.await.unwrap_or_else(|_| Err(unreadable("the working store", "it is closed")))
     }
 
+    /// Merges files of the archive once, if there are many of a size; false when there are not. Not while archiving goes on
+    /// by itself, which does it too.
+    pub fn merge_archive(&self) -> Result<bool, StoreError> {
+        self.shared.archive.merge().map_err(|error| unreadable("the archive", &error.to_string()))
+    }
+
     /// The ids of all archived orders, in their order; some may be in the working store again.
     pub fn archived(&self) -> Result<Vec<OrderId>, StoreError> {
         let mut ids = Vec::new();
