@@ -68,6 +68,9 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
     };
     store.close().await?;
     drop(store);
+    if archived.orders > 0 && !args.dry_run {
+        doctor::opened(&args.data, SledStore::compact(&args.data, &SledOptions::default()))?;
+    }
     tell(args, archived, packed, bytes_before, bytes(&args.data));
     Ok(Verdict::Yes)
 }

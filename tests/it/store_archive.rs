@@ -287,6 +287,20 @@ async fn a_damaged_or_missing_file_of_the_archive_costs_no_order() {
 }
 
 #[tokio::test]
+async fn a_working_store_is_made_smaller() {
+    let (dir, _, before) = sample().await;
+    SledStore::compact(dir.path(), &options()).unwrap();
+    assert!(!dir.path().join("sled.aside").exists() && !dir.path().join("sled.doctor").exists());
+    assert_eq!(look(dir.path(), false), Vec::<String>::new());
+    let store = open(dir.path());
+    assert!(!dir.path().join("sled.aside").exists(), "it was rebuilt");
+    assert!(see(&store).await == before);
+    assert_eq!((listed(&store).await as u64, balance(&store).await), (ORDERS / 2, ORDERS * STEPS));
+    assert!(SledStore::compact(dir.path(), &options()).unwrap_err().to_string().starts_with("another daemon uses"));
+    store.close().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_newer_archive_is_refused_and_not_touched() {
     let (dir, ..) = sample().await;
     let file = index_files(dir.path()).remove(0);

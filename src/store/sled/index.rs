@@ -182,6 +182,16 @@ impl Index {
         })
     }
 
+    /// Takes over all rows of another one.
+    pub(super) fn copy(&self, other: &Self) -> Result<(), StoreError> {
+        for row in other.all() {
+            let (key, value) = row.map_err(|why| unreadable("the working store", &why))?;
+            let put = self.put(&key, value.to_vec());
+            put.map_err(|Trouble { full, why }| if full { StoreError::Full } else { unreadable("its copy", &why) })?;
+        }
+        Ok(())
+    }
+
     /// What is known to be missing from the journal.
     pub(super) fn gaps(&self) -> Result<Gaps, StoreError> {
         Gaps::read(self.of_kind(b"g")?, self.get(value::LOSSES)?)

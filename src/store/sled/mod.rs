@@ -6,6 +6,7 @@
 mod archive;
 mod behind;
 mod commit;
+mod compact;
 mod dir;
 mod doctor;
 mod gaps;

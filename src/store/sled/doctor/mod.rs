@@ -183,7 +183,7 @@ fn open(path: &Path, options: &SledOptions) -> Result<Index, String> {
         .map_err(|trouble| trouble.why)
 }
 
-fn put_in_place(data: &Path, index: Index, scratch: &Scratch) -> io::Result<()> {
+pub(super) fn put_in_place(data: &Path, index: Index, scratch: &Scratch) -> io::Result<()> {
     let (made, there) = (scratch.path("made/sled"), data.join("sled"));
     index.close(&made).map_err(|trouble| io::Error::other(trouble.why))?;
     sync_tree(&made)?;
@@ -231,11 +231,11 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// A place for what is made to be looked at. It is gone when this is dropped.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     /// What may come into use must be on the same disk; without a repair nothing is written there.
-    fn new(data: &Path, repair: bool) -> io::Result<Self> {
+    pub(super) fn new(data: &Path, repair: bool) -> io::Result<Self> {
         let path = if repair {
             data.join("sled.doctor")
         } else {
@@ -253,7 +253,7 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
