@@ -52,6 +52,8 @@ async fn kept(orders: u64, stretches: u64, clients: u64) -> Value {
     let packed = begun.elapsed() - archived;
     store.close().await.unwrap();
     drop(store);
+    let uncompacted = disk(dir.path(), orders)["per_order"]["sled"].clone();
+    SledStore::compact(dir.path(), &SledOptions::default()).unwrap();
     let after = disk(dir.path(), orders);
     let begun = Instant::now();
     let store = open(dir.path(), SledOptions::default());
@@ -65,7 +67,7 @@ async fn kept(orders: u64, stretches: u64, clients: u64) -> Value {
     let read = begun.elapsed().as_secs_f64() * 1e6 / some.len().max(1) as f64;
     store.close().await.unwrap();
     json!({
-        "orders_per_s": per_second, "before": before, "after": after, "archived": done.orders,
+        "orders_per_s": per_second, "before": before, "sled_before_compaction": uncompacted, "after": after, "archived": done.orders,
         "archive_s": archived.as_secs_f64(), "segments_packed": segments, "pack_s": packed.as_secs_f64(),
         "open_before_s": opened.as_secs_f64(), "open_after_s": opened_again.as_secs_f64(), "read_archived_us": read,
     })

@@ -4,6 +4,7 @@
 //! on disk.
 
 use std::io;
+use std::path::PathBuf;
 
 use super::cursor::Cursor;
 use super::error::JournalError;
@@ -32,19 +33,26 @@ pub(super) fn waiting(files: &Files) -> u64 {
 /// at; it is where the next call begins.
 pub(super) fn pack_next(files: &Files, from: &mut u64) -> Result<Option<Packing>, JournalError> {
     let from_here = *from;
-    let waits =
-        |(head, path, _): &(Head, std::path::PathBuf, Head)| head.base >= from_here && Form::of(path) == Form::Plain;
+    let waits = |(head, path, _): &(Head, PathBuf, Head)| head.base >= from_here && Form::of(path) == Form::Plain;
     let Some((head, path, next)) = files.sealed(PLAIN).into_iter().find(waits) else { return Ok(None) };
-    *from = next.base;
+    let packed = pack(files, head, path, &next);
+    if !matches!(packed, Err(JournalError::Full)) {
+        // What is damaged stays so until it is repaired.
+        *from = next.base;
+    }
+    packed.map(Some)
+}
+
+fn pack(files: &Files, head: Head, path: PathBuf, next: &Head) -> Result<Packing, JournalError> {
     let disk = &**files.disk();
     let segment = Segment { head, file: open_file(disk, &path)?, path };
     let failed = |error: io::Error| JournalError::io("could not remove", &segment.path, &error);
     let Some(dir) = segment.path.parent() else { return Err(failed(io::ErrorKind::NotFound.into())) };
-    is_whole(&segment, &next)?;
+    is_whole(&segment, next)?;
     let (packed, after) = packed::pack(disk, dir, &segment)?;
     files.replace(head, packed);
     disk.remove(&segment.path).and_then(|()| disk.sync_dir(dir)).map_err(failed)?;
-    Ok(Some(Packing { segments: 1, before: head.capacity, after }))
+    Ok(Packing { segments: 1, before: head.capacity, after })
 }
 
 /// What is damaged is not packed, so that it can be repaired where it is.

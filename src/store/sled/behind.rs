@@ -12,6 +12,7 @@ use super::index::{Index, Trouble};
 use super::overlay::Layer;
 use super::reserve::Reserve;
 use crate::journal::Mark;
+use crate::store::StoreError;
 use crate::types::Timestamp;
 
 /// A pass that takes longer than this is worth a word: sled may have stopped moving.
@@ -67,21 +68,30 @@ impl Behind {
                 }
                 passed = Instant::now();
             }
-            self.archive(&shared);
+            if !self.archive(&shared) {
+                return;
+            }
         }
     }
 
-    /// Archives for a moment, unless there is much to write.
-    fn archive(&mut self, shared: &Shared) {
+    /// Archives for a moment, unless there is much to write. False when the thread is to end.
+    fn archive(&mut self, shared: &Shared) -> bool {
         if !self.archiver.is_busy() {
             let asked = shared.requests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
-            let Some(request) = asked.or_else(|| self.old(shared)) else { return };
+            let Some(request) = asked.or_else(|| self.old(shared)) else { return true };
             self.archiver.begin(request);
+        }
+        if self.full_at.is_some() {
+            self.archiver.end(Err(StoreError::Full));
         }
         let begun = Instant::now();
         while self.archiver.is_busy() && begun.elapsed() < PORTION && shared.overlay().waiting() <= shared.lag / 16 {
-            self.archiver.step(shared);
+            if let Some(trouble) = self.archiver.step(shared) {
+                // Between two passes nothing is being written.
+                return self.repair(shared, &Arc::new(Layer::new(shared.written_mark())), trouble);
+            }
         }
+        true
     }
 
     /// What is archived by itself, if it is time to look for it.

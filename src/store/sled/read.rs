@@ -57,20 +57,26 @@ pub(super) fn last(shared: &Shared, id: OrderId) -> Result<Option<(Seq, Position
     }
 }
 
-pub(super) fn seen(shared: &Shared, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+/// The entry of an event, and whether it may be an older one of an order that was archived.
+pub(super) fn seen(shared: &Shared, order: OrderId, event: &EventId) -> Result<(Option<Seq>, bool), StoreError> {
     {
         let overlay = shared.overlay();
         if let Some(seq) = overlay.seen(&(order, event.clone())) {
-            return Ok(Some(seq));
+            return Ok((Some(seq), false));
         }
         if overlay.is_newer_than_all_written(order) {
-            return Ok(None);
+            return Ok((None, false));
         }
     }
     match shared.index()?.seen(order, event)? {
-        None => archive::seen(&shared.archive, &shared.journal, order, event),
-        seen => Ok(seen),
+        None => Ok((None, shared.archive.find(order)?.is_some())),
+        seen => Ok((seen, false)),
     }
+}
+
+/// The same for an event that an order had before it was archived.
+pub(super) fn seen_before(shared: &Shared, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+    archive::seen(&shared.archive, &shared.journal, order, event)
 }
 
 pub(super) fn balance(shared: &Shared, account: &str, currency: Currency) -> Result<i64, StoreError> {

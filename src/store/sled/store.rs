@@ -74,7 +74,13 @@ impl Store for SledStore {
     }
 
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
-        read::seen(&self.shared, order, event)
+        match read::seen(&self.shared, order, event)? {
+            (None, true) => {
+                let event = event.clone();
+                self.blocking(move |shared| read::seen_before(shared, order, &event)).await
+            }
+            (seen, _) => Ok(seen),
+        }
     }
 
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -1,7 +1,6 @@
 //! Moves orders out of the working store, a little at a time, on the one thread that writes it.
 
 use std::ops::Bound;
-use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
@@ -28,6 +27,13 @@ pub(in crate::store::sled) struct Request {
     pub(in crate::store::sled) dry: bool,
     /// Nobody, when it is done of itself.
     pub(in crate::store::sled) reply: Option<oneshot::Sender<Result<Archived, StoreError>>>,
+}
+
+/// Why a round ended.
+pub(in crate::store::sled) enum Failure {
+    Read(StoreError),
+    /// The working store could not be written, and must be opened again.
+    Write(Trouble),
 }
 
 /// What is being done, if anything.
@@ -71,28 +77,36 @@ impl Archiver {
         self.round.as_ref().is_some_and(|(request, _)| request.reply.is_some())
     }
 
-    /// Does a little. What fails ends the round; what is left of it is found again by the next one.
-    pub(in crate::store::sled) fn step(&mut self, shared: &Shared) {
-        let Some((request, round)) = &mut self.round else { return };
-        let stepped = shared.index().and_then(|index| round.step(shared, &index, request));
-        let answer = match stepped {
-            Ok(false) => return,
-            Ok(true) => Ok(round.done),
-            Err(error) => Err(error),
+    /// Does a little. What fails ends the round; what is left of it is found again by the next one. Says why the working
+    /// store could not be written, if it could not.
+    pub(in crate::store::sled) fn step(&mut self, shared: &Shared) -> Option<Trouble> {
+        let (request, round) = self.round.as_mut()?;
+        let stepped = shared.index().map_err(Failure::Read).and_then(|index| round.step(shared, &index, request));
+        let (answer, trouble) = match stepped {
+            Ok(false) => return None,
+            Ok(true) => (Ok(round.done), None),
+            Err(Failure::Read(error)) => (Err(error), None),
+            Err(Failure::Write(trouble)) => (Err(refused(&trouble)), Some(trouble)),
         };
+        self.end(answer);
+        trouble
+    }
+
+    /// Ends the round, if there is one.
+    pub(in crate::store::sled) fn end(&mut self, answer: Result<Archived, StoreError>) {
         match (&answer, self.round.take().and_then(|(request, _)| request.reply)) {
             // Whoever asked may have gone.
             (_, Some(reply)) => drop(reply.send(answer)),
             (Ok(Archived { orders: 0, .. }), None) => {}
             (Ok(done), None) => tracing::info!(orders = done.orders, "orders that have ended were archived"),
-            (Err(error), None) => tracing::warn!(%error, "orders that have ended could not be archived"),
+            (Err(error), None) => tracing::warn!(%error, "orders that have ended could not all be archived"),
         }
     }
 }
 
 impl Round {
     /// True at the end.
-    fn step(&mut self, shared: &Shared, index: &Arc<Index>, request: &Request) -> Result<bool, StoreError> {
+    fn step(&mut self, shared: &Shared, index: &Index, request: &Request) -> Result<bool, Failure> {
         match &mut self.stage {
             Stage::Looking => {
                 self.look(shared, index, request)?;
@@ -109,14 +123,14 @@ impl Round {
                 }
                 let added = shared.archive.add(&self.found);
                 added.map_err(|error| unreadable("the archive", &error.to_string()))?;
-                index.set_generation(shared.archive.generation()).map_err(failed)?;
+                index.set_generation(shared.archive.generation()).map_err(Failure::Write)?;
                 self.stage = Stage::Keys(Vec::new());
             }
             Stage::Keys(after) => {
                 let keys = index.keys(after, KEYS)?;
                 for (key, order) in &keys {
                     if self.found.binary_search_by_key(order, |entry| entry.0).is_ok() {
-                        index.remove(key).map_err(failed)?;
+                        index.remove(key).map_err(Failure::Write)?;
                     }
                 }
                 match keys.into_iter().next_back() {
@@ -177,14 +191,14 @@ impl Round {
 }
 
 /// Removes an order's rows, if it has not moved since. A late event has made it an order of the working store again.
-fn remove(index: &Index, (order, tip): Entry) -> Result<bool, StoreError> {
+fn remove(index: &Index, (order, tip): Entry) -> Result<bool, Failure> {
     if index.last(order)?.is_none_or(|(_, there)| there != tip) {
         return Ok(false);
     }
     for key in index.events(order)? {
-        index.remove(&key).map_err(failed)?;
+        index.remove(&key).map_err(Failure::Write)?;
     }
-    index.remove_order(order).map_err(failed)?;
+    index.remove_order(order).map_err(Failure::Write)?;
     Ok(true)
 }
 
@@ -197,7 +211,7 @@ pub(in crate::store::sled) fn purge(
     if archive.is_empty() {
         return Ok(());
     }
-    index.set_generation(archive.generation()).map_err(failed)?;
+    index.set_generation(archive.generation()).map_err(|trouble| refused(&trouble))?;
     let mut after = Vec::new();
     loop {
         let keys = index.keys(&after, KEYS)?;
@@ -205,7 +219,7 @@ pub(in crate::store::sled) fn purge(
             if let Some(tip) = archive.find(*order)?
                 && index.last(*order)?.is_some_and(|(_, there)| there == tip)
             {
-                index.remove(key).map_err(failed)?;
+                index.remove(key).map_err(|trouble| refused(&trouble))?;
             }
         }
         let Some((key, _)) = keys.into_iter().next_back() else { break };
@@ -221,6 +235,21 @@ pub(in crate::store::sled) fn purge(
     })
 }
 
-fn failed(trouble: Trouble) -> StoreError {
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<Failure> for StoreError {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Read(error) => error,
+            Failure::Write(trouble) => refused(&trouble),
+        }
+    }
+}
+
+fn refused(trouble: &Trouble) -> StoreError {
     if trouble.full { StoreError::Full } else { unreadable("the working store", &trouble.why) }
 }
