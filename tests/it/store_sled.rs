@@ -69,6 +69,17 @@ impl Reopening {
         assert!(how == How::Rebuilt || !self.dir.path().join("sled.aside").exists(), "it was rebuilt without need");
     }
 
+    /// Takes out of the working store what has ended, and packs the journal.
+    pub(crate) async fn archive(&self) {
+        let store = self.store.read().await;
+        let store = store.as_ref().unwrap();
+        // What is still to be written stays; most of it is written by then.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        store.archive(Timestamp::from_unix_ms(1_800_000_000_000), false).await.unwrap();
+        let mut from = 0;
+        while store.log().pack_next(&mut from).unwrap().is_some() {}
+    }
+
     async fn store(&self) -> tokio::sync::RwLockReadGuard<'_, SledStore> {
         self.restart(self.how).await;
         tokio::sync::RwLockReadGuard::map(self.store.read().await, |store| store.as_ref().unwrap())
