@@ -79,11 +79,19 @@ async fn archiving(orders: u64, stretches: u64, clients: u64) -> Value {
     let (after, every) = (Some(Duration::from_secs(1)), Duration::from_secs(1));
     let options = SledOptions { archive_after: after, archive_every: every, ..SledOptions::default() };
     let per_second = drive(dir.path(), options, orders, stretches, clients).await;
-    let store = open(dir.path(), SledOptions::default());
+    let store = open(dir.path(), SledOptions { archive_after: after, archive_every: every, ..SledOptions::default() });
     let query = OrderQuery { limit: usize::try_from(orders).unwrap(), ..OrderQuery::default() };
     let left = store.list(&query).await.unwrap().len();
+    let begun = Instant::now();
+    while !store.list(&OrderQuery { limit: 1, ..OrderQuery::default() }).await.unwrap().is_empty() {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let caught_up = begun.elapsed().as_secs_f64();
     store.close().await.unwrap();
-    json!({ "orders_per_s": per_second, "at_the_end": disk(dir.path(), orders), "left_in_working_store": left })
+    json!({
+        "orders_per_s": per_second, "left_in_working_store": left, "caught_up_after_s": caught_up,
+        "at_the_end": disk(dir.path(), orders),
+    })
 }
 
 /// Drives orders to their end, and tells how many a second there were in each stretch.

@@ -18,7 +18,7 @@ use crate::types::Timestamp;
 /// A pass that takes longer than this is worth a word: sled may have stopped moving.
 const SLOW: Duration = Duration::from_secs(30);
 /// How long it archives before it looks whether there is something to write, and how long it rests then.
-const PORTION: Duration = Duration::from_millis(25);
+const PORTION: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wake {
@@ -74,7 +74,7 @@ impl Behind {
         }
     }
 
-    /// Archives for a moment, unless there is much to write. False when the thread is to end.
+    /// Archives for a moment, unless very much waits to be written. False when the thread is to end.
     fn archive(&mut self, shared: &Shared) -> bool {
         if !self.archiver.is_busy() {
             let asked = shared.requests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
@@ -85,7 +85,8 @@ impl Behind {
             self.archiver.end(Err(StoreError::Full));
         }
         let begun = Instant::now();
-        while self.archiver.is_busy() && begun.elapsed() < PORTION && shared.overlay().waiting() <= shared.lag / 16 {
+        // There is room for what is committed meanwhile, or those who commit come first.
+        while self.archiver.is_busy() && begun.elapsed() < PORTION && shared.overlay().waiting() <= shared.lag / 2 {
             if let Some(trouble) = self.archiver.step(shared) {
                 // Between two passes nothing is being written.
                 return self.repair(shared, &Arc::new(Layer::new(shared.written_mark())), trouble);

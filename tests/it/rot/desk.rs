@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use paystate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use paystate::definition::{Library, Workflow, load};
 use paystate::executor::{ApplyError, Clock, Executor, Options, Refold, Submission, SystemClock};
-use paystate::journal::{Entry, Journal, JournalOptions, replay};
+use paystate::journal::{Entry, JournalOptions, replay};
 use paystate::machine::{Event, Outcome, Snapshot, Status};
 use paystate::store::{OrderQuery, SledOptions, SledStore, Store};
 use paystate::types::{OrderId, Seq, Timestamp};
@@ -241,16 +241,17 @@ impl Base {
         copy
     }
 
-    /// A copy whose older segments are packed.
-    pub(super) fn packed(&self) -> tempfile::TempDir {
+    /// A copy whose older segments are packed, and whose ended orders are archived.
+    pub(super) async fn packed(&self) -> tempfile::TempDir {
         let copy = self.copy(false);
-        let options = options(u64::MAX);
-        let journal = Journal::open(copy.path(), &options.journal).unwrap();
+        let store = self.open(copy.path(), u64::MAX).await.unwrap();
+        let archived = store.archive(SystemClock.now().plus(Duration::from_secs(60)), false).await.unwrap();
+        assert_eq!((archived.orders, archived.kept), (6, 0));
         let (mut from, mut packed) = (0, 0);
-        while journal.pack_next(&mut from).unwrap().is_some() {
+        while store.log().pack_next(&mut from).unwrap().is_some() {
             packed += 1;
         }
-        journal.close().unwrap();
+        store.close().await.unwrap();
         assert!(packed >= 2, "{packed} segments are packed");
         copy
     }

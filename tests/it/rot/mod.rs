@@ -107,8 +107,10 @@ async fn strike(base: &Base, kind: Kind, seed: u64) -> Sums {
     let mut sums = Sums::default();
     let mut dice = Dice(seed ^ ((kind as u64) << 32));
     let killed = dice.roll(3) == 0;
-    let copy = || if kind.is_packed() { base.packed() } else { base.copy(killed) };
-    let (first, second) = (copy(), copy());
+    let (first, second) = match kind.is_packed() {
+        true => (base.packed().await, base.packed().await),
+        false => (base.copy(killed), base.copy(killed)),
+    };
     let place = kind.strike(first.path(), base.older(), &mut dice.clone());
     kind.strike(second.path(), base.older(), &mut dice);
     let without_store = dice.roll(2) == 0;
