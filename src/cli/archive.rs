@@ -112,12 +112,14 @@ fn tell(args: &Args, archived: Archived, packed: Packing, before: u64, after: u6
     }
 }
 
+/// What orders take: not the room that is kept ready for others.
 fn bytes(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
-    let size = |entry: std::fs::DirEntry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => bytes(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
+    let size = |entry: std::fs::DirEntry| match (entry.metadata(), entry.file_name().to_string_lossy()) {
+        (Ok(meta), _) if meta.is_dir() => bytes(&entry.path()),
+        (Ok(_), name) if name.starts_with("spare-") || name == "reserve" => 0,
+        (Ok(meta), _) => meta.len(),
+        (Err(_), _) => 0,
     };
     entries.flatten().map(size).sum()
 }
