@@ -83,7 +83,7 @@ fn drive(store: &str, orders: u64) {
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = match store {
         "memory" => Arc::new(MemoryStore::default()),
-        _ => Arc::new(SledStore::open(folder.path(), SledOptions::default(), &Refold::default()).unwrap()),
+        _ => Arc::new(SledStore::open(folder.path(), SledOptions::default(), Arc::new(Refold::default())).unwrap()),
     };
     runtime.block_on(async {
         let executor = start(store).await;

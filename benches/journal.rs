@@ -26,7 +26,7 @@ async fn run(entries: usize, batch: usize, streams: usize) {
     let work: Vec<Vec<Vec<Commit>>> =
         (0..streams).map(|stream| prepare(stream, entries / streams / batch / STEPS, batch)).collect();
     let count: usize = work.iter().flatten().map(Vec::len).sum();
-    let store = Arc::new(SledStore::open(dir.path(), SledOptions::default(), &SampleFold).unwrap());
+    let store = Arc::new(SledStore::open(dir.path(), SledOptions::default(), Arc::new(SampleFold)).unwrap());
     // The first segments are being filled with zeros; that is not what is measured.
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (cpu, begun, from) = (cpu(), Instant::now(), store.log().end());
@@ -113,7 +113,7 @@ fn commit(samples: &mut Samples, n: u64, step: usize) -> Commit {
 
 async fn reopen(dir: &std::path::Path) -> Duration {
     let begun = Instant::now();
-    let store = SledStore::open(dir, SledOptions::default(), &SampleFold).unwrap();
+    let store = SledStore::open(dir, SledOptions::default(), Arc::new(SampleFold)).unwrap();
     let opened = begun.elapsed();
     store.close().await.unwrap();
     opened

@@ -171,8 +171,8 @@ async fn start(dir: &Path, clock: &Arc<Shifted>) -> (Executor, Lateness) {
         schemas: BTreeMap::new(),
     };
     let workflow = Arc::new(definition::load(sources).unwrap());
-    let fold = Refold::knowing([Arc::clone(&workflow)]);
-    let store = SledStore::open(dir, SledOptions::default(), &fold).unwrap();
+    let fold = Arc::new(Refold::knowing([Arc::clone(&workflow)]));
+    let store = SledStore::open(dir, SledOptions::default(), fold).unwrap();
     let connectors = Arc::new(Connectors::new(ConnectorConfig::new(Arc::new(|| SystemClock.now()))));
     let late = Lateness::default();
     let asked = Asked { clock: Arc::clone(clock), late: Arc::clone(&late) };

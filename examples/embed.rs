@@ -41,7 +41,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let workflow = load(Library::read_file(&file)?).map_err(|problems| format!("{problems:#?}"))?;
 
     // The journal is the truth; the fold is how the working store is rebuilt from it.
-    let store = SledStore::open(folder.path(), SledOptions::default(), &Refold::default())?;
+    let store = SledStore::open(folder.path(), SledOptions::default(), Arc::new(Refold::default()))?;
     let connectors = Arc::new(Connectors::new(ConnectorConfig::new(Arc::new(|| SystemClock.now()))));
     connectors.register("acme".into(), Arc::new(Acme));
     let workflows = vec![Arc::new(workflow)];

@@ -37,7 +37,7 @@ pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Resul
     Ok(Reply(order))
 }
 
-/// Orders, newest first.
+/// Orders, newest first. Those that are archived are not among them.
 #[utoipa::path(get, path = "/v1/orders", tag = "orders",
     params(
         ("workflow" = Option<String>, Query, description = "Only orders of this workflow"),

@@ -44,8 +44,12 @@ impl Boot {
         let given =
             if self.sandbox { None } else { Some(self.connectors(&workflows, env.clone(), secrets.clone())?) };
         // The lock on the data comes first: a second daemon must find out at once.
-        let fold = Refold::knowing(workflows.values().cloned());
-        let opened = SledStore::open(&self.data, SledOptions::default(), &fold);
+        let fold = Arc::new(Refold::knowing(workflows.values().cloned()));
+        let opened = SledStore::open(
+            &self.data,
+            SledOptions { archive_after: self.config.archive.after, ..SledOptions::default() },
+            fold,
+        );
         let store = doctor::opened(&self.data, opened)?;
         let (sandbox, connectors) = match given {
             Some(connectors) => (None, connectors),

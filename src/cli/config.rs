@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 
+use super::archive::retention;
 use crate::api::HostName;
 use crate::definition::read_data;
 use crate::types::Secret;
@@ -25,6 +28,21 @@ pub(super) struct Config {
     pub(super) secrets: BTreeMap<String, SecretSource>,
     /// The only hosts that connectors may call, each `host` or `host:port`.
     pub(super) allowed_hosts: Option<Vec<String>>,
+    /// When orders that have ended leave the working store by themselves.
+    pub(super) archive: Archiving,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Archiving {
+    /// How long after their last change. None: never.
+    #[serde(deserialize_with = "retained")]
+    pub(super) after: Option<Duration>,
+}
+
+fn retained<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    let text = Option::<String>::deserialize(deserializer)?;
+    text.map(|text| retention(&text).map_err(D::Error::custom)).transpose()
 }
 
 /// One of the two: an enum would need a YAML tag.

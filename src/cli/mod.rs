@@ -4,6 +4,7 @@
 //! when it has done what it was asked, 1 when the answer is no, and 2 when it could not run or its answer could not be
 //! printed. With `--json`, an error is a problem (RFC 9457) on one line of standard error.
 
+mod archive;
 mod bench;
 mod boot;
 mod cancel;
@@ -67,6 +68,7 @@ enum Command {
     Test(test::Args),
     Replay(replay::Args),
     Doctor(doctor::Args),
+    Archive(archive::Args),
     Sandbox(sandbox::Args),
     Bench(bench::Args),
     Completions(completions::Args),
@@ -116,6 +118,7 @@ async fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Test(args) => test::run(&args),
         Command::Replay(args) => replay::run(&args).await,
         Command::Doctor(args) => doctor::run(&args),
+        Command::Archive(args) => archive::run(&args).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Bench(args) => bench::run(args).await,
         Command::Completions(args) => Ok(completions::run(&args)),

@@ -1,6 +1,7 @@
 //! `paystate replay`: folds recorded journals again, on their own version or on a candidate.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
@@ -50,26 +51,36 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         bail!("there are no orders in {}: no daemon has used it with --data", args.data.display());
     }
     let candidate = args.against.as_deref().map(read_one).transpose()?;
-    let opened = SledStore::open(&args.data, SledOptions::default(), &Refold::default());
+    let opened = SledStore::open(&args.data, SledOptions::default(), Arc::new(Refold::default()));
     let store = doctor::opened(&args.data, opened)?;
     let versions = read_versions(&store).await?;
     let mut sums = Sums::default();
+    let mut archived = if args.order.is_some() { Vec::new() } else { store.archived()? };
     let one = |order: &Snapshot| candidate.as_ref().is_none_or(|candidate| candidate.name == order.workflow);
     let mut query = OrderQuery { limit: PAGE, ..OrderQuery::default() };
     loop {
-        let page = match args.order {
+        let mut page: Vec<Arc<Snapshot>> = match args.order {
             Some(id) => store.order(id).await?.map(|stored| stored.snapshot).into_iter().collect(),
             None => store.list(&query).await?,
         };
+        let listed = page.last().map(|last| last.id);
+        if args.order.is_none() && page.is_empty() {
+            // Lists do not show these, unless they came alive again.
+            let next = archived.split_off(archived.len().saturating_sub(PAGE));
+            for id in next {
+                page.extend(store.order(id).await?.map(|stored| stored.snapshot));
+            }
+        }
         for order in page.iter().filter(|order| one(order)) {
             let own = versions.version(&order.version);
             let workflow = candidate.clone().or(own).context("an order's version is not in the journal")?;
             let entries = store.journal(order.id, Seq(0), ENTRIES_MAX).await?;
             tell(order, &workflow, &entries, args.json, &mut sums);
         }
-        match (args.order, page.last()) {
-            (None, Some(last)) => query.after = Some(last.id),
-            (Some(id), None) => bail!("there is no order {id}"),
+        match (args.order, listed, page.is_empty()) {
+            (None, Some(last), _) => query.after = Some(last),
+            (None, None, false) => {}
+            (Some(id), _, true) => bail!("there is no order {id}"),
             _ => break,
         }
     }

@@ -79,6 +79,9 @@ impl JournalError {
         if is_full(error) {
             return Self::Full;
         }
+        if error.kind() == io::ErrorKind::InvalidData {
+            return Self::damaged(format!("{what} {}: {error}", path.display()));
+        }
         Self::Io { what, path: path.display().to_string(), why: error.to_string() }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -10,7 +10,7 @@ use super::disk::{DiskFile, read_full};
 use super::error::JournalError;
 use super::frame::{self, Header, Parsed};
 use super::open::SharedDisk;
-use super::segment::{FIRST, Head, Segment};
+use super::segment::{FIRST, Head, Segment, open_file};
 
 /// How many sealed segments are held open: there may be more of them than a process may open files.
 const MAX_OPEN: usize = 64;
@@ -64,8 +64,11 @@ impl Files {
         let mut need = GUESS;
         loop {
             buffer.resize(need, 0);
-            let read = read_full(&*segment.file, buffer, offset);
-            buffer.truncate(read.map_err(|error| JournalError::io("could not read", &segment.path, &error))?);
+            let read = read_full(&*segment.file, buffer, offset).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => bad(&format!("{}: {error}", segment.path.display())),
+                _ => JournalError::io("could not read", &segment.path, &error),
+            });
+            buffer.truncate(read?);
             match frame::parse(buffer, room) {
                 Parsed::Frame(header) => return Ok(header),
                 Parsed::Short(more) if buffer.len() == need && more > need => need = more,
@@ -78,27 +81,51 @@ impl Files {
 
     /// The segment that a position is in.
     pub(crate) fn segment(&self, position: u64) -> Result<Segment, JournalError> {
-        let found = {
-            let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
-            segments.range(..=position).next_back().map(|(_, (head, path))| (*head, path.clone()))
-        };
-        let Some((head, path)) = found.filter(|(head, _)| position < head.base + head.capacity) else {
-            return Err(JournalError::Record { position, why: "no segment reaches there".to_owned() });
-        };
-        let file = self.file(head.base, &path).map_err(|error| JournalError::io("could not open", &path, &error))?;
-        Ok(Segment { head, path, file })
+        let first = self.find(position)?;
+        match self.open(&first) {
+            // It has been packed since.
+            Err(_) if self.find(position)?.1 != first.1 => self.open(&self.find(position)?),
+            opened => opened,
+        }
     }
 
-    fn file(&self, base: u64, path: &Path) -> io::Result<Arc<dyn DiskFile>> {
+    /// The sealed segments but for the newest `kept`, each with what the next one's header says, oldest first.
+    pub(crate) fn sealed(&self, kept: usize) -> Vec<(Head, PathBuf, Head)> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<&(Head, PathBuf)> = segments.values().collect();
+        let sealed = all.windows(2).map(|pair| (pair[0].0, pair[0].1.clone(), pair[1].0));
+        sealed.take(all.len().saturating_sub(kept)).collect()
+    }
+
+    /// The file of a segment is another one from now on, with the same bytes.
+    pub(crate) fn replace(&self, head: Head, path: PathBuf) {
+        self.put(head, path);
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(&head.base);
+    }
+
+    pub(crate) fn disk(&self) -> &SharedDisk {
+        &self.disk
+    }
+
+    fn find(&self, position: u64) -> Result<(Head, PathBuf), JournalError> {
+        let segments = self.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let found = segments.range(..=position).next_back().map(|(_, found)| found.clone());
+        found
+            .filter(|(head, _)| position < head.base + head.capacity)
+            .ok_or_else(|| JournalError::Record { position, why: "no segment reaches there".to_owned() })
+    }
+
+    fn open(&self, (head, path): &(Head, PathBuf)) -> Result<Segment, JournalError> {
+        let opened = |file| Segment { head: *head, path: path.clone(), file };
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(file) = open.get(&base) {
-            return Ok(Arc::clone(file));
+        if let Some(file) = open.get(&head.base) {
+            return Ok(opened(Arc::clone(file)));
         }
         if open.len() >= MAX_OPEN {
             open.clear();
         }
-        let file = self.disk.open(path, false)?;
-        open.insert(base, Arc::clone(&file));
-        Ok(file)
+        let file = open_file(&*self.disk, path)?;
+        open.insert(head.base, Arc::clone(&file));
+        Ok(opened(file))
     }
 }

@@ -14,6 +14,8 @@ pub(crate) const PREV: usize = 8;
 pub(crate) const MAX_PAYLOAD: usize = 8 * 1024 * 1024;
 
 const ALIGN: usize = 8;
+/// The polynomial of CRC-32C, its bits in reverse.
+const POLYNOMIAL: u32 = 0x82f6_3b78;
 const CRC_FROM: usize = 8;
 
 pub(crate) type Chain = [u8; 32];
@@ -143,6 +145,24 @@ pub(crate) fn link(before: &Chain, payload: &[u8]) -> Chain {
 
 pub(crate) fn checksum(frame: &[u8], end: usize) -> u32 {
     crc32c::crc32c_append(crc32c::crc32c(&frame[..4]), &frame[CRC_FROM..end])
+}
+
+/// Which byte, and which bit in it, makes a CRC-32C wrong by `difference` when it is flipped. `from_the_end` are the places
+/// of the bytes that it is over, the last one first.
+pub(crate) fn one_bit(difference: u32, from_the_end: impl Iterator<Item = usize>) -> Option<(usize, u8)> {
+    // What each bit of the last byte does to the checksum, and from there of each byte before it.
+    let mut effects: [u32; 8] = std::array::from_fn(|bit| push_byte(1 << bit));
+    for at in from_the_end {
+        if let Some(bit) = effects.iter().position(|&effect| effect == difference) {
+            return Some((at, 1 << bit));
+        }
+        effects = effects.map(push_byte);
+    }
+    None
+}
+
+fn push_byte(crc: u32) -> u32 {
+    (0..8).fold(crc, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 })
 }
 
 pub(crate) fn len_of(frame: &[u8]) -> usize {

@@ -98,7 +98,7 @@ impl Journal {
     pub fn is_in(data: &Path) -> bool {
         let entries = std::fs::read_dir(data.join(DIR)).into_iter().flatten().flatten();
         let names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-        !segment::bases(&names).is_empty()
+        !segment::among(&names).is_empty()
     }
 
     /// Opens the journal of a data directory, or makes one. Whoever calls this holds the directory's lock.

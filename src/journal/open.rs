@@ -1,5 +1,6 @@
 //! Finds the end of the journal, and refuses one that has lost anything that was acknowledged.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -8,7 +9,8 @@ use super::cursor::Cursor;
 use super::disk::Disk;
 use super::error::JournalError;
 use super::frame::Chain;
-use super::segment::{self, FIRST, Head, Segment};
+use super::packed;
+use super::segment::{self, FIRST, Form, Head, Segment};
 use super::spares;
 use super::tip::{Found, Tip, TipFile};
 
@@ -33,14 +35,14 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
     let failed = |error: std::io::Error| JournalError::io("could not open", dir, &error);
     disk.create_dir(dir).map_err(failed)?;
     let names = disk.list(dir).map_err(failed)?;
-    let bases = segment::bases(&names);
+    let found = segment::among(&names);
     let tip_path = data.join("tip");
-    let (tip, found) = TipFile::open(disk, &tip_path)?;
-    let (expected, turn) = match found {
+    let (tip, told) = TipFile::open(disk, &tip_path)?;
+    let (expected, turn) = match told {
         Found::Tip { tip, turn } => (Some(tip), turn.saturating_add(1)),
         Found::Nothing => (None, 0),
     };
-    if bases.is_empty() {
+    if found.is_empty() {
         if let Some(tip) = expected.filter(|tip| tip.mark.seq > 0) {
             return Err(lost(dir, &tip, 0));
         }
@@ -48,7 +50,7 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
         let (segments, spares) = (vec![segment], Vec::new());
         return Ok(Opened { segments, offset: FIRST, seq: 1, chain: [0; 32], tip, turn, spares });
     }
-    let segments = load(disk, dir, &bases)?;
+    let segments = load(disk, dir, &found)?;
     let mut cursor = scan(&segments, expected.as_ref(), options.verify)?;
     if expected.is_none() && cursor.seq > 1 {
         tracing::warn!(tip = %tip_path.display(), "the tip is missing: whether the journal is whole cannot be told");
@@ -56,6 +58,7 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
     finish(dir, &mut cursor, expected.as_ref())?;
     settle(disk, data, dir, &cursor, expected.as_ref())?;
     let spares = tidy(disk, dir, &names, options.segment_size)?;
+    packed::clear(disk, dir, &names)?;
     Ok(Opened { segments, offset: cursor.offset, seq: cursor.seq, chain: cursor.chain, tip, turn, spares })
 }
 
@@ -71,10 +74,10 @@ fn create(disk: &dyn Disk, data: &Path, dir: &Path, options: &JournalOptions) ->
 }
 
 /// Opens all segments; each must begin where the one before it ends.
-fn load(disk: &dyn Disk, dir: &Path, bases: &[u64]) -> Result<Vec<Segment>, JournalError> {
-    let mut segments: Vec<Segment> = Vec::with_capacity(bases.len());
-    for &base in bases {
-        let segment = Segment::open(disk, dir, base)?;
+fn load(disk: &dyn Disk, dir: &Path, found: &BTreeMap<u64, Form>) -> Result<Vec<Segment>, JournalError> {
+    let mut segments: Vec<Segment> = Vec::with_capacity(found.len());
+    for (&base, &form) in found {
+        let segment = Segment::open(disk, dir, base, form)?;
         let expected = segments.last().map_or(0, Segment::end);
         if base != expected {
             let dir = dir.display();
@@ -83,6 +86,12 @@ fn load(disk: &dyn Disk, dir: &Path, bases: &[u64]) -> Result<Vec<Segment>, Jour
             )));
         }
         segments.push(segment);
+    }
+    if let Some(last) = segments.last().filter(|last| Form::of(&last.path) == Form::Packed) {
+        let name = last.path.display();
+        return Err(JournalError::damaged(format!(
+            "{name} is packed and the last one: the segments behind it are missing"
+        )));
     }
     Ok(segments)
 }

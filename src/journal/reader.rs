@@ -7,7 +7,7 @@ use super::cursor::{Cursor, Found};
 use super::error::JournalError;
 use super::files::Files;
 use super::frame::{self, Chain, Header, Kind};
-use super::{Lost, Mark, Record, codec};
+use super::{Lost, Mark, Packing, Record, codec, packing};
 use crate::types::{OrderId, Position};
 
 /// A record that was read.
@@ -141,6 +141,17 @@ impl JournalReader {
             end = base;
         }
         Ok(None)
+    }
+
+    /// Packs the oldest segment that can be packed and begins at `from` or behind it, and moves `from` on; none when there
+    /// is no such segment. Readers do not notice. Not for two threads at once.
+    pub fn pack_next(&self, from: &mut u64) -> Result<Option<Packing>, JournalError> {
+        packing::pack_next(&self.files, from)
+    }
+
+    /// How many segments could be packed.
+    pub fn packable(&self) -> u64 {
+        packing::waiting(&self.files)
     }
 
     /// Where the journal ends.

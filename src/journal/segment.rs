@@ -1,5 +1,6 @@
 //! A file of the journal: a header block of 4096 bytes, then records, then zeros that were written ahead.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use super::disk::{Disk, DiskFile, read_full, write_all};
 use super::error::JournalError;
 use super::frame::{Chain, array};
+use super::packed::PackedFile;
 
 /// Where the records of a segment begin. The header has a block of its own, so that no write of a record touches it.
 pub(crate) const FIRST: u64 = 4096;
@@ -14,7 +16,6 @@ pub(crate) const SEGMENT_VERSION: u32 = 1;
 
 const MAGIC: [u8; 8] = *b"PAYSTJNL";
 pub(crate) const HEADER: usize = 80;
-const SUFFIX: &str = ".journal";
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How much is written between two syncs while a segment is filled with zeros: a commit waits behind no more than this.
 const STRIDE: u64 = 1024 * 1024;
@@ -30,6 +31,14 @@ pub(crate) struct Head {
     pub(crate) seq: u64,
     /// The chain of the last record before it.
     pub(crate) chain: Chain,
+}
+
+/// How the file of a segment is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Plain,
+    /// In compressed blocks; such a segment is never written to.
+    Packed,
 }
 
 #[derive(Clone, Debug)]
@@ -54,6 +63,11 @@ impl Head {
         bytes
     }
 
+    /// Whether the bytes are meant to be a header, whole or not.
+    pub(crate) fn is_one(bytes: &[u8; HEADER]) -> bool {
+        bytes.starts_with(&MAGIC)
+    }
+
     pub(crate) fn decode(bytes: &[u8; HEADER], path: &Path) -> Result<Self, JournalError> {
         let damaged = |why: &str| JournalError::damaged(format!("the header of {} {why}", path.display()));
         if bytes[..8] != MAGIC {
@@ -76,11 +90,33 @@ impl Head {
     }
 }
 
+impl Form {
+    pub(crate) fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain => ".journal",
+            Self::Packed => ".packed",
+        }
+    }
+
+    pub(crate) fn of(path: &Path) -> Self {
+        if path.extension().is_some_and(|end| end == "packed") { Self::Packed } else { Self::Plain }
+    }
+}
+
+/// The bytes of a segment, whatever form its file has.
+pub(crate) fn open_file(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, JournalError> {
+    let file = disk.open(path, false).map_err(|error| JournalError::io("could not open", path, &error))?;
+    match Form::of(path) {
+        Form::Plain => Ok(file),
+        Form::Packed => Ok(Arc::new(PackedFile::open(file, path)?)),
+    }
+}
+
 impl Segment {
     /// Opens a segment and checks that its header fits its name and its length.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path, base: u64) -> Result<Self, JournalError> {
-        let path = dir.join(name(base));
-        let file = disk.open(&path, false).map_err(|error| JournalError::io("could not open", &path, &error))?;
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path, base: u64, form: Form) -> Result<Self, JournalError> {
+        let path = dir.join(name(base, form));
+        let file = open_file(disk, &path)?;
         let read = |error: io::Error| JournalError::io("could not read", &path, &error);
         let mut bytes = [0; HEADER];
         read_full(&*file, &mut bytes, 0).map_err(read)?;
@@ -99,7 +135,7 @@ impl Segment {
 
     /// Makes a file of zeros into the segment `head`, durably.
     pub(crate) fn begin(disk: &dyn Disk, dir: &Path, spare: &Path, head: Head) -> Result<Self, JournalError> {
-        let path = dir.join(name(head.base));
+        let path = dir.join(name(head.base, Form::Plain));
         let failed = |error: io::Error| JournalError::io("could not begin", &path, &error);
         let file = disk.open(spare, false).map_err(failed)?;
         write_all(&*file, &head.encode(), 0).map_err(failed)?;
@@ -115,7 +151,7 @@ impl Segment {
     }
 
     pub(crate) fn name(&self) -> String {
-        name(self.head.base)
+        self.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
     }
 }
 
@@ -182,13 +218,13 @@ pub(crate) fn rewrite(file: &dyn DiskFile, from: u64, to: u64) -> io::Result<()>
     Ok(())
 }
 
-/// The bases of the segments among file names, in order.
-pub(crate) fn bases(names: &[String]) -> Vec<u64> {
-    let mut bases: Vec<u64> = names.iter().filter_map(|name| name.strip_suffix(SUFFIX)?.parse().ok()).collect();
-    bases.sort_unstable();
-    bases
+/// The segments among file names, by their bases. One that is there in both forms is plain: it is being packed.
+pub(crate) fn among(names: &[String]) -> BTreeMap<u64, Form> {
+    let of =
+        |form: Form| names.iter().filter_map(move |name| Some((name.strip_suffix(form.suffix())?.parse().ok()?, form)));
+    of(Form::Packed).chain(of(Form::Plain)).collect()
 }
 
-pub(crate) fn name(base: u64) -> String {
-    format!("{base:020}{SUFFIX}")
+pub(crate) fn name(base: u64, form: Form) -> String {
+    format!("{base:020}{}", form.suffix())
 }

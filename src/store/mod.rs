@@ -14,7 +14,7 @@ use crate::journal::{Entry, JournalError};
 use crate::machine::{Snapshot, Status};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
 
-pub use self::sled::{Checkup, CheckupOptions, Fold, OrderNote, SledOptions, SledStore, checkup};
+pub use self::sled::{Archived, Checkup, CheckupOptions, Fold, OrderNote, SledOptions, SledStore, checkup};
 pub use memory::MemoryStore;
 
 /// One event of one order: everything that becomes durable together.

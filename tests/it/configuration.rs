@@ -177,7 +177,9 @@ fn a_name_that_is_none_is_refused_where_it_is_given() {
 
 #[test]
 fn every_key_is_documented_and_no_other() {
-    for (configuration, heading) in [("x: 1", "| key |"), ("secrets: { s: { x: 1 } }", "| source |")] {
+    let tables =
+        [("x: 1", "| key |"), ("secrets: { s: { x: 1 } }", "| source |"), ("archive: { x: 1 }", "| setting |")];
+    for (configuration, heading) in tables {
         let (detail, _) = refused(folder(configuration).path());
         let (_, known) = detail.split_once("expected ").unwrap_or_else(|| panic!("the keys are listed: {detail}"));
         let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();

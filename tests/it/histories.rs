@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aws_lc_rs::digest;
 use paystate::executor::{Refold, read_versions};
@@ -77,7 +78,7 @@ async fn a_frozen_data_directory_opens_with_every_order() {
             let mut unpacked = flate2::read::GzDecoder::new(fs::File::open(file).unwrap());
             std::io::copy(&mut unpacked, &mut fs::File::create(folder.join(name)).unwrap()).unwrap();
         }
-        let store = SledStore::open(dir.path(), SledOptions::default(), &Refold::default()).unwrap();
+        let store = SledStore::open(dir.path(), SledOptions::default(), Arc::new(Refold::default())).unwrap();
         let versions = read_versions(&store).await.unwrap();
         let told = fs::read_to_string(set.join("data/orders.jsonl")).unwrap();
         let mut orders = 0;

@@ -52,7 +52,7 @@ async fn kill_9_loses_nothing_that_was_acknowledged() {
 }
 
 async fn verify(dir: &Path, acknowledged: &[(u64, u64)]) {
-    let store = SledStore::open(dir, options(), &SampleFold).unwrap();
+    let store = SledStore::open(dir, options(), Arc::new(SampleFold)).unwrap();
     let mut sum = 0;
     for &(order, seq) in acknowledged {
         let stored = store.order(order_id(order)).await.unwrap().unwrap();
@@ -82,7 +82,7 @@ fn parse(text: &str) -> Option<(u64, u64)> {
 async fn child() {
     let (Ok(dir), Ok(first)) = (std::env::var(DIR), std::env::var(FIRST)) else { return };
     let first: u64 = first.parse().unwrap();
-    let store = Arc::new(SledStore::open(Path::new(&dir), options(), &SampleFold).unwrap());
+    let store = Arc::new(SledStore::open(Path::new(&dir), options(), Arc::new(SampleFold)).unwrap());
     let streams = (0..STREAMS).map(|stream| {
         let store = Arc::clone(&store);
         tokio::spawn(async move {

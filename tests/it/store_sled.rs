@@ -26,7 +26,7 @@ pub(crate) fn options() -> SledOptions {
 }
 
 fn open(dir: &Path) -> SledStore {
-    SledStore::open(dir, options(), &SampleFold).unwrap()
+    SledStore::open(dir, options(), Arc::new(SampleFold)).unwrap()
 }
 
 /// How a store ends before it is opened again.
@@ -67,6 +67,17 @@ impl Reopening {
         }
         *store = Some(open(self.dir.path()));
         assert!(how == How::Rebuilt || !self.dir.path().join("sled.aside").exists(), "it was rebuilt without need");
+    }
+
+    /// Takes out of the working store what has ended, and packs the journal.
+    pub(crate) async fn archive(&self) {
+        let store = self.store.read().await;
+        let store = store.as_ref().unwrap();
+        // What is still to be written stays; most of it is written by then.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        store.archive(Timestamp::from_unix_ms(1_800_000_000_000), false).await.unwrap();
+        let mut from = 0;
+        while store.log().pack_next(&mut from).unwrap().is_some() {}
     }
 
     async fn store(&self) -> tokio::sync::RwLockReadGuard<'_, SledStore> {
@@ -257,7 +268,7 @@ async fn a_second_daemon_is_refused_at_once() {
     let dir = tempfile::tempdir().unwrap();
     let first = open(dir.path());
     let begun = Instant::now();
-    let error = SledStore::open(dir.path(), options(), &SampleFold).unwrap_err();
+    let error = SledStore::open(dir.path(), options(), Arc::new(SampleFold)).unwrap_err();
     assert!(begun.elapsed() < Duration::from_secs(1));
     let expected = format!("another daemon uses {} (process {})", dir.path().display(), std::process::id());
     assert_eq!(error.to_string(), expected);
@@ -288,7 +299,7 @@ async fn an_order_that_moved_often_is_written_once_and_lag_is_bounded() {
     let dir = tempfile::tempdir().unwrap();
     let mut samples = Samples::new();
     let small = SledOptions { lag: 64, ..options() };
-    let store = SledStore::open(dir.path(), small, &SampleFold).unwrap();
+    let store = SledStore::open(dir.path(), small, Arc::new(SampleFold)).unwrap();
     work(&store, &mut samples, 0..40, 20).await;
     check(&store, &samples, 40, 20).await;
     // A batch that is larger than all of the lag is taken too.
@@ -302,7 +313,7 @@ async fn a_full_disk_under_the_working_store_refuses_new_orders_and_recovers() {
     let mut samples = Samples::new();
     let options = SledOptions { lag: 100, ..options() };
     let writes = Arc::clone(&options.index_writes);
-    let store = SledStore::open(dir.path(), options, &SampleFold).unwrap();
+    let store = SledStore::open(dir.path(), options, Arc::new(SampleFold)).unwrap();
     work(&store, &mut samples, 0..10, 1).await;
     writes.store(0, Ordering::Relaxed);
     let mut opened = 10;
@@ -340,7 +351,7 @@ async fn a_layer_that_is_written_in_part_is_written_again() {
             let (dir, mut samples) = (tempfile::tempdir().unwrap(), Samples::new());
             let options = options();
             let writes = Arc::clone(&options.index_writes);
-            let store = SledStore::open(dir.path(), options, &SampleFold).unwrap();
+            let store = SledStore::open(dir.path(), options, Arc::new(SampleFold)).unwrap();
             if first > 0 {
                 work(&store, &mut samples, 0..10, first).await;
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -421,7 +432,7 @@ async fn a_small_disk_runs_full_and_recovers() {
         journal: JournalOptions { segment_size: 4 * 1024 * 1024, ..JournalOptions::default() },
         ..options()
     };
-    let store = SledStore::open(&dir, options.clone(), &SampleFold).unwrap();
+    let store = SledStore::open(&dir, options.clone(), Arc::new(SampleFold)).unwrap();
     let mut accepted = Samples::new();
     let mut written = 0;
     let mut tips = [None; 10];
@@ -459,7 +470,7 @@ async fn a_small_disk_runs_full_and_recovers() {
     }
     store.close().await.unwrap();
     drop(store);
-    let store = SledStore::open(&dir, options, &SampleFold).unwrap();
+    let store = SledStore::open(&dir, options, Arc::new(SampleFold)).unwrap();
     assert_eq!(store.order(order_id(3)).await.unwrap().unwrap().snapshot.seq, Seq(written + 1));
     for n in 1000..=opened {
         assert!(store.order(order_id(n)).await.unwrap().is_some());

@@ -3,6 +3,8 @@
 //! What begins with `{` is one record. Anything else is a journal of one segment: an optional tip (88 bytes from
 //! `PAYSTTIP`), an optional header (80 bytes from `PAYSTJNL`), and records. Checksums, numbers and the chain are put
 //! right before it is opened, or nothing would ever come past them; bits in fields that must be zero leave one wrong.
+//! What begins with `PAYSTPCK` is such a journal whose segment is packed, with bytes of the packed file changed then: the
+//! number of changes, and for each an offset of three bytes and what is turned over there.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,6 +15,8 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use paystate::journal::{Disk, DiskFile, Journal, JournalError, JournalOptions, Mark, Read, decode, encode};
 
+const FIRST_SEGMENT: &str = "data/journal/00000000000000000000.journal";
+const PACKED_SEGMENT: &str = "data/journal/00000000000000000000.packed";
 const FIRST: usize = 4096;
 const HEADER: usize = 64;
 /// More than this teaches nothing new.
@@ -26,13 +30,16 @@ pub fn run(bytes: &[u8]) {
     if bytes.first() == Some(&b'{') {
         return record(bytes);
     }
+    if let Some(rest) = bytes.strip_prefix(b"PAYSTPCK") {
+        return packed(rest);
+    }
     let (tip, rest) = take(bytes, b"PAYSTTIP", 88);
     let (head, records) = take(rest, b"PAYSTJNL", 80);
     let disk = Memory::default();
     if let Some(tip) = tip {
         disk.put("data/tip", sealed_tip(tip));
     }
-    disk.put("data/journal/00000000000000000000.journal", segment(head, records));
+    disk.put(FIRST_SEGMENT, segment(head, records));
     let disk = Arc::new(disk);
     if let Some(first) = open(&disk) {
         // What was cleared must not change what is read.
@@ -50,15 +57,65 @@ fn record(bytes: &[u8]) {
     }
 }
 
-/// Opens, reads everything, and closes. The marks of what was read, or nothing if it does not open.
-fn open(disk: &Arc<Memory>) -> Option<Vec<Mark>> {
-    let options = JournalOptions {
+/// What is read of a packed segment is what was packed, or an error.
+fn packed(bytes: &[u8]) {
+    let Some((&count, rest)) = bytes.split_first() else { return };
+    let Some((changes, records)) = rest.split_at_checked(usize::from(count % 8) * 4) else { return };
+    let plain = segment(None, records);
+    let disk = Memory::default();
+    disk.put(FIRST_SEGMENT, plain.clone());
+    let Some(marks) = open(&Arc::new(disk)).filter(|marks| !marks.is_empty()) else { return };
+    let disk = Arc::new(Memory::default());
+    let (first, second) = (plain.len() as u64, 2 * FIRST as u64);
+    disk.put(FIRST_SEGMENT, plain);
+    // What is packed is sealed, and not one of the newest two.
+    let last = marks[marks.len() - 1];
+    disk.put(&format!("data/journal/{first:020}.journal"), empty(first, &last));
+    disk.put(&format!("data/journal/{:020}.journal", first + second), empty(first + second, &last));
+    let journal = Journal::open(Path::new("data"), &options(&disk, 0)).expect("three segments, end to end");
+    let packed = journal.pack_next(&mut 0);
+    journal.close().expect("nothing was written");
+    // What cannot be read to its end stays as it is.
+    let Ok(Some(_)) = packed else { return };
+    assert_eq!(read(&disk, u64::MAX), Some(marks.clone()));
+    disk.change(PACKED_SEGMENT, changes);
+    for verify in [0, u64::MAX] {
+        assert!(read(&disk, verify).is_none_or(|read| read == marks), "something else is read than was packed");
+    }
+}
+
+/// The marks of all records, or none if something cannot be read.
+fn read(disk: &Arc<Memory>, verify: u64) -> Option<Vec<Mark>> {
+    let journal = Journal::open(Path::new("data"), &options(disk, verify)).ok()?;
+    let marks = journal.scan(Mark::START).ok()?.map(|read| read.ok().map(|read| read.mark)).collect();
+    journal.close().expect("nothing was written");
+    marks
+}
+
+/// A segment without records, behind the record `last`.
+fn empty(base: u64, last: &Mark) -> Vec<u8> {
+    let mut head = [0; 80];
+    put(&mut head, 0, b"PAYSTJNL\x01");
+    put(&mut head, 16, &base.to_le_bytes());
+    put(&mut head, 24, &(2 * FIRST as u64).to_le_bytes());
+    put(&mut head, 32, &(last.seq + 1).to_le_bytes());
+    put(&mut head, 40, &last.chain);
+    head[76] = OWN_SEQ;
+    segment(Some(&head), &[])
+}
+
+fn options(disk: &Arc<Memory>, verify: u64) -> JournalOptions {
+    JournalOptions {
         segment_size: 0,
-        verify: u64::MAX,
+        verify,
         pause: Duration::from_secs(60),
         disk: Arc::<Memory>::clone(disk) as Arc<dyn Disk>,
-    };
-    let journal = Journal::open(Path::new("data"), &options).ok()?;
+    }
+}
+
+/// Opens, reads everything, and closes. The marks of what was read, or nothing if it does not open.
+fn open(disk: &Arc<Memory>) -> Option<Vec<Mark>> {
+    let journal = Journal::open(Path::new("data"), &options(disk, u64::MAX)).ok()?;
     let mut marks = Vec::new();
     for read in journal.scan(Mark::START).expect("a journal that opens has a beginning") {
         match read {
@@ -173,6 +230,15 @@ impl Memory {
         let file = Arc::new(MemoryFile(Mutex::new(bytes)));
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(PathBuf::from(path), file);
     }
+
+    fn change(&self, path: &str, changes: &[u8]) {
+        let files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut bytes = files[Path::new(path)].0.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in changes.chunks_exact(4) {
+            let at = u32::from_le_bytes([change[0], change[1], change[2], 0]) as usize % bytes.len();
+            bytes[at] ^= change[3];
+        }
+    }
 }
 
 impl Disk for Memory {
@@ -198,11 +264,15 @@ impl Disk for Memory {
         Ok(Arc::<MemoryFile>::clone(file))
     }
 
-    fn rename(&self, _from: &Path, _to: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = files.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        files.insert(to.to_owned(), file);
+        Ok(())
     }
 
-    fn remove(&self, _path: &Path) -> io::Result<()> {
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
         Ok(())
     }
 

@@ -68,7 +68,7 @@ fn print(figures: &Figures, json: bool) {
 /// Serves the API that a shop would call, on the bench's workflow.
 async fn serve(address: &str, folder: &Path) -> anyhow::Result<()> {
     let listener = listen_on(address)?;
-    let store = SledStore::open(&folder.join("data"), SledOptions::default(), &Refold::default())?;
+    let store = SledStore::open(&folder.join("data"), SledOptions::default(), Arc::new(Refold::default()))?;
     let executor = start(Arc::new(store)).await?;
     let server = Server::start(Arc::new(executor.clone()), listener, ServerOptions::default())?;
     output::out(&format!("six_steps is served on http://{}\n", server.address()));
@@ -79,7 +79,7 @@ async fn serve(address: &str, folder: &Path) -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, folder: &Path) -> anyhow::Result<Figures> {
-    let store = Arc::new(SledStore::open(&folder.join("data"), SledOptions::default(), &Refold::default())?);
+    let store = Arc::new(SledStore::open(&folder.join("data"), SledOptions::default(), Arc::new(Refold::default()))?);
     let executor = start(Arc::<SledStore>::clone(&store)).await?;
     let before = store.stats();
     let begun = Instant::now();

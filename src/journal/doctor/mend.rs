@@ -4,9 +4,6 @@ use crate::journal::cursor::Cursor;
 use crate::journal::error::JournalError;
 use crate::journal::frame::{self, MAX_PAYLOAD, PREV, Parsed, array};
 
-/// The polynomial of CRC-32C, its bits in reverse.
-const POLYNOMIAL: u32 = 0x82f6_3b78;
-
 /// The record that should stand where the cursor does, if one flipped bit is all that is wrong with it.
 pub(super) fn mend(cursor: &mut Cursor) -> Result<Option<Vec<u8>>, JournalError> {
     let (offset, room) = (cursor.offset, cursor.room());
@@ -44,20 +41,9 @@ fn flip_back(record: &mut [u8], end: usize) -> bool {
         record[4..8].copy_from_slice(&(told ^ difference).to_le_bytes());
         return true;
     }
-    // What each bit of the last byte does to the checksum, and from there of each byte before it.
-    let mut effects: [u32; 8] = std::array::from_fn(|bit| push_byte(1 << bit));
-    for at in (0..4).chain(8..end).rev() {
-        if let Some(bit) = effects.iter().position(|&effect| effect == difference) {
-            record[at] ^= 1 << bit;
-            return true;
-        }
-        effects = effects.map(push_byte);
-    }
-    false
-}
-
-fn push_byte(crc: u32) -> u32 {
-    (0..8).fold(crc, |crc, _| if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 })
+    let Some((at, bit)) = frame::one_bit(difference, (0..4).chain(8..end).rev()) else { return false };
+    record[at] ^= bit;
+    true
 }
 
 /// Whether this is the very record that comes next: the chain of all records before it leads to it.

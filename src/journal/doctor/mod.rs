@@ -71,8 +71,10 @@ pub fn examine(data: &Path, backup: Option<&Path>) -> Result<Examined, JournalEr
     let mut walk = Walk::new(&dir, tip.found());
     walk.all(&mut shelf)?;
     let Walk { mut findings, mut fixes, end, matched, .. } = walk;
-    findings.splice(0..0, shelf.findings);
-    fixes.splice(0..0, shelf.fixes);
+    shelf.fixes.append(&mut fixes);
+    shelf.unpack();
+    fixes.append(&mut shelf.fixes);
+    findings.splice(0..0, std::mem::take(&mut shelf.findings));
     let hopeless = |findings: &[Finding]| findings.iter().any(|finding| matches!(finding.remedy, Remedy::Person(_)));
     if !hopeless(&findings) {
         tip.judge(end.as_ref(), matched, &mut findings, &mut fixes);
@@ -125,7 +127,8 @@ fn reader(dir: &Path, parts: &[Part], end: u64) -> JournalReader {
     let mut heads = Vec::new();
     for part in parts {
         let Some(head) = part.head else { continue };
-        let path = dir.join(&part.name);
+        // What is read through the patches is not packed.
+        let path = dir.join(part.plain());
         disk.put(path.clone(), part.source.clone());
         heads.push((head, path));
     }

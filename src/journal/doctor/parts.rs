@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::patched::Source;
 use super::repair::Fix;
 use super::{Finding, Remedy};
-use crate::journal::disk::read_full;
 use crate::journal::error::JournalError;
 use crate::journal::frame::Chain;
-use crate::journal::segment::{self, FIRST, HEADER, Head};
+use crate::journal::packed::Forgiving;
+use crate::journal::segment::{self, FIRST, Form, Head};
 use crate::types::Position;
 
 /// One segment.
@@ -19,15 +20,53 @@ pub(super) struct Part {
     pub(super) base: u64,
     /// The name that it has, or should have.
     pub(super) name: String,
+    /// What is wrong with the packing, if it is packed, and what that means.
+    pub(super) shell: Option<Damage>,
     /// None while it is not known: the header cannot be read.
     pub(super) head: Option<Head>,
     pub(super) source: Source,
 }
 
+/// Damage of a packed file.
+#[derive(Clone, Debug)]
+pub(super) struct Damage {
+    what: String,
+    /// Blocks that cannot be read: what was in them is missing.
+    lost: usize,
+}
+
 impl Part {
+    fn read(path: PathBuf, base: u64) -> Result<Self, JournalError> {
+        let (source, head) = Source::read(path, base)?;
+        let name = source.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        Ok(Self { base, name, shell: None, head, source })
+    }
+
+    /// The name of the segment once it can be written to.
+    pub(super) fn plain(&self) -> String {
+        segment::name(self.base, Form::Plain)
+    }
+
     /// Without what was planned for it.
     pub(super) fn afresh(&self) -> Self {
-        Self { source: Source::new(self.source.path.clone(), self.source.length), ..self.clone() }
+        Self { source: self.source.afresh(), ..self.clone() }
+    }
+
+    /// Reads all of a packed file.
+    fn survey(&mut self) -> Result<(), JournalError> {
+        if self.source.form == Form::Plain {
+            return Ok(());
+        }
+        let path = &self.source.path;
+        let failed = |error: std::io::Error| JournalError::io("could not read", path, &error);
+        let file = Arc::new(File::open(path).map_err(failed)?);
+        let (shell, mended, lost) = Forgiving::open(file, path, self.base)?.survey().map_err(failed)?;
+        let count = |count: usize| if count == 1 { "1 block".to_owned() } else { format!("{count} blocks") };
+        let mut whats: Vec<String> = shell.map(str::to_owned).into_iter().collect();
+        whats.extend((mended > 0).then(|| format!("one bit is flipped in {}", count(mended))));
+        whats.extend((lost > 0).then(|| format!("{} cannot be unpacked", count(lost))));
+        self.shell = (!whats.is_empty()).then(|| Damage { what: whats.join(", "), lost });
+        Ok(())
     }
 
     /// Whether it begins as the one before it ends, and ends where the next one begins.
@@ -49,6 +88,7 @@ pub(super) struct Shelf {
     pub(super) fixes: Vec<Fix>,
     /// Nothing is missing.
     pub(super) complete: bool,
+    dir: PathBuf,
     backup: Option<PathBuf>,
 }
 
@@ -63,12 +103,12 @@ impl Shelf {
             if inner.is_dir() { inner } else { folder.to_owned() }
         });
         let (parts, beyond, findings, fixes) = Default::default();
-        let mut shelf = Self { parts, beyond, findings, fixes, complete: true, backup };
+        let mut shelf = Self { parts, beyond, findings, fixes, complete: true, dir: dir.to_owned(), backup };
         let mut found = Vec::new();
-        for base in segment::bases(&names) {
-            let (path, name) = (dir.join(segment::name(base)), segment::name(base));
-            let (head, length) = read_head(&path)?;
-            found.push(Part { base, name, head, source: Source::new(path, length) });
+        for (base, form) in segment::among(&names) {
+            let mut part = Part::read(dir.join(segment::name(base, form)), base)?;
+            part.survey()?;
+            found.push(part);
         }
         shelf.put_right(&mut found);
         shelf.line_up(found, last)?;
@@ -78,14 +118,12 @@ impl Shelf {
     /// A segment of the backup that begins where `base` says, if its header can be read.
     pub(super) fn spare_part(&self, base: u64) -> Result<Option<Part>, JournalError> {
         let Some(folder) = &self.backup else { return Ok(None) };
-        let name = segment::name(base);
-        let path = folder.join(&name);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let (head, length) = read_head(&path)?;
-        let whole = head.is_some_and(|head| head.base == base && head.capacity == length);
-        Ok(whole.then(|| Part { base, name, head, source: Source::new(path, length) }))
+        let paths = [Form::Plain, Form::Packed].map(|form| folder.join(segment::name(base, form)));
+        let Some(path) = paths.into_iter().find(|path| path.is_file()) else { return Ok(None) };
+        let mut part = Part::read(path, base)?;
+        part.survey()?;
+        let whole = part.head.is_some_and(|head| head.base == base && head.capacity == part.source.length);
+        Ok(Some(part).filter(|part| whole && part.shell.is_none()))
     }
 
     /// What the backup says of a segment, if that is something else than its own header does.
@@ -97,7 +135,10 @@ impl Shelf {
 
     /// Gives files that stand under each other's names their own.
     fn put_right(&mut self, found: &mut [Part]) {
-        let right = |part: &Part| part.head.is_none_or(|head| head.base == part.base);
+        let right = |part: &Part| {
+            part.head
+                .is_none_or(|head| head.base == part.base && part.name == segment::name(head.base, part.source.form))
+        };
         let kept: Vec<u64> = found.iter().filter(|part| right(part)).map(|part| part.base).collect();
         let mut wanted: BTreeMap<u64, usize> = BTreeMap::new();
         for part in found.iter().filter(|part| !right(part)) {
@@ -105,7 +146,7 @@ impl Shelf {
         }
         for part in found.iter_mut().filter(|part| !right(part)) {
             let Some(head) = part.head else { continue };
-            let own = segment::name(head.base);
+            let own = segment::name(head.base, part.source.form);
             let (file, what) = (file(&part.name), format!("it is the segment that belongs into {own}"));
             let free = wanted.get(&head.base) == Some(&1) && !kept.contains(&head.base);
             let remedy = if free {
@@ -163,7 +204,7 @@ impl Shelf {
         let (from, what) = (part.source.path.clone(), why.to_owned());
         let remedy = Remedy::Whole(format!("it is taken from the backup, {}", from.display()));
         self.findings.push(Finding { what, file: file(&part.name), offset: None, records, orders: Vec::new(), remedy });
-        self.fixes.push(Fix::Fetch { from, name: part.name.clone() });
+        self.fixes.push(Fix::Fetch { source: part.source.afresh(), name: part.plain() });
     }
 
     fn missing(&mut self, base: u64) {
@@ -171,8 +212,32 @@ impl Shelf {
                     nobody can tell which orders it is about";
         let remedy = Remedy::Person(text.to_owned());
         let what = format!("the segment that begins at position {base} is missing");
-        let file = file(&segment::name(base));
+        let file = file(&segment::name(base, Form::Plain));
         self.findings.push(Finding { what, file, offset: None, records: None, orders: Vec::new(), remedy });
+    }
+
+    /// Packed segments of which anything has to be changed are unpacked first.
+    pub(super) fn unpack(&mut self) {
+        let mut unpacked = Vec::new();
+        for part in self.parts.iter().filter(|part| part.source.form == Form::Packed) {
+            // One that is taken from a backup is none of ours.
+            let is_ours = part.source.path.parent() == Some(self.dir.as_path());
+            let plain = part.plain();
+            let is_changed = self.fixes.iter().any(|fix| fix.writes_to() == Some(&plain));
+            if !is_ours || (part.shell.is_none() && !is_changed) {
+                continue;
+            }
+            if let Some(Damage { what, lost }) = part.shell.clone() {
+                let text = match lost {
+                    0 => "it is unpacked, and nothing of it is missing",
+                    _ => "it is unpacked; what becomes of the records that were in them is told by itself",
+                };
+                let (file, remedy) = (file(&part.name), Remedy::Whole(text.to_owned()));
+                self.findings.push(Finding { what, file, offset: None, records: None, orders: Vec::new(), remedy });
+            }
+            unpacked.push(Fix::Unpack { name: part.name.clone(), source: part.source.afresh(), to: plain });
+        }
+        self.fixes.splice(0..0, unpacked);
     }
 
     /// The length of a file is in its header, and in where the next one begins.
@@ -188,7 +253,7 @@ impl Shelf {
         let (file, remedy) = (file(&name), Remedy::Whole(text.to_owned()));
         let offset = Some(length.min(wanted));
         self.findings.push(Finding { what, file, offset, records: None, orders: Vec::new(), remedy });
-        self.fixes.push(Fix::Resize { name, length: wanted });
+        self.fixes.push(Fix::Resize { name: part.plain(), length: wanted });
         part.source.length = wanted;
     }
 }
@@ -196,17 +261,4 @@ impl Shelf {
 /// How a file of the journal is named to people.
 pub(super) fn file(name: &str) -> String {
     format!("journal/{name}")
-}
-
-fn read_head(path: &Path) -> Result<(Option<Head>, u64), JournalError> {
-    let failed = |error: std::io::Error| JournalError::io("could not read", path, &error);
-    let file = File::open(path).map_err(failed)?;
-    let mut bytes = [0; HEADER];
-    read_full(&file, &mut bytes, 0).map_err(failed)?;
-    let length = file.metadata().map_err(failed)?.len();
-    match Head::decode(&bytes, path) {
-        Ok(head) if head.capacity > FIRST => Ok((Some(head), length)),
-        Err(newer @ JournalError::Newer { .. }) => Err(newer),
-        Ok(_) | Err(_) => Ok((None, length)),
-    }
 }

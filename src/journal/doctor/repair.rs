@@ -4,9 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::patched::Patch;
+use super::patched::{Patch, Source};
 use crate::journal::disk::{Disk, RealDisk, read_full, write_all};
 use crate::journal::error::JournalError;
+use crate::journal::packed;
+use crate::journal::segment::Form;
 use crate::journal::tip::{Tip, TipFile};
 
 /// One thing to do. File names are those in the journal's folder.
@@ -16,9 +18,15 @@ pub(super) enum Fix {
         from: String,
         to: String,
     },
-    /// Takes a whole file from elsewhere.
+    /// Puts a plain segment in the place of a packed one.
+    Unpack {
+        name: String,
+        source: Source,
+        to: String,
+    },
+    /// Takes a whole segment from elsewhere.
     Fetch {
-        from: PathBuf,
+        source: Source,
         name: String,
     },
     Resize {
@@ -35,6 +43,16 @@ pub(super) enum Fix {
     },
 }
 
+impl Fix {
+    /// The segment whose bytes it changes.
+    pub(super) fn writes_to(&self) -> Option<&String> {
+        match self {
+            Self::Fetch { name, .. } | Self::Resize { name, .. } | Self::Write { name, .. } => Some(name),
+            Self::Rename { .. } | Self::Unpack { .. } | Self::Tip { .. } => None,
+        }
+    }
+}
+
 pub(super) fn all(data: &Path, fixes: &[Fix]) -> Result<(), JournalError> {
     if fixes.is_empty() {
         return Ok(());
@@ -46,7 +64,21 @@ pub(super) fn all(data: &Path, fixes: &[Fix]) -> Result<(), JournalError> {
     for fix in fixes {
         match fix {
             Fix::Rename { .. } => {}
-            Fix::Fetch { from, name } => fetch(from, &dir.join(name)).map_err(failed)?,
+            Fix::Unpack { name, source, to } => {
+                // It may have got another name a moment ago.
+                let source = source.renamed(dir.join(name));
+                packed::unpack(&RealDisk, &*source.bytes()?, &dir.join(to)).map_err(failed)?;
+                if name != to {
+                    RealDisk.sync_dir(&dir).and_then(|()| RealDisk.remove(&source.path)).map_err(failed)?;
+                }
+            }
+            Fix::Fetch { source, name } => {
+                packed::unpack(&RealDisk, &*source.bytes()?, &dir.join(name)).map_err(failed)?;
+                let other = dir.join(packed_name(name));
+                if other.exists() {
+                    RealDisk.sync_dir(&dir).and_then(|()| RealDisk.remove(&other)).map_err(failed)?;
+                }
+            }
             Fix::Resize { name, length } => resize(&dir.join(name), *length).map_err(failed)?,
             Fix::Write { name, patch: (offset, bytes) } => {
                 let file = RealDisk.open(&dir.join(name), false).map_err(failed)?;
@@ -63,26 +95,41 @@ pub(super) fn all(data: &Path, fixes: &[Fix]) -> Result<(), JournalError> {
 
 /// Copies what will be overwritten, durably, before anything is.
 fn keep(dir: &Path, aside: &Path, fixes: &[Fix]) -> io::Result<()> {
-    if !fixes.iter().any(|fix| matches!(fix, Fix::Fetch { .. } | Fix::Resize { .. } | Fix::Write { .. })) {
+    let overwrites = |fix: &Fix| fix.writes_to().is_some() || matches!(fix, Fix::Unpack { .. });
+    if !fixes.iter().any(overwrites) {
         return Ok(());
     }
     RealDisk.create_dir(aside)?;
     for fix in fixes {
         match fix {
-            Fix::Fetch { name, .. } if dir.join(name).exists() => {
-                let kept = free(aside, name);
-                fs::copy(dir.join(name), &kept)?;
-                File::open(kept)?.sync_all()?;
+            Fix::Fetch { name, .. } => {
+                keep_all(dir, aside, name)?;
+                keep_all(dir, aside, &packed_name(name))?;
             }
+            Fix::Unpack { name, .. } => keep_all(dir, aside, name)?,
             Fix::Resize { name, length } => keep_part(&dir.join(name), aside, name, *length, u64::MAX)?,
             Fix::Write { name, patch: (offset, bytes) } => {
                 keep_part(&dir.join(name), aside, name, *offset, bytes.len() as u64)?;
             }
-            Fix::Fetch { .. } | Fix::Rename { .. } | Fix::Tip { .. } => {}
+            Fix::Rename { .. } | Fix::Tip { .. } => {}
         }
     }
     RealDisk.sync_dir(aside)?;
     aside.parent().map_or(Ok(()), |data| RealDisk.sync_dir(data))
+}
+
+fn keep_all(dir: &Path, aside: &Path, name: &str) -> io::Result<()> {
+    if !dir.join(name).exists() {
+        return Ok(());
+    }
+    let kept = free(aside, name);
+    fs::copy(dir.join(name), &kept)?;
+    File::open(kept)?.sync_all()
+}
+
+/// The name of a plain segment's packed form.
+fn packed_name(plain: &str) -> String {
+    plain.replace(Form::Plain.suffix(), Form::Packed.suffix())
 }
 
 fn keep_part(path: &Path, aside: &Path, name: &str, offset: u64, length: u64) -> io::Result<()> {
@@ -124,13 +171,6 @@ fn rename(dir: &Path, fixes: &[Fix]) -> io::Result<()> {
         fs::rename(passing, to)?;
     }
     Ok(())
-}
-
-fn fetch(from: &Path, to: &Path) -> io::Result<()> {
-    let part = to.with_extension("part");
-    fs::copy(from, &part)?;
-    File::open(&part)?.sync_all()?;
-    fs::rename(part, to)
 }
 
 fn resize(path: &Path, length: u64) -> io::Result<()> {

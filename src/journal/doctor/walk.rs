@@ -156,14 +156,14 @@ impl<'a> Walk<'a> {
             return Ok(false);
         }
         if is_gone {
-            self.fixes.push(Fix::Resize { name: part.name.clone(), length: capacity });
+            self.fixes.push(Fix::Resize { name: part.plain(), length: capacity });
         }
         let patch = (0, head.encode().to_vec());
         part.source.patch(patch.clone());
         part.head = Some(head);
         let remedy = Remedy::Whole("it is made again from the records before it".to_owned());
         self.tell(file(&part.name), HEADLESS.to_owned(), remedy);
-        self.fixes.push(Fix::Write { name: part.name.clone(), patch });
+        self.fixes.push(Fix::Write { name: part.plain(), patch });
         Ok(true)
     }
 
@@ -177,9 +177,7 @@ impl<'a> Walk<'a> {
     }
 
     fn segment(&self, part: &Part, head: Head) -> Result<Segment, JournalError> {
-        let file = part.source.open();
-        let file = file.map_err(|error| JournalError::io("could not open", &part.source.path, &error))?;
-        Ok(Segment { head, path: self.dir.join(&part.name), file })
+        Ok(Segment { head, path: self.dir.join(&part.name), file: part.source.open()? })
     }
 
     /// Goes over one segment.
@@ -224,7 +222,7 @@ impl<'a> Walk<'a> {
                     walked.lost |= matches!(remedy, Remedy::Bridge(_));
                     let (file, records) = (file(&part.name), Some((seq, last)));
                     walked.findings.push(Finding { what, file, offset: Some(from), records, orders, remedy });
-                    walked.fixes.push(Fix::Write { name: part.name.clone(), patch: patch.clone() });
+                    walked.fixes.push(Fix::Write { name: part.plain(), patch: patch.clone() });
                     part.source.patch(patch);
                     cursor.refresh();
                 }

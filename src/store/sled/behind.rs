@@ -2,18 +2,23 @@
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::Shared;
+use super::archive::{Archiver, Request};
 use super::index::{Index, Trouble};
 use super::overlay::Layer;
 use super::reserve::Reserve;
 use crate::journal::Mark;
+use crate::store::StoreError;
+use crate::types::Timestamp;
 
 /// A pass that takes longer than this is worth a word: sled may have stopped moving.
 const SLOW: Duration = Duration::from_secs(30);
+/// How long it archives before it looks whether there is something to write, and how long it rests then.
+const PORTION: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wake {
@@ -36,22 +41,75 @@ pub(super) struct Behind {
     pub(super) looked: bool,
     /// When room was last looked for in vain.
     pub(super) full_at: Option<Instant>,
+    pub(super) archiver: Archiver,
+    /// When orders to archive were last looked for.
+    pub(super) looked_for_old: Option<Instant>,
 }
 
 impl Behind {
     pub(super) fn run(mut self) {
+        let mut passed = Instant::now();
         loop {
-            let wake = match self.wake.recv_timeout(self.every) {
-                Ok(wake) => wake,
-                Err(RecvTimeoutError::Timeout) => Wake::Now,
+            let until_pass = self.every.saturating_sub(passed.elapsed());
+            let pause = if self.archiver.is_busy() { until_pass.min(self.rest()) } else { until_pass };
+            let wake = match self.wake.recv_timeout(pause) {
+                Ok(wake) => Some(wake),
+                Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             let Some(shared) = self.shared.upgrade() else { return };
-            let last = wake == Wake::Finish;
-            if wake == Wake::Abandon || !self.pass(&shared, last) || last {
+            let last = wake == Some(Wake::Finish);
+            if wake == Some(Wake::Abandon) {
+                return;
+            }
+            if wake.is_some() || passed.elapsed() >= self.every {
+                if !self.pass(&shared, last) || last {
+                    return;
+                }
+                passed = Instant::now();
+            }
+            if !self.archive(&shared) {
                 return;
             }
         }
+    }
+
+    /// Archives for a moment, unless very much waits to be written. False when the thread is to end.
+    fn archive(&mut self, shared: &Shared) -> bool {
+        if !self.archiver.is_busy() {
+            let asked = shared.requests.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let Some(request) = asked.or_else(|| self.old(shared)) else { return true };
+            self.archiver.begin(request);
+        }
+        if self.full_at.is_some() {
+            self.archiver.end(Err(StoreError::Full));
+        }
+        let begun = Instant::now();
+        // There is room for what is committed meanwhile, or those who commit come first.
+        while self.archiver.is_busy() && begun.elapsed() < PORTION && shared.overlay().waiting() <= shared.lag / 2 {
+            if let Some(trouble) = self.archiver.step(shared) {
+                // Between two passes nothing is being written.
+                return self.repair(shared, &Arc::new(Layer::new(shared.written_mark())), trouble);
+            }
+        }
+        true
+    }
+
+    /// What is archived by itself, if it is time to look for it.
+    fn old(&mut self, shared: &Shared) -> Option<Request> {
+        let after = shared.options.archive_after?;
+        if self.looked_for_old.is_some_and(|at| at.elapsed() < shared.options.archive_every) {
+            return None;
+        }
+        self.looked_for_old = Some(Instant::now());
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let before = i64::try_from(now.checked_sub(after)?.as_millis()).ok()?;
+        Some(Request { before: Timestamp::from_unix_ms(before), dry: false, reply: None })
+    }
+
+    /// Between two portions. Who asked for it has nothing else to do meanwhile.
+    fn rest(&self) -> Duration {
+        if self.archiver.is_urgent() { Duration::ZERO } else { PORTION }
     }
 
     /// Writes what waits. False when the thread is to end.

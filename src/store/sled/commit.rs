@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::Shared;
 use super::behind::Wake;
 use super::value::MAX_VALUE;
+use super::{Shared, read};
 use crate::definition::Sources;
 use crate::journal::{Batch, FORMAT_VERSION, JournalError, Prev, Record, Written};
 use crate::machine::Snapshot;
@@ -67,6 +67,10 @@ pub(super) async fn keep_definition(
     shared.healthy()?;
     if shared.overlay().is_kept(workflow, version) {
         return Ok(());
+    }
+    // Orders of this version may be archived before the next start.
+    if let Err(why) = shared.fold.define(workflow, version, sources) {
+        tracing::warn!(%workflow, %version, why, "this version cannot be folded");
     }
     let (workflow, version) = (workflow.clone(), version.clone());
     let record = Record::Definition {
@@ -197,7 +201,7 @@ impl Claim {
             }
         }
         for order in elsewhere {
-            let found = match shared.index().and_then(|index| index.last(order)) {
+            let found = match read::last(shared, order) {
                 Ok(found) => found,
                 // Orders that were accepted go on without the working store, which may be out of room.
                 Err(error) => Some(said(shared, batch, order).ok_or(error)?),

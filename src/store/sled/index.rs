@@ -20,7 +20,7 @@ use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
     definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_open, encode_order,
-    event_key, open_key, order_key, payment_key, refund_in, refund_key, refunds_key, take_u64,
+    event_key, id_key, open_key, order_key, payment_key, refund_in, refund_key, refunds_key, take_u64,
 };
 use crate::journal::{Disk, Mark, RealDisk, is_full};
 use crate::store::{KeyRecord, StoreError, Stored};
@@ -202,6 +202,16 @@ impl Index {
         })
     }
 
+    /// Takes over all rows of another one.
+    pub(super) fn copy(&self, other: &Self) -> Result<(), StoreError> {
+        for row in other.all() {
+            let (key, value) = row.map_err(|why| unreadable("the working store", &why))?;
+            let put = self.put(&key, value.to_vec());
+            put.map_err(|Trouble { full, why }| if full { StoreError::Full } else { unreadable("its copy", &why) })?;
+        }
+        Ok(())
+    }
+
     /// What is known to be missing from the journal.
     pub(super) fn gaps(&self) -> Result<Gaps, StoreError> {
         Gaps::read(self.of_kind(b"g")?, self.get(value::LOSSES)?)
@@ -217,11 +227,11 @@ impl Index {
     pub(super) fn rows(&self, prefix: u8, range: (Bound<OrderId>, Bound<OrderId>), backwards: bool) -> Rows<'_> {
         let lower = match range.0 {
             Bound::Unbounded => Bound::Included(vec![prefix]),
-            bound => bound.map(|id| value::id_key(prefix, id).to_vec()),
+            bound => bound.map(|id| id_key(prefix, id).to_vec()),
         };
         let upper = match range.1 {
             Bound::Unbounded => Bound::Excluded(vec![prefix + 1]),
-            bound => bound.map(|id| value::id_key(prefix, id).to_vec()),
+            bound => bound.map(|id| id_key(prefix, id).to_vec()),
         };
         let mut rows = self.db.range((lower, upper));
         let mut next = move || {
@@ -238,6 +248,52 @@ impl Index {
             over = !matches!(row, Some(Ok(_)));
             row
         }))
+    }
+
+    /// Up to which of its files the archive has taken orders out of here.
+    pub(super) fn generation(&self) -> Result<u64, StoreError> {
+        Ok(self
+            .get(value::GENERATION)?
+            .and_then(|bytes| take_u64(&bytes).map(|(number, _)| number))
+            .unwrap_or_default())
+    }
+
+    pub(super) fn set_generation(&self, generation: u64) -> Result<(), Trouble> {
+        self.put(value::GENERATION, generation.to_be_bytes().to_vec())
+    }
+
+    /// The keys of clients behind this one, each with the order that answers it. Those behind an empty one are all.
+    pub(super) fn keys(&self, after: &[u8], limit: usize) -> Result<Vec<(Vec<u8>, OrderId)>, StoreError> {
+        let from = if after.is_empty() { &b"k"[..] } else { after };
+        let rows = self.guarded(|| {
+            let rows = self.db.range::<&[u8], _>((Bound::Excluded(from), Bound::Excluded(&b"l"[..])));
+            rows.take(limit).collect::<sled::Result<Vec<(Bytes, Bytes)>>>()
+        })?;
+        let keys = rows.into_iter().map(|(key, bytes)| {
+            let record = decode_key_record(&bytes).ok_or_else(|| unreadable("a client's key", "it is malformed"))?;
+            Ok((key.to_vec(), record.order))
+        });
+        keys.collect()
+    }
+
+    /// The keys under which the events of an order are kept.
+    pub(super) fn events(&self, id: OrderId) -> Result<Vec<Bytes>, StoreError> {
+        self.guarded(|| self.db.scan_prefix(id_key(b'e', id)).keys().collect())
+    }
+
+    pub(super) fn remove_order(&self, id: OrderId) -> Result<(), Trouble> {
+        self.remove(&order_key(id))
+    }
+
+    pub(super) fn remove(&self, key: &[u8]) -> Result<(), Trouble> {
+        self.may_write()?;
+        let removed = catch_unwind(AssertUnwindSafe(|| self.db.remove(key)));
+        let why = match removed {
+            Ok(removed) => return removed.map(drop).map_err(|error| trouble(&error)),
+            Err(_) => "sled has panicked".to_owned(),
+        };
+        self.suspect(&why);
+        Err(Trouble { full: false, why })
     }
 
     /// Writes all buffers out, makes the files durable, and notes that they can be believed.
@@ -309,11 +365,13 @@ impl Index {
     }
 
     fn put(&self, key: &[u8], value: Vec<u8>) -> Result<(), Trouble> {
-        let counted = self.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        if counted.is_err() {
-            return Err(Trouble { full: true, why: "broken on purpose".to_owned() });
-        }
+        self.may_write()?;
         self.db.insert(key, value).map(drop).map_err(|error| trouble(&error))
+    }
+
+    fn may_write(&self) -> Result<(), Trouble> {
+        let counted = self.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        counted.map(drop).map_err(|_| Trouble { full: true, why: "broken on purpose".to_owned() })
     }
 }
 

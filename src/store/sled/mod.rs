@@ -3,19 +3,23 @@
 //! **Invariant.** A commit is acknowledged when the journal is on disk, and only then. Everything else here can be lost
 //! and is made again from the journal. This is the only place that names sled.
 
+mod archive;
 mod behind;
 mod commit;
+mod compact;
 mod dir;
 mod doctor;
 mod gaps;
 mod index;
 mod overlay;
+mod packing;
 mod read;
 mod recover;
 mod reserve;
 mod store;
 mod value;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
@@ -24,20 +28,23 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 
+pub use self::archive::Archived;
+use self::archive::{Archive, Archiver, Request};
 use self::behind::{Behind, Wake};
 pub use self::doctor::{Checkup, CheckupOptions, OrderNote, checkup};
 
 use self::dir::Lock;
 use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;
+use self::packing::Packing;
 use self::reserve::Reserve;
 use super::StoreError;
 use crate::definition::Sources;
 use crate::journal::{Entry, Journal, JournalOptions, JournalStats, Mark};
 use crate::machine::Snapshot;
-use crate::types::{Version, WorkflowName};
+use crate::types::{OrderId, Timestamp, Version, WorkflowName};
 
 /// How entries become snapshots: the journal holds the former only.
 pub trait Fold: Send + Sync + 'static {
@@ -60,6 +67,11 @@ pub struct SledOptions {
     pub lag: usize,
     /// How long changes of an order are gathered before they are written into the working store.
     pub every: Duration,
+    /// How long after its last change an order that has ended leaves the working store by itself, and old segments of the
+    /// journal are packed. None: not by itself.
+    pub archive_after: Option<Duration>,
+    /// How often that is looked for.
+    pub archive_every: Duration,
     /// For tests: how many more writes into the working store succeed.
     #[doc(hidden)]
     pub index_writes: Arc<AtomicUsize>,
@@ -73,6 +85,8 @@ pub struct SledStore {
 
 struct Running {
     behind: JoinHandle<()>,
+    /// Packs and merges, if archiving is done by itself.
+    packing: Option<Packing>,
     wake: SyncSender<Wake>,
     lock: Lock,
 }
@@ -82,6 +96,10 @@ struct Shared {
     options: SledOptions,
     lag: usize,
     journal: Journal,
+    archive: Archive,
+    fold: Arc<dyn Fold>,
+    /// Asked for, and not begun.
+    requests: Mutex<VecDeque<Request>>,
     overlay: RwLock<Overlay>,
     /// None while it cannot be used.
     index: RwLock<Option<Arc<Index>>>,
@@ -103,6 +121,8 @@ impl Default for SledOptions {
             open_within: Duration::from_secs(60),
             lag: 64 * 1024,
             every: Duration::from_secs(1),
+            archive_after: None,
+            archive_every: Duration::from_secs(600),
             index_writes: Arc::new(AtomicUsize::new(usize::MAX)),
         }
     }
@@ -111,15 +131,15 @@ impl Default for SledOptions {
 impl SledStore {
     /// Opens the directory, or makes it; folds what the working store does not have yet, which is everything if it is
     /// missing, damaged or not of this journal. Takes its time: not to be called where nothing may block.
-    pub fn open(dir: &Path, options: SledOptions, fold: &dyn Fold) -> Result<Self, StoreError> {
+    pub fn open(dir: &Path, options: SledOptions, fold: Arc<dyn Fold>) -> Result<Self, StoreError> {
         let lock = Lock::take(dir)?;
         let journal = Journal::open(dir, &options.journal)?;
         let reserve = Reserve::new(dir);
-        let recovered = match recover::recover(dir, &options, &journal, fold) {
-            Err(StoreError::Full) if reserve.give_up() => recover::recover(dir, &options, &journal, fold),
+        let recovered = match recover::recover(dir, &options, &journal, &*fold) {
+            Err(StoreError::Full) if reserve.give_up() => recover::recover(dir, &options, &journal, &*fold),
             recovered => recovered,
         };
-        let (index, mut overlay) = recovered?;
+        let (index, mut overlay, archive) = recovered?;
         let (lag, every) = (options.lag.clamp(1, Semaphore::MAX_PERMITS), options.every);
         let (wake, woken) = sync_channel(4);
         let mark = overlay.fresh().mark;
@@ -128,6 +148,9 @@ impl SledStore {
             options,
             lag,
             journal,
+            archive,
+            fold,
+            requests: Mutex::default(),
             overlay: RwLock::new(overlay),
             index: RwLock::new(Some(Arc::new(index))),
             trouble: RwLock::default(),
@@ -138,10 +161,22 @@ impl SledStore {
             wake: wake.clone(),
         });
         let (path, shared_weakly) = (dir.join("sled"), Arc::downgrade(&shared));
-        let behind = Behind { shared: shared_weakly, wake: woken, every, path, reserve, looked: false, full_at: None };
+        let behind = Behind {
+            shared: shared_weakly,
+            wake: woken,
+            every,
+            path,
+            reserve,
+            looked: false,
+            full_at: None,
+            archiver: Archiver::default(),
+            looked_for_old: None,
+        };
         let spawned = thread::Builder::new().name("store-behind".to_owned()).spawn(move || behind.run());
         let behind = spawned.map_err(|error| unreadable("the working store", &error.to_string()))?;
-        let threads = Mutex::new(Some(Running { behind, wake, lock }));
+        let packing = shared.options.archive_after.map(|_| Packing::start(&shared)).transpose();
+        let packing = packing.map_err(|error| unreadable("the archive", &error.to_string()))?;
+        let threads = Mutex::new(Some(Running { behind, packing, wake, lock }));
         Ok(Self { shared, threads })
     }
 
@@ -155,6 +190,33 @@ impl SledStore {
         self.shared.journal.stats()
     }
 
+    /// Takes orders that have ended, and have not changed since `before`, out of the working store: they are read from the
+    /// journal from then on. With `dry` they are only counted. Goes on beside commits.
+    pub async fn archive(&self, before: Timestamp, dry: bool) -> Result<Archived, StoreError> {
+        let (sender, receiver) = oneshot::channel();
+        let request = Request { before, dry, reply: Some(sender) };
+        self.shared.requests.lock().unwrap_or_else(PoisonError::into_inner).push_back(request);
+        // It is awake already when the channel is full.
+        let _ = self.shared.wake.try_send(Wake::Now);
+        receiver.await.unwrap_or_else(|_| Err(unreadable("the working store", "it is closed")))
+    }
+
+    /// Merges files of the archive once, if there are many of a size; false when there are not. Not while archiving goes on
+    /// by itself, which does it too.
+    pub fn merge_archive(&self) -> Result<bool, StoreError> {
+        self.shared.archive.merge().map_err(|error| unreadable("the archive", &error.to_string()))
+    }
+
+    /// The ids of all archived orders, in their order; some may be in the working store again.
+    pub fn archived(&self) -> Result<Vec<OrderId>, StoreError> {
+        let mut ids = Vec::new();
+        self.shared.archive.all(|(id, _)| {
+            ids.push(id);
+            Ok(())
+        })?;
+        Ok(ids)
+    }
+
     /// For replay and audit: every record, in its order.
     pub fn log(&self) -> &Journal {
         &self.shared.journal
@@ -163,7 +225,10 @@ impl SledStore {
     /// Ends the threads. With `Abandon` the files stay as a crash would leave them.
     fn stop(&self, how: Wake) -> Result<(), StoreError> {
         let running = self.threads.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Running { behind, wake, lock }) = running else { return Ok(()) };
+        let Some(Running { behind, packing, wake, lock }) = running else { return Ok(()) };
+        if let Some(packing) = packing {
+            packing.stop();
+        }
         // First the journal: what it acknowledges last must be in the last pass.
         let journal = self.shared.journal.close();
         // A full channel or none at all: the thread ends when it sees that nobody is left to wake it.

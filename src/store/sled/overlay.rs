@@ -60,7 +60,7 @@ pub(super) struct Overlay {
 }
 
 impl Layer {
-    fn new(mark: Mark) -> Self {
+    pub(super) fn new(mark: Mark) -> Self {
         Self {
             orders: BTreeMap::new(),
             keys: HashMap::new(),

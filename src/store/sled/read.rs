@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::Shared;
 use super::index::{Bytes, Index, Rows, stored, unreadable};
 use super::value::{Row, decode_open};
+use super::{Shared, archive};
 use crate::journal::{Entry, Record};
 use crate::machine::{Snapshot, Status};
 use crate::store::{OpenOrder, OrderQuery, StoreError, Stored};
@@ -19,30 +19,64 @@ const CHUNK: usize = 256;
 
 type Range = (Bound<OrderId>, Bound<OrderId>);
 
-pub(super) fn order(shared: &Shared, id: OrderId) -> Result<Option<Stored>, StoreError> {
+/// An order of the working store, and whether it may be archived if it is not there.
+pub(super) fn order(shared: &Shared, id: OrderId) -> Result<(Option<Stored>, bool), StoreError> {
     {
         let overlay = shared.overlay();
         if let Some(stored) = overlay.order(id) {
-            return Ok(Some(stored));
+            return Ok((Some(stored), false));
+        }
+        if overlay.is_newer_than_all_written(id) {
+            return Ok((None, false));
+        }
+    }
+    let stored = shared.index()?.order(id)?;
+    let may_be_archived = stored.is_none() && !shared.archive.is_empty();
+    Ok((stored, may_be_archived))
+}
+
+/// An order that has left the working store.
+pub(super) fn archived(shared: &Shared, id: OrderId) -> Result<Option<Stored>, StoreError> {
+    archive::order(&shared.archive, &shared.journal, &*shared.fold, id)
+}
+
+/// The number and the position of the last entry of an order.
+pub(super) fn last(shared: &Shared, id: OrderId) -> Result<Option<(Seq, Position)>, StoreError> {
+    {
+        let overlay = shared.overlay();
+        if let Some(stored) = overlay.order(id) {
+            return Ok(Some((stored.snapshot.seq, stored.tip)));
         }
         if overlay.is_newer_than_all_written(id) {
             return Ok(None);
         }
     }
-    shared.index()?.order(id)
+    match shared.index()?.last(id)? {
+        None => archive::last(&shared.archive, &shared.journal, id),
+        last => Ok(last),
+    }
 }
 
-pub(super) fn seen(shared: &Shared, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+/// The entry of an event, and whether it may be an older one of an order that was archived.
+pub(super) fn seen(shared: &Shared, order: OrderId, event: &EventId) -> Result<(Option<Seq>, bool), StoreError> {
     {
         let overlay = shared.overlay();
         if let Some(seq) = overlay.seen(&(order, event.clone())) {
-            return Ok(Some(seq));
+            return Ok((Some(seq), false));
         }
         if overlay.is_newer_than_all_written(order) {
-            return Ok(None);
+            return Ok((None, false));
         }
     }
-    shared.index()?.seen(order, event)
+    match shared.index()?.seen(order, event)? {
+        None => Ok((None, shared.archive.find(order)?.is_some())),
+        seen => Ok((seen, false)),
+    }
+}
+
+/// The same for an event that an order had before it was archived.
+pub(super) fn seen_before(shared: &Shared, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
+    archive::seen(&shared.archive, &shared.journal, order, event)
 }
 
 pub(super) fn balance(shared: &Shared, account: &str, currency: Currency) -> Result<i64, StoreError> {
@@ -63,11 +97,11 @@ pub(super) fn refunds(shared: &Shared, payment: OrderId, limit: usize) -> Result
 
 /// Entries of an order; the numbers of those that are lost are missing.
 pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
-    let Some(stored) = order(shared, id)? else { return Ok(Vec::new()) };
+    let Some(tip) = self::last(shared, id)? else { return Ok(Vec::new()) };
     let mut last = after.0.saturating_add(limit as u64);
     loop {
-        let mut entries = walk_back(shared, &stored, after, last)?;
-        if entries.len() >= limit || last >= stored.snapshot.seq.0 {
+        let mut entries = walk_back(shared, id, tip, after, last)?;
+        if entries.len() >= limit || last >= tip.0.0 {
             entries.truncate(limit);
             return Ok(entries);
         }
@@ -76,9 +110,14 @@ pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) ->
 }
 
 /// Follows an order's entries from the last one backwards, and keeps those up to the number `last`.
-fn walk_back(shared: &Shared, stored: &Stored, after: Seq, last: u64) -> Result<Vec<Entry>, StoreError> {
-    let (snapshot, tip, id) = (&stored.snapshot, stored.tip, stored.snapshot.id);
-    let (mut entries, mut seq, mut at) = (VecDeque::new(), snapshot.seq.0, Some(tip));
+fn walk_back(
+    shared: &Shared,
+    id: OrderId,
+    (Seq(seq), tip): (Seq, Position),
+    after: Seq,
+    last: u64,
+) -> Result<Vec<Entry>, StoreError> {
+    let (mut entries, mut seq, mut at) = (VecDeque::new(), seq, Some(tip));
     while let Some(position) = at.filter(|_| seq > after.0) {
         if seq > last
             && let Ok(prev) = shared.journal.prev(position)

@@ -5,12 +5,13 @@ use std::ops::Bound;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::archive::{self, Archive};
 use super::dir::{Marker, set_aside};
 use super::index::{Index, Trouble, trouble, unreadable};
 use super::overlay::Overlay;
 use super::{Fold, SledOptions};
 use crate::journal::{Entry, Journal, JournalReader, Mark, Record};
-use crate::store::StoreError;
+use crate::store::{StoreError, Stored};
 use crate::types::{OrderId, Position};
 
 /// Entries that are folded between two writes of a rebuild.
@@ -23,20 +24,22 @@ pub(super) fn recover(
     options: &SledOptions,
     journal: &Journal,
     fold: &dyn Fold,
-) -> Result<(Index, Overlay), StoreError> {
+) -> Result<(Index, Overlay, Archive), StoreError> {
     let marker = Marker::new(dir);
-    let (index, mark) = open_index(dir, options, journal, &marker)?;
+    let archive = open_archive(dir)?;
+    let (index, mark, archive) = open_index(dir, options, journal, &marker, archive)?;
     marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
-    match catch_up(&index, journal, mark, fold) {
+    archive.tidy().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
+    match catch_up(&index, journal, mark, fold, &archive) {
         Err(error) if index.is_suspect() => {
             drop(index);
             give_up(&dir.join("sled"), &error.to_string())?;
             let index = open_in(dir, options).map_err(refused)?;
             marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
-            let overlay = catch_up(&index, journal, Mark::START, fold)?;
-            Ok((index, overlay))
+            let overlay = catch_up(&index, journal, Mark::START, fold, &archive)?;
+            Ok((index, overlay, archive))
         }
-        overlay => Ok((index, overlay?)),
+        overlay => Ok((index, overlay?, archive)),
     }
 }
 
@@ -46,8 +49,9 @@ pub(super) fn catch_up(
     journal: &JournalReader,
     mark: Mark,
     fold: &dyn Fold,
+    archive: &Archive,
 ) -> Result<Overlay, StoreError> {
-    let mut overlay = Overlay::new(mark, index.newest_order()?);
+    let mut overlay = Overlay::new(mark, index.newest_order()?.max(archive.newest()));
     overlay.gaps = index.gaps()?;
     for (workflow, version, position) in index.definitions()? {
         if journal.stretch(position).is_some() {
@@ -57,8 +61,11 @@ pub(super) fn catch_up(
         define(journal, position, fold)?;
         overlay.definitions.push((workflow, version, position));
     }
-    replay(index, &mut overlay, journal, mark, fold)?;
+    replay(index, &mut overlay, journal, mark, fold, archive)?;
     doubt(index, &mut overlay)?;
+    if mark == Mark::START {
+        archive::purge(index, archive, journal)?;
+    }
     Ok(overlay)
 }
 
@@ -68,12 +75,29 @@ fn open_index(
     options: &SledOptions,
     journal: &Journal,
     marker: &Marker,
-) -> Result<(Index, Mark), StoreError> {
+    archive: Result<Archive, String>,
+) -> Result<(Index, Mark, Archive), StoreError> {
     let path = dir.join("sled");
+    let archive = match archive {
+        Ok(archive) => archive,
+        Err(why) => {
+            // Which orders had left the working store is not known any more: with all of them in it, none is missed.
+            tracing::warn!(reason = why, "a file of the archive is damaged or missing: all orders come back");
+            set_aside(&dir.join("archive")).map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
+            if path.exists() {
+                give_up(&path, "it lacks what was archived")?;
+            }
+            Archive::empty(dir)
+        }
+    };
     if path.exists() {
         let reason = if marker.is_trustworthy() {
             match open_in(dir, options).map(|index| usable(index, journal)) {
-                Ok(Ok(found)) => return Ok(found),
+                Ok(Ok((index, _))) if index.generation()? > archive.generation() => {
+                    drop(index);
+                    "files of the archive are missing, and it lacks what was in them".to_owned()
+                }
+                Ok(Ok((index, mark))) => return Ok((index, mark, archive)),
                 // A disk without room says nothing about the store.
                 Err(trouble) if trouble.full => return Err(refused(trouble)),
                 Ok(Err(why)) | Err(Trouble { why, .. }) => why,
@@ -83,7 +107,15 @@ fn open_index(
         };
         give_up(&path, &reason)?;
     }
-    Ok((open_in(dir, options).map_err(refused)?, Mark::START))
+    Ok((open_in(dir, options).map_err(refused)?, Mark::START, archive))
+}
+
+/// The archive, or why its files cannot be used.
+fn open_archive(dir: &Path) -> Result<Result<Archive, String>, StoreError> {
+    match Archive::open(dir) {
+        Ok(archive) => Ok(Ok(archive)),
+        Err(unusable) => unusable.refused(dir).map(Err),
+    }
 }
 
 fn give_up(path: &Path, reason: &str) -> Result<(), StoreError> {
@@ -111,7 +143,9 @@ fn replay(
     journal: &JournalReader,
     mark: Mark,
     fold: &dyn Fold,
+    archive: &Archive,
 ) -> Result<(), StoreError> {
+    let past = Past { archive, journal };
     let mut folded = 0_usize;
     for read in journal.scan(mark)? {
         let read = read?;
@@ -121,7 +155,7 @@ fn replay(
                 overlay.keep((workflow, version, read.mark.position));
             }
             Record::Entry(entry) => {
-                replay_entry(index, overlay, &entry, read.mark.position, fold)?;
+                replay_entry(index, overlay, &entry, read.mark.position, fold, &past)?;
                 folded += 1;
             }
             Record::Lost(lost) => {
@@ -130,7 +164,7 @@ fn replay(
                 for &order in lost.orders.iter().chain(&lost.begun) {
                     let tip = match overlay.order(order) {
                         Some(stored) => Some(stored.tip),
-                        None => index.last(order)?.map(|(_, tip)| tip),
+                        None => index.last(order)?.map(|(_, tip)| tip).or(archive.find(order)?),
                     };
                     known.extend(tip.map(|tip| (order, tip)));
                 }
@@ -149,18 +183,38 @@ fn replay(
     write(index, overlay)
 }
 
+/// Where the entries of archived orders are.
+struct Past<'a> {
+    archive: &'a Archive,
+    journal: &'a JournalReader,
+}
+
+impl Past<'_> {
+    /// An order that was archived before the entry at a position came.
+    fn order(&self, id: OrderId, before: Position, fold: &dyn Fold) -> Result<Option<Stored>, StoreError> {
+        match self.archive.find(id)? {
+            Some(tip) if tip < before => archive::order(self.archive, self.journal, fold, id),
+            _ => Ok(None),
+        }
+    }
+}
+
 fn replay_entry(
     index: &Index,
     overlay: &mut Overlay,
     entry: &Entry,
     position: Position,
     fold: &dyn Fold,
+    past: &Past<'_>,
 ) -> Result<(), StoreError> {
     let order = entry.order;
     let before = match overlay.order(order) {
         Some(stored) => Some(stored),
         None if overlay.is_newer_than_all_written(order) => None,
-        None => index.order(order)?,
+        None => match index.order(order)? {
+            None => past.order(order, position, fold)?,
+            stored => stored,
+        },
     };
     let counted = |account: &str, currency| index.balance(account, currency).is_ok_and(|(_, upto)| upto >= position);
     if before.as_ref().is_some_and(|before| before.tip >= position) {

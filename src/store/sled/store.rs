@@ -54,7 +54,10 @@ impl Store for SledStore {
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
-        read::order(&self.shared, id)
+        match read::order(&self.shared, id)? {
+            (None, true) => self.blocking(move |shared| read::archived(shared, id)).await,
+            (stored, _) => Ok(stored),
+        }
     }
 
     async fn journal(&self, id: OrderId, after: Seq, limit: usize) -> Result<Vec<Entry>, StoreError> {
@@ -71,7 +74,13 @@ impl Store for SledStore {
     }
 
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
-        read::seen(&self.shared, order, event)
+        match read::seen(&self.shared, order, event)? {
+            (None, true) => {
+                let event = event.clone();
+                self.blocking(move |shared| read::seen_before(shared, order, &event)).await
+            }
+            (seen, _) => Ok(seen),
+        }
     }
 
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {

@@ -12,6 +12,7 @@ use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version
 
 pub(super) const APPLIED: &[u8] = b"a";
 pub(super) const LOSSES: &[u8] = b"l";
+pub(super) const GENERATION: &[u8] = b"i";
 /// Longer values would end up in files of their own, which sled never syncs and sometimes leaks.
 pub(super) const MAX_VALUE: usize = 120 * 1024;
 

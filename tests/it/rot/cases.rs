@@ -198,7 +198,7 @@ async fn the_command_says_what_it_found_and_did() {
     let doctor = |more: &[&str]| run(&[&["doctor", "--data", data], more].concat());
     let nothing = run(&["doctor", "--data", "/nowhere"]);
     assert_eq!(nothing.status.code(), Some(2));
-    let store = SledStore::open(copy.path(), options(u64::MAX), &Refold::default()).unwrap();
+    let store = SledStore::open(copy.path(), options(u64::MAX), Arc::new(Refold::default())).unwrap();
     let locked = doctor(&["--repair"]);
     let said = String::from_utf8_lossy(&locked.stderr).into_owned();
     assert_eq!(locked.status.code(), Some(2));

@@ -25,9 +25,16 @@ pub(super) enum Kind {
     StoreFlipped,
     StoreZeroed,
     StoreCut,
+    PackedFlippedBit,
+    PackedFlippedBits,
+    PackedZeroed,
+    PackedCut,
+    PackedGrown,
+    PackedSwapped,
+    PackedMissing,
 }
 
-pub(super) const KINDS: [Kind; 17] = [
+pub(super) const KINDS: [Kind; 24] = [
     Kind::FlippedBit,
     Kind::FlippedBits,
     Kind::ZeroedSector,
@@ -45,6 +52,13 @@ pub(super) const KINDS: [Kind; 17] = [
     Kind::StoreFlipped,
     Kind::StoreZeroed,
     Kind::StoreCut,
+    Kind::PackedFlippedBit,
+    Kind::PackedFlippedBits,
+    Kind::PackedZeroed,
+    Kind::PackedCut,
+    Kind::PackedGrown,
+    Kind::PackedSwapped,
+    Kind::PackedMissing,
 ];
 
 impl Kind {
@@ -67,13 +81,27 @@ impl Kind {
             Self::StoreFlipped => "flipped bits in sled",
             Self::StoreZeroed => "a zeroed page in sled",
             Self::StoreCut => "a file of sled cut off",
+            Self::PackedFlippedBit => "a flipped bit in a packed segment",
+            Self::PackedFlippedBits => "flipped bits in a packed segment",
+            Self::PackedZeroed => "a zeroed sector in a packed segment",
+            Self::PackedCut => "a packed segment cut off",
+            Self::PackedGrown => "a packed segment with bytes appended",
+            Self::PackedSwapped => "a packed segment swapped",
+            Self::PackedMissing => "a packed segment deleted",
         }
+    }
+
+    /// Of a directory whose older segments are packed.
+    pub(super) fn is_packed(self) -> bool {
+        self >= Self::PackedFlippedBit
     }
 
     /// Does it, and says where. `older` is the directory as it once was.
     pub(super) fn strike(self, dir: &Path, older: &Path, dice: &mut Dice) -> String {
         let segments = files(&dir.join("journal"), "journal");
         let any = |dice: &mut Dice| segments[pick(dice, segments.len())].clone();
+        let packed = files(&dir.join("journal"), "packed");
+        let one = |dice: &mut Dice| packed[pick(dice, packed.len())].clone();
         match self {
             Self::FlippedBit => {
                 let path = if dice.roll(12) == 0 { dir.join("tip") } else { any(dice) };
@@ -84,27 +112,9 @@ impl Kind {
             Self::ZeroedPage => fill(&any(dice), 4096, false, dice),
             Self::GarbageSector => fill(&any(dice), 512, true, dice),
             Self::CutFile => cut(&any(dice), dice),
-            Self::GrownFile => {
-                let path = any(dice);
-                let mut bytes = fs::read(&path).unwrap();
-                bytes.extend((0..1 + dice.roll(9000)).map(|n| (n % 251) as u8));
-                fs::write(&path, bytes).unwrap();
-                format!("{}", path.display())
-            }
-            Self::SwappedFiles => {
-                let first = pick(dice, segments.len());
-                let second = (first + 1 + pick(dice, segments.len() - 1)) % segments.len();
-                let aside = dir.join("journal/aside");
-                fs::rename(&segments[first], &aside).unwrap();
-                fs::rename(&segments[second], &segments[first]).unwrap();
-                fs::rename(aside, &segments[second]).unwrap();
-                format!("{} and {}", segments[first].display(), segments[second].display())
-            }
-            Self::MissingFile => {
-                let path = any(dice);
-                fs::remove_file(&path).unwrap();
-                format!("{}", path.display())
-            }
+            Self::GrownFile => grow(&any(dice), dice),
+            Self::SwappedFiles => swap(&segments, &segments, dice),
+            Self::MissingFile => remove(any(dice)),
             Self::OlderSegment => rewind(&any(dice), dice),
             Self::OlderStore => {
                 fs::remove_dir_all(dir.join("sled")).unwrap();
@@ -126,8 +136,39 @@ impl Kind {
             Self::StoreFlipped => flip(&of_store(dir, dice), 1 + dice.roll(4), dice),
             Self::StoreZeroed => fill(&of_store(dir, dice), 4096, false, dice),
             Self::StoreCut => cut(&of_store(dir, dice), dice),
+            Self::PackedFlippedBit => flip(&one(dice), 1, dice),
+            Self::PackedFlippedBits => flip(&one(dice), 2 + dice.roll(6), dice),
+            Self::PackedZeroed => fill(&one(dice), 512, false, dice),
+            Self::PackedCut => cut(&one(dice), dice),
+            Self::PackedGrown => grow(&one(dice), dice),
+            // With another packed one, or with a plain one.
+            Self::PackedSwapped => swap(&packed, &[&packed[..], &segments].concat(), dice),
+            Self::PackedMissing => remove(one(dice)),
         }
     }
+}
+
+fn grow(path: &Path, dice: &mut Dice) -> String {
+    let mut bytes = fs::read(path).unwrap();
+    bytes.extend((0..1 + dice.roll(9000)).map(|n| (n % 251) as u8));
+    fs::write(path, bytes).unwrap();
+    format!("{}", path.display())
+}
+
+/// Two files get each other's names: the first is one of `from`, which `with` begins with.
+fn swap(from: &[PathBuf], with: &[PathBuf], dice: &mut Dice) -> String {
+    let first = pick(dice, from.len());
+    let second = (first + 1 + pick(dice, with.len() - 1)) % with.len();
+    let aside = with[first].with_file_name("aside");
+    fs::rename(&with[first], &aside).unwrap();
+    fs::rename(&with[second], &with[first]).unwrap();
+    fs::rename(aside, &with[second]).unwrap();
+    format!("{} and {}", with[first].display(), with[second].display())
+}
+
+fn remove(path: PathBuf) -> String {
+    fs::remove_file(&path).unwrap();
+    format!("{}", path.display())
 }
 
 fn pick(dice: &mut Dice, count: usize) -> usize {

@@ -222,7 +222,7 @@ impl Base {
 
     async fn learn(&mut self) {
         let copy = self.copy(false);
-        let store = SledStore::open(copy.path(), options(u64::MAX), &Refold::default()).unwrap();
+        let store = SledStore::open(copy.path(), options(u64::MAX), Arc::new(Refold::default())).unwrap();
         let query = OrderQuery { limit: 1000, ..OrderQuery::default() };
         for snapshot in store.list(&query).await.unwrap() {
             let entries = store.journal(snapshot.id, Seq(0), 1000).await.unwrap();
@@ -241,6 +241,21 @@ impl Base {
         copy
     }
 
+    /// A copy whose older segments are packed, and whose ended orders are archived.
+    pub(super) async fn packed(&self) -> tempfile::TempDir {
+        let copy = self.copy(false);
+        let store = self.open(copy.path(), u64::MAX).await.unwrap();
+        let archived = store.archive(SystemClock.now().plus(Duration::from_secs(60)), false).await.unwrap();
+        assert_eq!((archived.orders, archived.kept), (6, 0));
+        let (mut from, mut packed) = (0, 0);
+        while store.log().pack_next(&mut from).unwrap().is_some() {
+            packed += 1;
+        }
+        store.close().await.unwrap();
+        assert!(packed >= 2, "{packed} segments are packed");
+        copy
+    }
+
     /// The provider as it was when the directory was left.
     pub(super) fn effects(&self) -> Effects {
         Arc::new(Mutex::new(self.effects.clone()))
@@ -252,8 +267,8 @@ impl Base {
     }
 
     pub(super) async fn open(&self, dir: &Path, verify: u64) -> Result<SledStore, String> {
-        let (dir, refold) = (dir.to_owned(), self.fold());
-        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options(verify), &refold)).await;
+        let (dir, refold) = (dir.to_owned(), Arc::new(self.fold()));
+        let opened = tokio::task::spawn_blocking(move || SledStore::open(&dir, options(verify), refold)).await;
         opened.expect("opening does not panic").map_err(|error| error.to_string())
     }
 

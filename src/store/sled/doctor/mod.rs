@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::compare::{Expected, compare};
+use super::archive::{Archive, purge};
 use super::dir::{Lock, Marker, set_aside};
 use super::gaps::Gaps;
 use super::index::{Index, sync_tree, unreadable};
@@ -76,9 +77,17 @@ pub fn checkup(data: &Path, options: &CheckupOptions, fold: &dyn Fold) -> Result
         Err(error) => return Err(error),
     };
     found.lost = made.gaps.lost();
-    let kept = look_at_store(data, reader, &scratch, &made, options, fold);
+    let archive = look_at_archive(data, &made.index)?;
+    let kept = match &archive {
+        Ok(archive) => look_at_store(data, reader, &scratch, &made, archive, options, fold),
+        Err(_) => Err("what was archived is not in it".to_owned()),
+    };
     let notes = kept.as_ref().map_or_else(|_| notes(&made.gaps), notes);
     found.orders = notes;
+    if let Err(what) = &archive {
+        let text = "it is moved to archive.aside, and the working store is made again with all orders in it".to_owned();
+        found.findings.push(finding("archive", what, Remedy::Whole(text)));
+    }
     let wrong = kept.err();
     if let Some(what) = &wrong {
         let text = "it is made again from the journal, and what is there is moved to sled.aside".to_owned();
@@ -87,6 +96,10 @@ pub fn checkup(data: &Path, options: &CheckupOptions, fold: &dyn Fold) -> Result
     if options.repair && !found.findings.is_empty() {
         journal.repair()?;
         if wrong.is_some() {
+            match &archive {
+                Ok(archive) => purge(&made.index, archive, reader)?,
+                Err(_) => set_aside(&data.join("archive")).map_err(|error| failed(data, &error))?,
+            }
             put_in_place(data, made.index, &scratch).map_err(|error| failed(data, &error))?;
         }
         let again = examine(data, None)?;
@@ -111,9 +124,29 @@ impl Made {
     ) -> Result<Self, StoreError> {
         let index =
             open(&scratch.path("made/sled"), &options.store).map_err(|why| unreadable("the scratch store", &why))?;
-        let gaps = catch_up(&index, reader, Mark::START, fold)?.gaps;
+        let gaps = catch_up(&index, reader, Mark::START, fold, &Archive::empty(Path::new("")))?.gaps;
         Ok(Self { index, gaps })
     }
+}
+
+/// The archive that is there, or why it is of no use: a file that cannot be read, or an order that the journal does not
+/// lead to any more.
+fn look_at_archive(data: &Path, made: &Index) -> Result<Result<Archive, String>, StoreError> {
+    let archive = match Archive::open(data) {
+        Ok(archive) => archive,
+        Err(unusable) => return unusable.refused(data).map(Err),
+    };
+    let mut strayed = None;
+    let read = archive.all(|(order, tip)| {
+        let reaches = made.last(order)?.is_some_and(|(_, made)| made >= tip);
+        strayed = strayed.or((!reaches).then_some(order));
+        Ok(())
+    });
+    Ok(match (read, strayed) {
+        (Err(error), _) => Err(error.to_string()),
+        (Ok(()), Some(order)) => Err(format!("its entry for order {order} is not what the journal says")),
+        (Ok(()), None) => Ok(archive),
+    })
 }
 
 /// What is missing for the working store that is there, or why it must be made again.
@@ -122,6 +155,7 @@ fn look_at_store(
     reader: &JournalReader,
     scratch: &Scratch,
     made: &Made,
+    archive: &Archive,
     options: &CheckupOptions,
     fold: &dyn Fold,
 ) -> Result<Gaps, String> {
@@ -135,8 +169,11 @@ fn look_at_store(
     let copy = scratch.path("copy/sled");
     copy_tree(&there, &copy).map_err(|error| format!("it cannot be copied: {error}"))?;
     let (index, mark) = usable(open(&copy, &options.store)?, reader)?;
-    let gaps = catch_up(&index, reader, mark, fold).map_err(|error| error.to_string())?.gaps;
-    compare(&index, &Expected { index: &made.index, gaps: &made.gaps })?;
+    let gaps = catch_up(&index, reader, mark, fold, archive).map_err(|error| error.to_string())?.gaps;
+    if index.generation().map_err(|error| error.to_string())? > archive.generation() {
+        return Err("files of the archive are missing, and it lacks what was in them".to_owned());
+    }
+    compare(&index, &Expected { index: &made.index, gaps: &made.gaps, archive })?;
     Ok(gaps)
 }
 
@@ -146,7 +183,7 @@ fn open(path: &Path, options: &SledOptions) -> Result<Index, String> {
         .map_err(|trouble| trouble.why)
 }
 
-fn put_in_place(data: &Path, index: Index, scratch: &Scratch) -> io::Result<()> {
+pub(super) fn put_in_place(data: &Path, index: Index, scratch: &Scratch) -> io::Result<()> {
     let (made, there) = (scratch.path("made/sled"), data.join("sled"));
     index.close(&made).map_err(|trouble| io::Error::other(trouble.why))?;
     sync_tree(&made)?;
@@ -194,11 +231,11 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
 }
 
 /// A place for what is made to be looked at. It is gone when this is dropped.
-struct Scratch(PathBuf);
+pub(super) struct Scratch(PathBuf);
 
 impl Scratch {
     /// What may come into use must be on the same disk; without a repair nothing is written there.
-    fn new(data: &Path, repair: bool) -> io::Result<Self> {
+    pub(super) fn new(data: &Path, repair: bool) -> io::Result<Self> {
         let path = if repair {
             data.join("sled.doctor")
         } else {
@@ -216,7 +253,7 @@ impl Scratch {
         Ok(Self(path))
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
