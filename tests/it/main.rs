@@ -10,6 +10,7 @@ mod api_trust;
 mod browser;
 mod cli;
 mod cli_output;
+mod clock;
 mod configuration;
 mod connector_faults;
 mod connector_http;
@@ -32,6 +33,7 @@ mod library;
 mod methods;
 mod methods_afterwards;
 mod mistakes;
+mod overload;
 #[cfg(target_os = "linux")]
 mod power;
 mod readme;

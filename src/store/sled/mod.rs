@@ -15,12 +15,13 @@ mod recover;
 mod reserve;
 mod store;
 mod value;
+mod waypoints;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -33,6 +34,7 @@ use self::dir::Lock;
 use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;
 use self::reserve::Reserve;
+use self::waypoints::Waypoints;
 use super::StoreError;
 use crate::definition::Sources;
 use crate::journal::{Entry, Journal, JournalOptions, JournalStats, Mark};
@@ -90,6 +92,7 @@ struct Shared {
     failed: RwLock<Option<String>>,
     /// Entries that may still be taken before some are written.
     room: Semaphore,
+    waypoints: Mutex<Waypoints>,
     /// Tells those who wait for room that they need not any more.
     in_trouble: Notify,
     wake: SyncSender<Wake>,
@@ -134,6 +137,7 @@ impl SledStore {
             written: Mutex::new(mark),
             failed: RwLock::default(),
             room: Semaphore::new(lag),
+            waypoints: Mutex::default(),
             in_trouble: Notify::new(),
             wake: wake.clone(),
         });
@@ -249,6 +253,10 @@ impl Shared {
         self.failed.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
         // Nobody gives room back any more to those who wait for it.
         self.room.close();
+    }
+
+    fn waypoints(&self) -> MutexGuard<'_, Waypoints> {
+        self.waypoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn healthy(&self) -> Result<(), StoreError> {

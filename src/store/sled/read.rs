@@ -78,12 +78,15 @@ pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) ->
 /// Follows an order's entries from the last one backwards, and keeps those up to the number `last`.
 fn walk_back(shared: &Shared, stored: &Stored, after: Seq, last: u64) -> Result<Vec<Entry>, StoreError> {
     let (snapshot, tip, id) = (&stored.snapshot, stored.tip, stored.snapshot.id);
-    let (mut entries, mut seq, mut at) = (VecDeque::new(), snapshot.seq.0, Some(tip));
+    let known = shared.waypoints().behind(id, last).filter(|&(seq, _)| seq < snapshot.seq.0);
+    let (mut seq, mut at) = known.map_or((snapshot.seq.0, Some(tip)), |(seq, position)| (seq, Some(position)));
+    let mut entries = VecDeque::new();
     while let Some(position) = at.filter(|_| seq > after.0) {
         if seq > last
             && let Ok(prev) = shared.journal.prev(position)
         {
             // Too late for this page: only the way back is of interest.
+            shared.waypoints().pass(id, seq, position);
             at = prev;
             seq -= 1;
             continue;
