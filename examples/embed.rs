@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use paystate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use paystate::definition::{Library, load};
-use paystate::executor::{Clock, Executor, Options, Refold, Submission, SystemClock};
+use paystate::executor::{Clock, Executor, Options, Refold, SteadyClock, Submission, SystemClock};
 use paystate::machine::Outcome;
 use paystate::store::{SledOptions, SledStore};
 use serde_json::json;
@@ -46,7 +46,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     connectors.register("acme".into(), Arc::new(Acme));
     let workflows = vec![Arc::new(workflow)];
     let executor =
-        Executor::start(Arc::new(store), Arc::new(SystemClock), connectors, workflows, Options::default()).await?;
+        Executor::start(Arc::new(store), Arc::new(SteadyClock::new()), connectors, workflows, Options::default())
+            .await?;
 
     let input = json!({ "amount": 1200, "currency": "CNY", "token": "tok_1" });
     let submission = Submission { workflow: "acme_card".into(), input, key: None, child: None };

@@ -184,9 +184,11 @@ fn rejected(rejection: Rejection) -> SendError {
         Rejection::NoIncident => SendError::NoIncident,
         Rejection::Finished { state } => SendError::Finished { state },
         Rejection::InboxFull(count) => SendError::InboxFull(count),
-        other @ (Rejection::Stale | Rejection::NotThatWay { .. } | Rejection::NotAllowed(_) | Rejection::Broken(_)) => {
-            SendError::NotAllowed(other.to_string())
-        }
+        other @ (Rejection::Stale
+        | Rejection::NotThatWay { .. }
+        | Rejection::NotAllowed(_)
+        | Rejection::TooLarge(_)
+        | Rejection::Broken(_)) => SendError::NotAllowed(other.to_string()),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub(super) struct Gate {
     requests: Arc<Semaphore>,
     max: u32,
     closed: watch::Sender<bool>,
+    refused: AtomicU64,
 }
 
 /// A request that is under way, until its answer has been sent.
@@ -32,7 +34,7 @@ impl Gate {
     pub(super) fn new(requests_max: usize) -> Self {
         let max = u32::try_from(requests_max).unwrap_or(u32::MAX);
         let requests = Arc::new(Semaphore::new(max as usize));
-        Self { requests, max, closed: watch::Sender::new(false) }
+        Self { requests, max, closed: watch::Sender::new(false), refused: AtomicU64::new(0) }
     }
 
     pub(super) fn enter(&self) -> Result<Pass, Failure> {
@@ -42,10 +44,19 @@ impl Gate {
             return Err(EngineError::ShuttingDown.into());
         }
         permit.map(|permit| Pass { _permit: permit }).map_err(|_| {
+            let refused = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+            if refused.is_power_of_two() {
+                tracing::warn!(refused, "more requests come than can be under way at once; some are refused");
+            }
             TOO_BUSY
                 .because("too many requests are under way: try again in a moment")
                 .retry_after(Duration::from_secs(1))
         })
+    }
+
+    /// So many are under way that nobody should keep a place only to wait: what would end the waits needs one too.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.requests.available_permits() < self.max as usize / 2
     }
 
     pub(super) fn is_closed(&self) -> bool {

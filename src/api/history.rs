@@ -22,7 +22,7 @@ use crate::machine::{Event, Timer};
 use crate::types::{CallId, OrderId, Seq, Value};
 
 /// Entries that are folded to find the names of calls. A longer journal is shown with the numbers of its calls.
-const FOLD_MAX: usize = 10_000;
+const FOLD_MAX: usize = 1_000;
 /// Entries that are read at once for a recorded journal.
 const RECORDED_PAGE: usize = 500;
 

@@ -22,6 +22,8 @@ pub(super) fn text(executor: &Executor) -> String {
         tally.resident,
     );
     gauge(&mut registry, "orders_timed", "Orders that a timer will wake, in memory or not", tally.timed);
+    gauge(&mut registry, "calls_waiting", "Calls that wait for their turn at a provider", tally.queued);
+    clock(&mut registry, executor);
     providers(&mut registry, executor);
     let mut text = String::new();
     match encode(&mut text, &registry) {
@@ -56,6 +58,14 @@ fn gauge(registry: &mut Registry, name: &'static str, help: &'static str, value:
     let gauge = Gauge::<i64>::default();
     gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
     registry.register(name, help, gauge);
+}
+
+fn clock(registry: &mut Registry, executor: &Executor) {
+    let (wall, told) = (executor.clock().wall(), executor.clock().now());
+    let gauge = Gauge::<i64>::default();
+    gauge.set(wall.unix_ms().saturating_sub(told.unix_ms()) / 1_000);
+    let help = "How far the machine's clock is ahead of the time that orders go by; below 0 it is behind";
+    registry.register_with_unit("clock_ahead", help, prometheus_client::registry::Unit::Seconds, gauge);
 }
 
 fn providers(registry: &mut Registry, executor: &Executor) {

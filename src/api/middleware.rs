@@ -1,11 +1,13 @@
 //! Around every request: who may ask, an id, a bound on how many and how long, headers that protect the reader, a line in the log.
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt;
 
 use super::problem::{Failure, INTERNAL, METHOD, NO_ROUTE, TIMEOUT, clip};
 use super::state::Api;
@@ -13,6 +15,8 @@ use super::trust;
 use crate::executor::{instant, random_id};
 
 const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// How long a refused request may take to arrive.
+const FORGET: Duration = Duration::from_secs(1);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
@@ -26,7 +30,8 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     };
     let status = response.status().as_u16();
     let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-    if status >= 500 {
+    // Requests that are refused may be very many: the gate says so, now and then.
+    if status >= 500 && status != 503 {
         tracing::warn!(request = %id, %method, %path, status, ms, "request");
     } else {
         tracing::debug!(request = %id, %method, %path, status, ms, "request");
@@ -35,7 +40,7 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, value);
     }
-    if api.gate.is_closed() {
+    if api.gate.is_closed() || api.room.is_scarce() {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -51,8 +56,26 @@ async fn bounded(api: &Api, request: Request, next: Next) -> Response {
     }
     match api.gate.enter() {
         Ok(pass) => pass.hold(timed(api, request, next).await),
-        Err(refusal) => refusal.into_response(),
+        Err(refusal) => {
+            forget(api, request).await;
+            refusal.into_response()
+        }
     }
+}
+
+/// Takes the body of a request that is refused, and forgets it: who is still sending would not read the answer.
+async fn forget(api: &Api, request: Request) {
+    let (mut body, mut room) = (request.into_body().into_data_stream(), api.limits.body_max);
+    let all = async {
+        while let Some(Ok(chunk)) = body.next().await {
+            room = room.saturating_sub(chunk.len());
+            if room == 0 {
+                break;
+            }
+        }
+    };
+    // Whoever takes longer than that has to see for themselves.
+    let _ = tokio::time::timeout(FORGET, all).await;
 }
 
 async fn timed(api: &Api, request: Request, next: Next) -> Response {

@@ -14,6 +14,7 @@ mod history;
 mod hooks;
 mod incidents;
 mod json;
+mod listener;
 mod metrics;
 mod middleware;
 mod openapi;

@@ -10,6 +10,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use super::engine::Engine;
 use super::gate::Gate;
+use super::listener::Room;
 use super::state::{Api, Limits};
 use super::trust::HostName;
 use super::{
@@ -52,13 +53,20 @@ pub fn paths() -> Vec<(&'static str, &'static str)> {
 }
 
 /// The whole API on an engine.
-pub(super) fn router(engine: Arc<dyn Engine>, limits: Limits, hosts: Vec<HostName>, gate: Arc<Gate>) -> Router {
+pub(super) fn router(
+    engine: Arc<dyn Engine>,
+    limits: Limits,
+    hosts: Vec<HostName>,
+    gate: Arc<Gate>,
+    room: Room,
+) -> Router {
     let api = Api {
         engine,
         streams: Arc::new(Semaphore::new(limits.streams_max)),
         limits: Arc::new(limits),
         hosts: hosts.into(),
         gate,
+        room,
     };
     let mut router = Router::new();
     for (_, path, route) in table() {

@@ -1,21 +1,16 @@
-//! The socket: how many connections there may be, and how long each may take to say what it wants.
+//! The server: how many connections and requests there may be, and how long each may take to say what it wants.
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum_server::Handle;
-use axum_server::accept::Accept;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use axum_server::{Handle, Server as HttpServer};
 use tokio::task::JoinHandle;
 
 use super::engine::Engine;
 use super::gate::Gate;
+use super::listener::{Listener, Peer, Room};
 use super::routes::router;
 use super::state::Limits;
 use super::trust::HostName;
@@ -30,7 +25,7 @@ pub struct ServerOptions {
     pub hosts: Vec<HostName>,
     /// How long a connection may take to send the head of a request, and how long it may be idle.
     pub header_timeout: Duration,
-    /// Connections at once; more are closed at once.
+    /// Connections at once; more wait in the system's queue until there is room.
     pub connections_max: usize,
     /// How long requests that are under way have when the server stops.
     pub grace: Duration,
@@ -42,9 +37,21 @@ impl Default for ServerOptions {
             limits: Limits::default(),
             hosts: Vec::new(),
             header_timeout: Duration::from_secs(20),
-            connections_max: 4_096,
+            connections_max: 8_192,
             grace: Duration::from_secs(10),
         }
+    }
+}
+
+impl ServerOptions {
+    /// Bounds for a process that may have so many files open: connections are at most half of them, since whatever else
+    /// is opened must never fail. Half of the connections may have a request under way, so that there is always one to
+    /// refuse the next with.
+    pub fn within(files: usize) -> Self {
+        let all = Self::default();
+        let connections_max = (files / 2).clamp(2, all.connections_max);
+        let requests_max = (connections_max / 2).min(all.limits.requests_max);
+        Self { limits: Limits { requests_max, ..all.limits }, connections_max, ..all }
     }
 }
 
@@ -52,7 +59,7 @@ impl Default for ServerOptions {
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    handle: Handle<SocketAddr>,
+    handle: Handle<Peer>,
     gate: Arc<Gate>,
     grace: Duration,
     task: JoinHandle<io::Result<()>>,
@@ -63,15 +70,15 @@ impl Server {
     pub fn start(engine: Arc<dyn Engine>, listener: std::net::TcpListener, options: ServerOptions) -> io::Result<Self> {
         let address = listener.local_addr()?;
         let gate = Arc::new(Gate::new(options.limits.requests_max));
-        let app = router(engine, options.limits, options.hosts, Arc::clone(&gate));
+        let room = Room::new(options.connections_max);
+        let listener = Listener::new(listener, room.clone())?;
+        let app = router(engine, options.limits, options.hosts, Arc::clone(&gate), room);
         let handle = Handle::new();
-        let permits = Arc::new(Semaphore::new(options.connections_max));
-        let mut server = axum_server::from_tcp(listener)?
+        let mut server = HttpServer::<Peer>::from_listener(listener)
             .handle(handle.clone())
             .http1_only()
             .first_request_timeout(options.header_timeout)
-            .accept_error_handler(|_, error| tracing::warn!(%error, "a connection was not accepted"))
-            .acceptor(Capped { permits });
+            .accept_error_handler(|_, error| tracing::warn!(%error, "a connection was not accepted"));
         server.http_builder().http1().header_read_timeout(options.header_timeout).max_headers(64);
         let task = tokio::spawn(server.serve(app.into_make_service()));
         Ok(Self { address, handle, gate, grace: options.grace, task })
@@ -99,66 +106,5 @@ impl Server {
         }
         self.handle.graceful_shutdown(Some(FLUSH));
         self.task.await.map_err(io::Error::other)?
-    }
-}
-
-/// Accepts as long as there is a permit, which the connection keeps.
-#[derive(Clone, Debug)]
-struct Capped {
-    permits: Arc<Semaphore>,
-}
-
-impl<S> Accept<TcpStream, S> for Capped {
-    type Stream = Held;
-    type Service = S;
-    type Future = std::future::Ready<io::Result<(Held, S)>>;
-
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
-        let permit = Arc::clone(&self.permits).try_acquire_owned();
-        std::future::ready(match permit {
-            Ok(permit) => {
-                // Without it small answers wait for the client's acknowledgement. A failure costs only speed.
-                let _ = stream.set_nodelay(true);
-                Ok((Held { stream, _permit: permit }, service))
-            }
-            Err(_) => Err(io::Error::other("there are too many connections")),
-        })
-    }
-}
-
-struct Held {
-    stream: TcpStream,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Held {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Held {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

@@ -7,6 +7,7 @@ use tokio::sync::Semaphore;
 
 use super::engine::Engine;
 use super::gate::Gate;
+use super::listener::Room;
 use super::trust::HostName;
 
 /// Bounds of the API.
@@ -48,4 +49,6 @@ pub(super) struct Api {
     pub(super) streams: Arc<Semaphore>,
     /// Closed once the server is stopping: waits and streams end then.
     pub(super) gate: Arc<Gate>,
+    /// Places for connections.
+    pub(super) room: Room,
 }

@@ -21,7 +21,7 @@ use crate::types::{Value, WorkflowName, parse_duration};
 #[utoipa::path(post, path = "/v1/orders", tag = "orders", request_body = SubmitBody,
     params(
         ("Idempotency-Key" = Option<String>, Header, description = "The same key and body are the same order. Under another key, or without one, sending again is a second order, and it is the provider who refuses a payment that was used"),
-        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`. A daemon that stops answers at once, with the order as it stands"),
+        ("wait" = Option<String>, Query, description = "Answer when the order has ended, after at most this long: `10s`. A daemon that stops, or has very much to do, answers at once, with the order as it stands"),
     ),
     responses(
         (status = 201, description = "The order is on disk", body = Order, headers(("Location" = String))),
@@ -50,7 +50,7 @@ pub(super) async fn submit(
     let submission = Submission { workflow: WorkflowName::new(body.workflow), input: body.input, key, body_hash };
     let submitted = api.engine.submit(submission).await?;
     let mut snapshot = submitted.snapshot;
-    if let Some(wait) = wait {
+    if let Some(wait) = wait.filter(|_| !api.gate.is_crowded()) {
         let id = snapshot.id;
         let ended = tokio::select! {
             ended = api.engine.wait(id, wait) => ended,

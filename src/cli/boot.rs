@@ -12,7 +12,7 @@ use super::doctor;
 use super::needs::{must_be_built, must_be_given};
 use crate::connector::{ConnectorConfig, Connectors};
 use crate::definition::{self, Library, Problem, Workflow, read_data};
-use crate::executor::{Clock, Executor, Options, Refold, StartError, SystemClock};
+use crate::executor::{Clock, Executor, Options, Refold, StartError, SteadyClock, SystemClock};
 use crate::ledger::LimitTable;
 use crate::sandbox::{self, Sandbox};
 use crate::store::{SledOptions, SledStore, Store};
@@ -27,6 +27,7 @@ pub(super) struct Boot {
     pub(super) workflows: PathBuf,
     pub(super) config: Config,
     pub(super) sandbox: bool,
+    pub(super) believe_clock: bool,
 }
 
 /// A daemon without its HTTP server.
@@ -59,12 +60,17 @@ impl Boot {
                 (Some(sandbox), self.connectors(&workflows, env, secrets)?)
             }
         };
-        let options = Options { limits: read_limits(&self.workflows)?, ..Options::default() };
+        let limits = read_limits(&self.workflows)?;
+        let options = Options { limits, believe_clock: self.believe_clock, ..Options::default() };
         let store: Arc<dyn Store> = Arc::new(store);
         let workflows = workflows.into_values().collect();
-        let started = Executor::start(store, Arc::new(SystemClock), Arc::new(connectors), workflows, options).await;
+        let started =
+            Executor::start(store, Arc::new(SteadyClock::new()), Arc::new(connectors), workflows, options).await;
         let executor = match started {
             Err(StartError::Store(error)) => doctor::opened(&self.data, Err(error))?,
+            Err(error @ StartError::Clock { .. }) => {
+                bail!("{error}\nset the machine's clock and start again, or add --believe-clock if it is right")
+            }
             started => started?,
         };
         Ok(Node { executor, sandbox })

@@ -39,6 +39,9 @@ pub(super) struct Args {
     /// Where orders are stored: `sled` is the only store so far.
     #[arg(long, default_value = "sled", value_parser = ["sled"])]
     store: String,
+    /// Start although the clock is months ahead of the last entry of the journal, so that timers of open orders fire.
+    #[arg(long)]
+    believe_clock: bool,
     /// Say in one line of JSON where it listens.
     #[arg(long)]
     json: bool,
@@ -53,6 +56,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         data: args.data.or_else(|| config.data.clone()).unwrap_or_else(|| PathBuf::from("data")),
         workflows: args.workflows.or_else(|| config.workflows.clone()).unwrap_or_else(|| PathBuf::from("workflows")),
         sandbox: args.sandbox,
+        believe_clock: args.believe_clock,
         config,
     };
     let node = boot.start().await?;
@@ -78,13 +82,23 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 
 /// Serves the API of a node, and tells its sandbox where notifications and orders go.
 pub(super) fn serve(node: &Node, listener: TcpListener, hosts: Vec<HostName>) -> anyhow::Result<Server> {
-    let options = ServerOptions { hosts, ..ServerOptions::default() };
+    let options = ServerOptions { hosts, ..ServerOptions::within(files_max()) };
     let server = Server::start(Arc::new(node.executor.clone()), listener, options)
         .context("the HTTP server could not be started")?;
     if let Some(sandbox) = &node.sandbox {
         sandbox.notify(Some(format!("http://{}", server.address())));
     }
     Ok(server)
+}
+
+/// How many files this process may have open, where the system tells it; else what most systems allow.
+fn files_max() -> usize {
+    let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft = limits.lines().find_map(|line| line.strip_prefix("Max open files")?.split_ascii_whitespace().next());
+    match soft {
+        Some("unlimited") => usize::MAX,
+        soft => soft.and_then(|soft| soft.parse().ok()).unwrap_or(1_024),
+    }
 }
 
 /// Binds the API's socket, on loopback only.

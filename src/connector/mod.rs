@@ -62,4 +62,9 @@ pub trait Connector: Send + Sync + 'static {
     fn is_instant(&self) -> bool {
         false
     }
+
+    /// How many calls it has under way at once: the executor lets the others wait. None is as many as there are.
+    fn capacity(&self) -> Option<usize> {
+        None
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! **Invariant.** No async, no clock, no I/O. The same requests at the same times give the same commits.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -10,12 +10,13 @@ use crate::connector::Invocation;
 use crate::definition::Workflow;
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
 use crate::machine::{self, Command, Event, Outcome, Parent, Phase, Rejection, Snapshot, Status};
-use crate::store::{Commit, Stored};
+use crate::store::{Commit, Store, Stored};
 use crate::types::{Attempt, CallId, OrderId, Position, Timestamp, Value};
 
 /// The orders that one loop owns.
 ///
-/// **Invariant.** An order that is not in memory has nothing under way: what its snapshot says of that was interrupted.
+/// **Invariant.** An order that is not in memory has nothing under way: what its snapshot says of that waits for its turn,
+/// or was interrupted.
 #[derive(Debug, Default)]
 pub struct Core {
     live: HashMap<OrderId, Live>,
@@ -23,9 +24,16 @@ pub struct Core {
     alarms: BTreeSet<(Timestamp, OrderId)>,
     /// Orders that wait for something, once for each time that they began to. Some have gone on or ended since.
     idle: VecDeque<OrderId>,
+    /// Calls that are said to be under way, and wait for their turn: nothing of them has been sent.
+    queued: HashSet<(OrderId, CallId)>,
+    fits: Fits,
     /// Up to here, what is due has been looked at and taken into memory.
     ahead: Option<(Timestamp, OrderId)>,
 }
+
+/// How large an order may become: why it may not become this.
+#[derive(Default)]
+struct Fits(Option<Arc<dyn Store>>);
 
 #[derive(Debug)]
 struct Live {
@@ -76,6 +84,11 @@ pub enum Dispatch {
 }
 
 impl Core {
+    /// One whose orders are no larger than the store takes.
+    pub fn bounded_by(store: Arc<dyn Store>) -> Self {
+        Self { fits: Fits(Some(store)), ..Self::default() }
+    }
+
     pub fn len(&self) -> usize {
         self.live.len()
     }
@@ -117,7 +130,7 @@ impl Core {
         let Some(live) = self.live.get(&id) else { return (Vec::new(), Vec::new()) };
         let mut events = Vec::new();
         let mut dispatches = Vec::new();
-        for (&call, state) in &live.snapshot.calls {
+        for (&call, state) in live.snapshot.calls.iter().filter(|&(&call, _)| !self.queued.contains(&(id, call))) {
             match state.phase {
                 Phase::Sending => {
                     let outcome = live.interrupted(state);
@@ -136,6 +149,7 @@ impl Core {
         let Opened { id, workflow, input, key, parent } = opened;
         let event = Event::Started { input: input.clone(), parent: parent.clone() };
         let decision = machine::start(&workflow, id, input, parent, now)?;
+        self.fits.check(&decision.snapshot)?;
         let opening = Opening { workflow: workflow.name.clone(), version: workflow.version.clone(), key };
         let snapshot = Arc::new(decision.snapshot);
         self.live.insert(
@@ -149,12 +163,17 @@ impl Core {
     /// Applies an event to an order that is loaded.
     pub fn apply(&mut self, id: OrderId, event: Event, now: Timestamp) -> Result<Staged, Rejection> {
         let live = self.live.get(&id).ok_or(Rejection::Stale)?;
-        let (event, decision) = match machine::transition(&live.workflow, &live.snapshot, &event, now) {
+        let fitting = |decision: machine::Decision| self.fits.check(&decision.snapshot).map(|()| decision);
+        let (event, decision) = match machine::transition(&live.workflow, &live.snapshot, &event, now).and_then(fitting)
+        {
             Err(Rejection::Broken(reason)) => {
                 tracing::error!(order = %id, %reason, "an invariant does not hold; the order is parked");
-                let event = Event::Parked { reason };
-                let decision = machine::transition(&live.workflow, &live.snapshot, &event, now)?;
-                (event, decision)
+                live.parked(reason, now)?
+            }
+            // Who sends it can be told; what has happened cannot be refused.
+            Err(Rejection::TooLarge(reason)) if event.id().is_none() => {
+                tracing::error!(order = %id, %reason, "an order has become too large; it is parked");
+                live.parked(reason, now)?
             }
             other => (event, other?),
         };
@@ -222,9 +241,37 @@ impl Core {
         if !live.snapshot.is_open() {
             self.disarm(id);
             self.live.remove(&id);
-        } else if live.is_idle() {
+        } else if live.is_idle(&self.queued) {
             live.idle += 1;
             self.idle.push_back(id);
+        }
+    }
+
+    /// The call waits for its turn, and so does its order if it has nothing else to do.
+    pub fn queue(&mut self, id: OrderId, call: CallId) {
+        self.queued.insert((id, call));
+        self.release(id);
+    }
+
+    /// The turn of a loaded order's call has come: what to send, if it is still wanted.
+    pub fn take_turn(
+        &mut self,
+        id: OrderId,
+        call: CallId,
+        attempt: Attempt,
+        inquiry: Option<Attempt>,
+    ) -> Option<Dispatch> {
+        self.queued.remove(&(id, call));
+        let live = self.live.get(&id)?;
+        let state = live.snapshot.calls.get(&call).filter(|state| state.attempt == attempt)?;
+        match (&state.phase, inquiry) {
+            (Phase::Sending, None) => live.invocation(call).map(|invocation| Dispatch::Invoke { call, invocation }),
+            (Phase::Unknown { asking: true } | Phase::Pending { asking: true, .. }, Some(inquiry))
+                if inquiry == state.inquiries =>
+            {
+                live.inquiry(call, inquiry)
+            }
+            _ => None,
         }
     }
 
@@ -234,7 +281,7 @@ impl Core {
             let Some(id) = self.idle.pop_front() else { return };
             let Some(live) = self.live.get_mut(&id) else { continue };
             live.idle = live.idle.saturating_sub(1);
-            if live.idle == 0 && live.is_idle() {
+            if live.idle == 0 && live.is_idle(&self.queued) {
                 self.live.remove(&id);
             }
         }
@@ -321,9 +368,29 @@ impl Core {
     }
 }
 
+impl Fits {
+    fn check(&self, snapshot: &Snapshot) -> Result<(), Rejection> {
+        self.0.as_ref().map_or(Ok(()), |store| store.admits(snapshot)).map_err(Rejection::TooLarge)
+    }
+}
+
+impl std::fmt::Debug for Fits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Fits").field(&self.0.is_some()).finish()
+    }
+}
+
 impl Live {
-    fn is_idle(&self) -> bool {
-        self.uncommitted == 0 && !self.snapshot.is_under_way()
+    /// The event that parks it, and what that decides.
+    fn parked(&self, reason: String, now: Timestamp) -> Result<(Event, machine::Decision), Rejection> {
+        let event = Event::Parked { reason };
+        let decision = machine::transition(&self.workflow, &self.snapshot, &event, now)?;
+        Ok((event, decision))
+    }
+
+    fn is_idle(&self, queued: &HashSet<(OrderId, CallId)>) -> bool {
+        let waits = |call| queued.contains(&(self.snapshot.id, call));
+        self.uncommitted == 0 && self.snapshot.calls_under_way().all(waits)
     }
 
     fn dispatches(&self, commands: &[Command]) -> Vec<Dispatch> {

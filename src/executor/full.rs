@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::QUEUE_MAX;
 use super::clock;
-use super::shard::{ApplyError, Message, Round, Shard, answer};
+use super::round::Round;
+use super::shard::{ApplyError, Message, Shard, answer};
 use crate::store::StoreError;
 use crate::types::{OrderId, Position};
 

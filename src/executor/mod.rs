@@ -11,9 +11,12 @@ mod dispatch;
 mod full;
 mod hook;
 mod keys;
+mod lanes;
 mod recovery;
+mod round;
 mod shard;
 mod shared;
+mod steady;
 mod submit;
 mod tally;
 
@@ -25,12 +28,13 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 pub use catalog::Catalog;
-pub use clock::{Clock, SystemClock, instant, pause, random_id};
+pub use clock::{Clock, Machine, Readings, SystemClock, instant, pause, random_id};
 pub use core::{Core, Dispatch, Opened, Staged};
 pub use desk::Counter;
 pub use hook::{HookError, Hooked};
 pub use recovery::{Refold, StartError, read_versions};
 pub use shard::{Applied, ApplyError, How};
+pub use steady::SteadyClock;
 pub use submit::{Submission, SubmitError, Submitted};
 pub use tally::Tally;
 
@@ -55,11 +59,13 @@ pub struct Options {
     pub keep_waiting: usize,
     /// Where the dated limits of payment accounts come from; none refuses every reservation.
     pub limits: Option<Arc<crate::ledger::LimitTable>>,
+    /// Start also when the clock is months ahead of the journal's last entry and timers would fire by it.
+    pub believe_clock: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { shards: 4, keep_waiting: 4_096, limits: None }
+        Self { shards: 4, keep_waiting: 4_096, limits: None, believe_clock: false }
     }
 }
 
@@ -81,6 +87,7 @@ impl Executor {
         workflows: Vec<Arc<Workflow>>,
         options: Options,
     ) -> Result<Self, StartError> {
+        recovery::set_clock(&*store, &*clock, options.believe_clock).await?;
         let catalog = recovery::catalog(&*store, &*clock, workflows, &connectors).await?;
         let shared = Arc::new(Shared::new(store, clock, connectors, catalog, options.shards.max(1)));
         let mut queues = Vec::new();
@@ -184,7 +191,8 @@ impl Executor {
         let holdings = &self.shared.holdings;
         let resident = holdings.iter().map(|holding| holding.resident.load(Ordering::Relaxed)).sum();
         let timed = holdings.iter().map(|holding| holding.timed.load(Ordering::Relaxed)).sum();
-        self.shared.counts.read(resident, timed)
+        let queued = holdings.iter().map(|holding| holding.queued.load(Ordering::Relaxed)).sum();
+        self.shared.counts.read(resident, timed, queued)
     }
 
     /// It takes no requests any more.

@@ -8,6 +8,7 @@ use super::catalog::Catalog;
 use super::clock::Clock;
 use super::shard::Message;
 use super::shared::Shared;
+use super::steady::AHEAD_MAX;
 use crate::connector::Connectors;
 use crate::definition::{self, Sources, Workflow};
 use crate::journal::Entry;
@@ -24,6 +25,43 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("version {version} of workflow {workflow}, which orders are on, can no longer be read: {problem}")]
     Definition { workflow: WorkflowName, version: Version, problem: String },
+    /// The timers of orders would fire by a clock that is most likely wrong, and cannot be taken back.
+    #[error(
+        "the clock says {now}, and the last entry of the journal is of {last}: timers of open orders would fire by it"
+    )]
+    Clock { now: Timestamp, last: Timestamp },
+}
+
+/// Time goes on from the journal's last entry at the earliest. A clock that is months ahead of it is believed only when
+/// no timer fires by that, or somebody says so.
+pub(super) async fn set_clock(store: &dyn Store, clock: &dyn Clock, believe: bool) -> Result<(), StartError> {
+    let Some(last) = store.last_at().await? else { return Ok(()) };
+    let now = clock.now();
+    if now < last {
+        tracing::error!(
+            %now, %last, "the machine's clock is behind the last entry of the journal: time goes on from there"
+        );
+        clock.not_before(last);
+    }
+    if now.since(last) > AHEAD_MAX {
+        if !believe && fires_by(store, now).await? {
+            return Err(StartError::Clock { now, last });
+        }
+        tracing::warn!(%now, %last, "the machine's clock is months ahead of the last entry of the journal");
+    }
+    Ok(())
+}
+
+async fn fires_by(store: &dyn Store, now: Timestamp) -> Result<bool, StoreError> {
+    let mut after = None;
+    loop {
+        let page = store.open_orders(after, PAGE).await?;
+        if page.iter().any(|order| order.due.is_some_and(|due| due <= now)) {
+            return Ok(true);
+        }
+        let Some(last) = page.last() else { return Ok(false) };
+        after = Some(last.id);
+    }
 }
 
 pub(super) async fn catalog(

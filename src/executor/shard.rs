@@ -1,21 +1,19 @@
 //! One loop owns an order: requests come in, are decided, committed as a group, and only then acted upon.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::core::{Core, Dispatch, Opened, Staged};
-use super::dispatch;
+use super::core::{Core, Opened};
+use super::lanes::Lanes;
+use super::round::{ROUND_MAX, Round};
 use super::shared::Shared;
-use crate::machine::{Event, Rejection, Snapshot, Status};
-use crate::store::{Commit, StoreError};
-use crate::types::{EventId, OrderId, Timestamp};
-
-/// Requests taken up in one round, and so the largest group that one loop commits at once.
-const ROUND_MAX: usize = 512;
+use crate::machine::{Event, Outcome, Rejection, Snapshot, Status};
+use crate::store::StoreError;
+use crate::types::{ConnectorName, OrderId, Timestamp, Value};
 
 /// How much of a round timers that are due may take: what follows from them goes on as well.
 const DUE_MAX: usize = ROUND_MAX / 4 * 3;
@@ -37,6 +35,12 @@ pub(super) enum Message {
         order: OrderId,
         event: Event,
         reply: Option<Reply>,
+    },
+    /// A call that had a place at its provider is over.
+    Done {
+        order: OrderId,
+        event: Event,
+        connector: ConnectorName,
     },
     /// Tell when the order has ended or needs a person.
     Watch {
@@ -98,29 +102,22 @@ pub(super) struct Shard {
     keep_waiting: usize,
     /// Answers that were there at once, taken up in the next round.
     pub(super) ready: VecDeque<Message>,
+    pub(super) lanes: Lanes,
     watchers: HashMap<OrderId, Vec<oneshot::Sender<Arc<Snapshot>>>>,
     pub(super) stopping: Option<oneshot::Sender<()>>,
 }
 
-/// What one round has decided and not yet committed.
-#[derive(Default)]
-pub(super) struct Round {
-    pub(super) commits: Arc<Vec<Commit>>,
-    pub(super) dispatches: Vec<(OrderId, Vec<Dispatch>)>,
-    pub(super) replies: Vec<(Reply, Applied)>,
-    events: HashSet<(OrderId, EventId)>,
-    pub(super) ended: Vec<(OrderId, Status)>,
-}
-
 impl Shard {
     pub(super) fn new(index: usize, shared: Arc<Shared>, inbox: mpsc::Receiver<Message>, keep_waiting: usize) -> Self {
+        let core = Core::bounded_by(Arc::clone(&shared.store));
         Self {
             index,
             shared,
             inbox,
-            core: Core::default(),
+            core,
             keep_waiting,
             ready: VecDeque::new(),
+            lanes: Lanes::default(),
             watchers: HashMap::new(),
             stopping: None,
         }
@@ -140,6 +137,7 @@ impl Shard {
             if let Some(holding) = self.shared.holdings.get(self.index) {
                 holding.resident.store(count(self.core.len()), Ordering::Relaxed);
                 holding.timed.store(count(self.core.timed()), Ordering::Relaxed);
+                holding.queued.store(count(self.lanes.waiting()), Ordering::Relaxed);
             }
         }
         if let Some(done) = self.stopping.take() {
@@ -168,14 +166,15 @@ impl Shard {
         for order in self.core.due(now, DUE_MAX) {
             self.fire(order, round, now).await;
         }
-        while round.commits.len() < ROUND_MAX {
+        while !round.is_full() {
             let Some(message) = self.ready.pop_front() else { break };
             self.handle(message, round).await;
         }
-        while round.commits.len() < ROUND_MAX {
+        while !round.is_full() {
             let Ok(message) = self.inbox.try_recv() else { break };
             self.handle(message, round).await;
         }
+        self.take_turns(round, now).await;
         if self.core.len() < AHEAD_MAX {
             for order in self.core.upcoming(now.plus(AHEAD), AHEAD_ROUND) {
                 // What cannot be read is told when it is due.
@@ -188,7 +187,7 @@ impl Shard {
     fn wakes_at(&self) -> Option<Timestamp> {
         let unread = self.core.next_unread().filter(|_| self.core.len() < AHEAD_MAX);
         let read_at = unread.map(|at| at.minus(AHEAD));
-        self.core.next_alarm().into_iter().chain(read_at).min()
+        self.core.next_alarm().into_iter().chain(read_at).chain(self.lanes.next_due()).min()
     }
 
     async fn handle(&mut self, message: Message, round: &mut Round) {
@@ -210,6 +209,10 @@ impl Shard {
                     }
                     Err(error) => answer(reply, Err(error.into())),
                 }
+            }
+            Message::Done { order, event, connector } => {
+                self.lanes.leave(&connector);
+                Box::pin(self.handle(Message::Apply { order, event, reply: None }, round)).await;
             }
             Message::Watch { order, reply } => self.watch(order, reply, round, now).await,
             Message::TakeUp { order } => {
@@ -251,7 +254,14 @@ impl Shard {
         }
     }
 
-    fn apply(&mut self, order: OrderId, event: Event, reply: Option<Reply>, round: &mut Round, now: Timestamp) {
+    pub(super) fn apply(
+        &mut self,
+        order: OrderId,
+        event: Event,
+        reply: Option<Reply>,
+        round: &mut Round,
+        now: Timestamp,
+    ) {
         let event_id = event.id().cloned();
         let reserved = reservation(&event);
         match self.core.apply(order, event, now) {
@@ -310,14 +320,6 @@ impl Shard {
         Ok(())
     }
 
-    fn dispatch(&mut self, order: OrderId, dispatches: Vec<Dispatch>) {
-        for dispatch in dispatches {
-            if let Some(message) = dispatch::send(&self.shared, order, dispatch) {
-                self.ready.push_back(message);
-            }
-        }
-    }
-
     fn tell(&mut self, id: OrderId, snapshot: &Arc<Snapshot>) {
         if is_at_rest(snapshot)
             && let Some(watchers) = self.watchers.remove(&id)
@@ -350,7 +352,7 @@ impl Shard {
     }
 
     /// Takes an order into memory. What was under way when it was last there was interrupted by a restart.
-    async fn load(&mut self, id: OrderId, round: &mut Round, now: Timestamp) -> Result<(), ApplyError> {
+    pub(super) async fn load(&mut self, id: OrderId, round: &mut Round, now: Timestamp) -> Result<(), ApplyError> {
         if self.core.contains(id) {
             return Ok(());
         }
@@ -386,25 +388,6 @@ impl Shard {
     }
 }
 
-impl Round {
-    fn add(&mut self, order: OrderId, staged: Staged, reply: Option<Reply>, event: Option<EventId>) {
-        if let Some(reply) = reply {
-            let snapshot = Arc::clone(&staged.commit.snapshot);
-            let waits = event.as_ref().is_some_and(|id| snapshot.inbox.iter().any(|early| early.id == *id));
-            let how = if waits { How::Waiting } else { How::Applied };
-            self.replies.push((reply, Applied { snapshot, how }));
-        }
-        if let Some(id) = event {
-            self.events.insert((order, id));
-        }
-        self.ended.extend(staged.ended.map(|status| (order, status)));
-        Arc::make_mut(&mut self.commits).push(staged.commit);
-        if !staged.dispatches.is_empty() {
-            self.dispatches.push((order, staged.dispatches));
-        }
-    }
-}
-
 fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
@@ -415,9 +398,9 @@ pub(super) fn is_at_rest(snapshot: &Snapshot) -> bool {
 }
 
 /// Counters that an outcome has reserved: given back when nobody wants the outcome any more.
-fn reservation(event: &Event) -> Option<crate::types::Value> {
+fn reservation(event: &Event) -> Option<Value> {
     match event {
-        Event::Settled { outcome: crate::machine::Outcome::Ok { result }, .. } => result.get("postings").cloned(),
+        Event::Settled { outcome: Outcome::Ok { result }, .. } => result.get("postings").cloned(),
         _ => None,
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Holding {
     pub(super) resident: AtomicU64,
     /// With a timer, in memory or not.
     pub(super) timed: AtomicU64,
+    /// Calls that wait for their turn at a provider.
+    pub(super) queued: AtomicU64,
 }
 
 impl Shared {

@@ -35,6 +35,8 @@ pub struct Tally {
     pub resident: u64,
     /// Orders that a timer will wake, in memory or not.
     pub timed: u64,
+    /// Calls that wait for their turn at a provider.
+    pub queued: u64,
     outcomes: [u64; OUTCOMES.len()],
 }
 
@@ -79,7 +81,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn read(&self, resident: u64, timed: u64) -> Tally {
+    pub(super) fn read(&self, resident: u64, timed: u64, queued: u64) -> Tally {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Tally {
             opened: read(&self.opened),
@@ -92,6 +94,7 @@ impl Counts {
             duplicates: read(&self.duplicates),
             resident,
             timed,
+            queued,
             outcomes: std::array::from_fn(|at| self.outcomes.get(at).map_or(0, read)),
         }
     }

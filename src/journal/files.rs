@@ -24,11 +24,14 @@ pub(crate) struct Files {
     open: Mutex<BTreeMap<u64, Arc<dyn DiskFile>>>,
     /// Nothing from here on is durable.
     end: AtomicU64,
+    /// Records that were read one by one.
+    reads: AtomicU64,
 }
 
 impl Files {
     pub(crate) fn new(disk: SharedDisk, segments: &[Segment], end: u64) -> Self {
-        let files = Self { disk, segments: RwLock::default(), open: Mutex::default(), end: AtomicU64::new(end) };
+        let (end, reads) = (AtomicU64::new(end), AtomicU64::new(0));
+        let files = Self { disk, segments: RwLock::default(), open: Mutex::default(), end, reads };
         for segment in segments {
             files.add(segment);
         }
@@ -52,8 +55,13 @@ impl Files {
         self.end.load(Ordering::Acquire)
     }
 
+    pub(crate) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
     /// Reads the record at a position into `buffer`, header and all.
     pub(crate) fn read(&self, position: u64, buffer: &mut Vec<u8>) -> Result<Header, JournalError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let bad = |why: &str| JournalError::Record { position, why: why.to_owned() };
         let segment = self.segment(position)?;
         let offset = position - segment.head.base;

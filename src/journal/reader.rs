@@ -159,6 +159,11 @@ impl JournalReader {
         Position(self.files.end())
     }
 
+    /// How often a record was read by its place.
+    pub fn reads(&self) -> u64 {
+        self.files.reads()
+    }
+
     fn losses_in(&self, base: u64) -> Result<Arc<Vec<Stretch>>, JournalError> {
         let locked = || self.losses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = locked().get(&base) {

@@ -55,13 +55,16 @@ impl Run<'_> {
     fn offer(&mut self, event: Early) -> Result<(), Rejection> {
         if self.is_final() && !self.snapshot.is_halted() {
             self.late(&event);
-        } else {
-            if self.snapshot.inbox.len() >= INBOX_MAX {
-                return Err(Rejection::InboxFull(INBOX_MAX));
-            }
-            self.snapshot.inbox.push(event);
+            self.drain();
+            return Ok(());
         }
+        let (count, id) = (self.snapshot.inbox.len(), event.id.clone());
+        self.snapshot.inbox.push(event);
         self.drain();
+        // What the order is waiting for must get through to it; only what would wait with the rest is refused.
+        if count >= INBOX_MAX && self.snapshot.inbox.iter().any(|early| early.id == id) {
+            return Err(Rejection::InboxFull(count));
+        }
         Ok(())
     }
 

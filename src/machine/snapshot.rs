@@ -69,9 +69,15 @@ impl Snapshot {
 
     /// A request is on its way or an inquiry is being made: what a restart interrupts.
     pub fn is_under_way(&self) -> bool {
-        self.calls.values().any(|call| {
+        self.calls_under_way().next().is_some()
+    }
+
+    /// The calls that are.
+    pub fn calls_under_way(&self) -> impl Iterator<Item = CallId> {
+        let under_way = |call: &Call| {
             matches!(call.phase, Phase::Sending | Phase::Unknown { asking: true } | Phase::Pending { asking: true, .. })
-        })
+        };
+        self.calls.iter().filter(move |(_, call)| under_way(call)).map(|(&id, _)| id)
     }
 
     /// The idempotency key of a call: our own reference at the provider, the same for every try of one epoch.

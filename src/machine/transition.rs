@@ -28,6 +28,9 @@ pub enum Rejection {
     NotAllowed(String),
     #[error("{0} events wait in the order's inbox already")]
     InboxFull(usize),
+    /// Nothing of it is kept.
+    #[error("{0}")]
+    TooLarge(String),
     /// A rule of the machine itself would be broken. The order must be parked.
     #[error("an invariant does not hold: {0}")]
     Broken(String),

@@ -212,6 +212,10 @@ impl Store for MemoryStore {
         Ok(self.healthy()?.balances.get(&(account.to_owned(), currency)).copied().unwrap_or_default())
     }
 
+    async fn last_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.healthy()?.entries.last_key_value().map(|(_, entry)| entry.at))
+    }
+
     async fn close(&self) -> Result<(), StoreError> {
         Ok(())
     }

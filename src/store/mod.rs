@@ -131,6 +131,15 @@ pub trait Store: Send + Sync + 'static {
     /// The sum of all postings to an account.
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError>;
 
+    /// When the last record was written, by the clock of then. None if there is no record, or it cannot be read.
+    async fn last_at(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Whether an order may become this: why not, if it is too large to be kept. What is more than this by a little, such
+    /// as the incident that tells of it, can still be kept.
+    fn admits(&self, _order: &Snapshot) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Orders of whose journals entries are lost, and what is known of it. Each is told until its next commit.
     fn gaps(&self) -> Vec<(OrderId, String)> {
         Vec::new()

@@ -11,6 +11,7 @@ mod browser;
 mod cli;
 mod cli_archive;
 mod cli_output;
+mod clock;
 mod configuration;
 mod connector_faults;
 mod connector_http;
@@ -34,6 +35,7 @@ mod library;
 mod methods;
 mod methods_afterwards;
 mod mistakes;
+mod overload;
 #[cfg(target_os = "linux")]
 mod power;
 mod readme;

@@ -118,6 +118,9 @@ impl Store for Reopening {
     async fn seen(&self, order: OrderId, event: &EventId) -> Result<Option<Seq>, StoreError> {
         self.store().await.seen(order, event).await
     }
+    async fn last_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store().await.last_at().await
+    }
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError> {
         self.store().await.key(key).await
     }

@@ -16,6 +16,11 @@ pub fn paystate() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_paystate")), |binary| root().join(binary))
 }
 
+/// Whether the long forms of tests are wanted: `PAYSTATE_SOAK=1`.
+pub fn soak() -> bool {
+    std::env::var_os("PAYSTATE_SOAK").is_some_and(|text| text == "1")
+}
+
 /// `paystate serve --sandbox` on a folder of its own; it ends with the test.
 pub struct Daemon {
     child: Child,

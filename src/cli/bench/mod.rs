@@ -18,7 +18,7 @@ use super::{Verdict, output};
 use crate::api::{Server, ServerOptions};
 use crate::connector::{Connector, ConnectorConfig, Connectors, Invocation};
 use crate::definition::{self, Sources};
-use crate::executor::{Clock, Executor, Options, Refold, Submission, SystemClock};
+use crate::executor::{Clock, Executor, Options, Refold, SteadyClock, Submission, SystemClock};
 use crate::machine::{Outcome, Status};
 use crate::store::{SledOptions, SledStore, Store};
 use crate::types::{ConnectorName, WorkflowName};
@@ -117,7 +117,7 @@ async fn start(store: Arc<dyn Store>) -> anyhow::Result<Executor> {
         .map_err(|problems| anyhow::anyhow!("the bench's own workflow is wrong: {problems:?}"))?;
     let connectors = Arc::new(Connectors::new(ConnectorConfig::new(Arc::new(|| SystemClock.now()))));
     connectors.register(ConnectorName::from("bench"), Arc::new(AtOnce));
-    let clock = Arc::new(SystemClock);
+    let clock = Arc::new(SteadyClock::new());
     Ok(Executor::start(store, clock, connectors, vec![Arc::new(workflow)], Options::default()).await?)
 }
 

@@ -60,6 +60,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         workflows: args.workflows.clone(),
         config: Config::default(),
         sandbox: true,
+        believe_clock: false,
     };
     let node = boot.start().await?;
     let server = serve(&node, listener, Vec::new())?;

@@ -128,6 +128,10 @@ impl Connector for HttpConnector {
         let outcome = self.exchange(invocation, operation, request, Question::Inquire(inquiry)).await;
         told(invocation, "inquire", outcome.unwrap_or_else(Failure::into_answer_of_inquiry))
     }
+
+    fn capacity(&self) -> Option<usize> {
+        usize::try_from(self.status().capacity).ok()
+    }
 }
 
 impl HttpConnector {

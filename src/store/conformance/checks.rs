@@ -24,6 +24,18 @@ pub(super) async fn reads_what_it_wrote(store: &impl Store) -> Outcome {
     same("an empty batch", &store.commit(Arc::new(Vec::new())).await?, &Vec::new())
 }
 
+pub(super) async fn tells_when_it_wrote_last(store: &impl Store) -> Outcome {
+    let mut samples = Samples::new();
+    same("without a record", &store.last_at().await?, &None)?;
+    for to in ["a", "b"] {
+        let commit = step(&mut samples, order_id(1), to)?;
+        let at = commit.entry.at;
+        store.commit(Arc::new(vec![commit])).await?;
+        same("the time of the last record", &store.last_at().await?, &Some(at))?;
+    }
+    Ok(())
+}
+
 pub(super) async fn follows_seq(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     let id = order_id(1);

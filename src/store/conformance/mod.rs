@@ -43,6 +43,7 @@ where
     }
     run!(
         reads_what_it_wrote,
+        tells_when_it_wrote_last,
         follows_seq,
         sets_prev,
         refuses_as_a_whole,

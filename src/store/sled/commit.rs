@@ -37,7 +37,7 @@ pub(super) async fn commit(shared: &Arc<Shared>, batch: Arc<Vec<Commit>>) -> Res
     }
     for commit in &*batch {
         commit.check()?;
-        check_size(&commit.snapshot)?;
+        check_size(&commit.snapshot, MAX_VALUE).map_err(StoreError::TooLarge)?;
     }
     let claim = Claim::new(shared, &batch)?;
     let encoded = encode(shared, &claim, &batch)?;
@@ -241,15 +241,15 @@ impl Drop for Claim {
     }
 }
 
-fn check_size(snapshot: &Snapshot) -> Result<(), StoreError> {
+pub(super) fn check_size(snapshot: &Snapshot, most: usize) -> Result<(), String> {
     if weight(snapshot) <= SURELY_FITS {
         return Ok(());
     }
     let mut counter = Counter(0);
     let counted = serde_json::to_writer(&mut counter, snapshot);
-    if counted.is_err() || counter.0 > MAX_VALUE {
+    if counted.is_err() || counter.0 > most {
         let (id, bytes) = (snapshot.id, counter.0);
-        return Err(StoreError::TooLarge(format!("order {id} would have {bytes} bytes, and {MAX_VALUE} can be kept")));
+        return Err(format!("order {id} would have {bytes} bytes, and {most} can be kept"));
     }
     Ok(())
 }

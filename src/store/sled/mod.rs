@@ -18,13 +18,14 @@ mod recover;
 mod reserve;
 mod store;
 mod value;
+mod waypoints;
 
 use std::collections::VecDeque;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -40,6 +41,7 @@ use self::index::{Index, Trouble, unreadable};
 use self::overlay::Overlay;
 use self::packing::Packing;
 use self::reserve::Reserve;
+use self::waypoints::Waypoints;
 use super::StoreError;
 use crate::definition::Sources;
 use crate::journal::{Entry, Journal, JournalOptions, JournalStats, Mark};
@@ -108,6 +110,7 @@ struct Shared {
     failed: RwLock<Option<String>>,
     /// Entries that may still be taken before some are written.
     room: Semaphore,
+    waypoints: Mutex<Waypoints>,
     /// Tells those who wait for room that they need not any more.
     in_trouble: Notify,
     wake: SyncSender<Wake>,
@@ -157,6 +160,7 @@ impl SledStore {
             written: Mutex::new(mark),
             failed: RwLock::default(),
             room: Semaphore::new(lag),
+            waypoints: Mutex::default(),
             in_trouble: Notify::new(),
             wake: wake.clone(),
         });
@@ -314,6 +318,10 @@ impl Shared {
         self.failed.write().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| why.to_owned());
         // Nobody gives room back any more to those who wait for it.
         self.room.close();
+    }
+
+    fn waypoints(&self) -> MutexGuard<'_, Waypoints> {
+        self.waypoints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn healthy(&self) -> Result<(), StoreError> {

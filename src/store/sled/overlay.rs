@@ -135,6 +135,11 @@ impl Overlay {
         &mut self.fresh
     }
 
+    /// The last record that is known here.
+    pub(super) fn mark(&self) -> Mark {
+        self.fresh.mark
+    }
+
     /// The order goes on from where it is known.
     pub(super) fn close_gap(&mut self, order: OrderId) {
         if let Some(row) = self.gaps.close(order) {

@@ -113,16 +113,19 @@ pub(super) fn journal(shared: &Shared, id: OrderId, after: Seq, limit: usize) ->
 fn walk_back(
     shared: &Shared,
     id: OrderId,
-    (Seq(seq), tip): (Seq, Position),
+    (Seq(newest), tip): (Seq, Position),
     after: Seq,
     last: u64,
 ) -> Result<Vec<Entry>, StoreError> {
-    let (mut entries, mut seq, mut at) = (VecDeque::new(), seq, Some(tip));
+    let known = shared.waypoints().behind(id, last).filter(|&(seq, _)| seq < newest);
+    let (mut seq, mut at) = known.map_or((newest, Some(tip)), |(seq, position)| (seq, Some(position)));
+    let mut entries = VecDeque::new();
     while let Some(position) = at.filter(|_| seq > after.0) {
         if seq > last
             && let Ok(prev) = shared.journal.prev(position)
         {
             // Too late for this page: only the way back is of interest.
+            shared.waypoints().pass(id, seq, position);
             at = prev;
             seq -= 1;
             continue;

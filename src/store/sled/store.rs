@@ -5,12 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::behind::Wake;
+use super::value::MAX_VALUE;
 use super::{Shared, SledStore, commit, read};
 use crate::definition::Sources;
-use crate::journal::{Entry, Record};
+use crate::journal::{Entry, Mark, Record};
 use crate::machine::Snapshot;
 use crate::store::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
+
+/// Kept in hand for what has to be said of an order that is too large.
+const IN_HAND: usize = 16 * 1024;
 
 impl SledStore {
     async fn blocking<T: Send + 'static>(
@@ -103,6 +107,23 @@ impl Store for SledStore {
 
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
         read::balance(&self.shared, account, currency)
+    }
+
+    async fn last_at(&self) -> Result<Option<Timestamp>, StoreError> {
+        let mark = self.shared.overlay().mark();
+        if mark == Mark::START {
+            return Ok(None);
+        }
+        // What cannot be read is told of where it is needed.
+        Ok(match self.shared.journal.read(mark.position).map(|read| read.record) {
+            Ok(Record::Entry(entry)) => Some(entry.at),
+            Ok(Record::Definition { at, .. }) => Some(at),
+            Ok(Record::Lost(_)) | Err(_) => None,
+        })
+    }
+
+    fn admits(&self, order: &Snapshot) -> Result<(), String> {
+        commit::check_size(order, MAX_VALUE - IN_HAND)
     }
 
     fn gaps(&self) -> Vec<(OrderId, String)> {
