@@ -45,6 +45,7 @@ mod scenario_docs;
 mod scenarios;
 mod shop;
 mod store;
+mod store_cut;
 mod store_kill;
 mod store_sled;
 mod support;
