@@ -50,6 +50,7 @@ mod scenarios;
 mod shop;
 mod store;
 mod store_archive;
+mod store_cut;
 mod store_kill;
 mod store_sled;
 mod support;

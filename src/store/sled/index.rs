@@ -120,21 +120,22 @@ impl Index {
             let value = encode_definition(workflow, version).map_err(|why| Trouble { full: false, why })?;
             self.put(&definition_key(*position), value)?;
         }
+        for (key, _) in layer.gaps.iter().filter(|(_, value)| value.is_none()) {
+            self.remove(key)?;
+        }
         for (id, moved) in &layer.orders {
             let value = encode_order(&moved.stored).map_err(|why| Trouble { full: false, why })?;
             let open = moved.stored.snapshot.is_open();
             if open {
                 self.put(&open_key(*id), encode_open(&moved.stored.snapshot).to_vec())?;
+            } else if !moved.new {
+                self.remove(&open_key(*id))?;
             }
             self.put(&order_key(*id), value)?;
-            if !open && !moved.new {
-                self.db.remove(open_key(*id)).map_err(|error| trouble(&error))?;
-            }
         }
         for (key, value) in &layer.gaps {
-            match value {
-                Some(value) => self.put(key, value.clone())?,
-                None => self.db.remove(key).map(drop).map_err(|error| trouble(&error))?,
+            if let Some(value) = value {
+                self.put(key, value.clone())?;
             }
         }
         self.put(value::APPLIED, encode_mark(&layer.mark))?;
@@ -369,6 +370,7 @@ impl Index {
         self.db.insert(key, value).map(drop).map_err(|error| trouble(&error))
     }
 
+    /// For tests: writing may stop before any row.
     fn may_write(&self) -> Result<(), Trouble> {
         let counted = self.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         counted.map(drop).map_err(|_| Trouble { full: true, why: "broken on purpose".to_owned() })

@@ -98,6 +98,13 @@ impl Layer {
 }
 
 impl Layer {
+    /// A write that was cut off may have put the order among the open ones before it knew anything else of it.
+    pub(super) fn may_be_there(&mut self, order: OrderId) {
+        if let Some(moved) = self.orders.get_mut(&order) {
+            moved.new = false;
+        }
+    }
+
     /// Takes in what is left of an entry whose order is already beyond it: its postings, if they were not counted.
     pub(super) fn skip(&mut self, postings: &[Posting], position: Position, counted: impl Fn(&str, Currency) -> bool) {
         self.entries += 1;

@@ -156,6 +156,9 @@ fn replay(
             }
             Record::Entry(entry) => {
                 replay_entry(index, overlay, &entry, read.mark.position, fold, &past)?;
+                if mark != Mark::START {
+                    overlay.fresh().may_be_there(entry.order);
+                }
                 folded += 1;
             }
             Record::Lost(lost) => {
