@@ -5,7 +5,7 @@ use super::run::Run;
 use super::snapshot::{Call, Incident, Phase, Role};
 use super::transition::Rejection;
 use super::ways::{Way, has_succeeded, is_past_deadline, is_stuck_undoing, ways};
-use crate::types::{Attempt, CallId, Value};
+use crate::types::{Attempt, CallId, Money, Value};
 
 impl Run<'_> {
     /// Gives a call up until a person says what to do. `unknown` says whether it may have happened.
@@ -153,7 +153,23 @@ impl Run<'_> {
         self.renew_deadline();
         self.next_parked();
         self.drain();
+        if matches!(resolution, Resolution::State { .. }) {
+            self.nothing_is_held();
+        }
         Ok(())
+    }
+
+    /// An order that a person has led to its end may still hold the customer's money, which nothing gives back then.
+    fn nothing_is_held(&mut self) {
+        let money = &self.snapshot.money;
+        if let Some(currency) = money.currency.filter(|_| money.held > 0 && self.is_final()) {
+            let held = Money { amount: money.held, currency };
+            let reason = format!(
+                "the order was led to {} while {held} are held: see to it that they are given back, then dismiss this",
+                self.snapshot.state
+            );
+            self.open_incident(None, reason);
+        }
     }
 
     /// A person says that the call did succeed. What was booked before is not booked again.

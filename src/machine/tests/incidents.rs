@@ -136,3 +136,24 @@ fn the_call_of_a_halted_order_is_asked_about_first() {
     let incident = story.order.incident.clone().expect("its call is still parked");
     assert_eq!((incident.call, incident.reason.as_str()), (Some(CallId(1)), "entries are lost"));
 }
+
+#[test]
+fn an_order_that_is_led_to_its_end_still_holds_nothing_unseen() {
+    let mut story = Story::new();
+    story.settle(1, ok());
+    for _ in 0..20 {
+        if story.order.incident.is_some() {
+            break;
+        }
+        story.settle(2, not_sent());
+        if story.order.incident.is_none() {
+            story.fire();
+        }
+    }
+    let state = |name: &str| resolve(Resolution::State { state: name.into() });
+    story.apply(&state("declined")).in_state("declined");
+    let incident = story.order.incident.clone().expect("the hold is still there");
+    assert!(incident.reason.starts_with("the order was led to declined while 10.00 "), "{}", incident.reason);
+    story.apply(&resolve(Resolution::Dismissed)).in_state("declined");
+    assert_eq!((story.order.incident.as_ref(), story.order.status), (None, Status::Failed));
+}
