@@ -107,6 +107,7 @@ fn commit(samples: &mut Samples, n: u64, step: usize) -> Commit {
         key: Some((format!("order-{n}"), "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae".into())),
         note: if step == 0 || step == 5 { "n".repeat(450) } else { String::new() },
         refund_of: None,
+        child_of: None,
     };
     samples.next(order_id(n), &next).unwrap()
 }

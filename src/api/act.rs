@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::Json;
 use super::engine::{How, Message};
-use super::orders::view;
+use super::orders::whole;
 use super::params::{event_id, note, order_id, required};
 use super::problem::{BODY, Failure, RESERVED_EVENT};
 use super::state::Api;
@@ -51,7 +51,7 @@ pub(super) async fn events(
     };
     let sent = api.engine.send(order_id(&id)?, message).await?;
     let status = if sent.how == How::Waiting { StatusCode::ACCEPTED } else { StatusCode::OK };
-    let delivery = Delivery { result: sent.how.name().to_owned(), order: view(&api, &sent.snapshot) };
+    let delivery = Delivery { result: sent.how.name().to_owned(), order: whole(&api, &sent.snapshot).await };
     Ok((status, Reply(delivery)).into_response())
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn cancel(
     let by = required("by", &body.by)?;
     let (id, event) = (order_id(&id)?, event_id(body.id.as_deref())?);
     let snapshot = api.engine.cancel(id, event, by, note(&body.note)?).await?;
-    Ok(Reply(view(&api, &snapshot)))
+    Ok(Reply(whole(&api, &snapshot).await))
 }
 
 /// Takes the call of an incident up again.
@@ -90,7 +90,7 @@ pub(super) async fn retry(
     let by = required("by", &body.by)?;
     let (id, event) = (order_id(&id)?, event_id(body.id.as_deref())?);
     let snapshot = api.engine.retry(id, event, by, note(&body.note)?).await?;
-    Ok(Reply(view(&api, &snapshot)))
+    Ok(Reply(whole(&api, &snapshot).await))
 }
 
 /// Ends an incident the way a person says.
@@ -110,10 +110,13 @@ pub(super) async fn resolve(
 ) -> Result<Reply<Order>, Failure> {
     let by = required("by", &body.by)?;
     // Who resolves an incident moves money by their word: how they know must stand in the journal.
-    let said = required("note", body.note.lines().next().unwrap_or_default()).and_then(|_| note(&body.note))?;
+    let said = note(&body.note)?;
+    if said.is_empty() {
+        return Err(wrong("note", "`note` says how you know".to_owned()));
+    }
     let (id, event) = (order_id(&id)?, event_id(body.id.as_deref())?);
     let snapshot = api.engine.resolve(id, event, by, said, resolution(body)?).await?;
-    Ok(Reply(view(&api, &snapshot)))
+    Ok(Reply(whole(&api, &snapshot).await))
 }
 
 fn resolution(body: ResolveBody) -> Result<Resolution, Failure> {

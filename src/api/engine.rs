@@ -115,6 +115,8 @@ pub struct Submitted {
 pub struct Related {
     /// Its refunds, newest first: also those that were refused.
     pub refunds: Vec<Arc<Snapshot>>,
+    /// The orders that are the work of its calls, newest first.
+    pub children: Vec<Arc<Snapshot>>,
     /// The payment that it refunds.
     pub refund_of: Option<OrderId>,
 }

@@ -16,13 +16,13 @@ use crate::definition::Workflow;
 use crate::executor::{self, ApplyError, Executor, Hooked, random_id};
 use crate::journal::Entry;
 use crate::machine::{Event, Rejection, Resolution, Snapshot};
-use crate::store::{OrderQuery, StoreError};
+use crate::store::{Link, OrderQuery, StoreError};
 use crate::types::{ConnectorName, EventId, OrderId, Seq, Version, WorkflowName};
 
 /// How long a client should wait before it tries again, when too much is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-/// Refunds that are shown with their payment.
-const REFUNDS_MAX: usize = 100;
+/// Refunds, and children, that are shown with an order.
+const RELATED_MAX: usize = 100;
 
 #[async_trait]
 impl Engine for Executor {
@@ -38,7 +38,11 @@ impl Engine for Executor {
     }
 
     async fn related(&self, id: OrderId) -> Result<Related, EngineError> {
-        Ok(Related { refunds: Self::refunds(self, id, REFUNDS_MAX).await?, refund_of: self.refund_of(id).await? })
+        Ok(Related {
+            refunds: self.linked(Link::Refund, id, RELATED_MAX).await?,
+            children: self.linked(Link::Child, id, RELATED_MAX).await?,
+            refund_of: self.refund_of(id).await?,
+        })
     }
 
     async fn list(&self, query: OrderQuery) -> Result<Vec<Arc<Snapshot>>, EngineError> {

@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 
 use super::body::{Raw, headers_as_text};
+use super::engine::HookError;
 use super::problem::Failure;
 use super::state::Api;
 use super::wire::{HookResult, Problem};
@@ -26,7 +27,12 @@ pub(super) async fn hook(
     headers: HeaderMap,
     Raw(body): Raw,
 ) -> Result<Reply<HookResult>, Failure> {
-    let answer = api.engine.hook(ConnectorName::new(connector), headers_as_text(&headers), body).await?;
+    let connector = ConnectorName::new(connector);
+    let answer = api.engine.hook(connector.clone(), headers_as_text(&headers), body).await.inspect_err(|error| {
+        if let HookError::BadSignature(reason) = error {
+            tracing::warn!(%connector, %reason, "a notification was not authentic");
+        }
+    })?;
     Ok(Reply(HookResult {
         result: answer.how.name().to_owned(),
         order: answer.order,

@@ -1,6 +1,7 @@
 //! Orders: one, and pages of them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::Json as Reply;
 use axum::extract::{Path, State};
@@ -9,7 +10,7 @@ use axum::http::Uri;
 use super::params::{Params, order_id};
 use super::problem::{Failure, NO_ORDER, UNKNOWN_STATE, UNKNOWN_WORKFLOW};
 use super::state::Api;
-use super::wire::{Order, OrderPage, Problem, Refund, Status};
+use super::wire::{Order, OrderPage, Problem, Related, Status};
 use crate::definition::suggest::one_of;
 use crate::machine::Snapshot;
 use crate::store::OrderQuery;
@@ -18,23 +19,29 @@ use crate::store::OrderQuery;
 #[utoipa::path(get, path = "/v1/orders/{id}", tag = "orders",
     params(("id" = String, Path, description = "The order")),
     responses(
-        (status = 200, description = "The order as it stands, with its refunds, or the payment that it refunds", body = Order),
+        (status = 200, description = "The order as it stands, with its children, its refunds, or the payment that it refunds", body = Order),
         (status = 404, description = "There is no such order", body = Problem),
     ))]
 pub(super) async fn one(State(api): State<Api>, Path(id): Path<String>) -> Result<Reply<Order>, Failure> {
     let found = api.engine.order(order_id(&id)?).await?;
     let snapshot = found.ok_or_else(|| NO_ORDER.because("there is no order of this id"))?;
-    let mut order = view(&api, &snapshot);
+    Ok(Reply(whole(&api, &snapshot).await))
+}
+
+/// An order with those that belong to it.
+pub(super) async fn whole(api: &Api, snapshot: &Snapshot) -> Order {
+    let mut order = view(api, snapshot);
     match api.engine.related(snapshot.id).await {
         Ok(related) => {
-            let version = |refund: &Snapshot| api.engine.version(&refund.version);
-            order.refunds = related.refunds.iter().map(|one| Refund::of(one, version(one).as_deref())).collect();
+            let one = |one: &Arc<Snapshot>| Related::of(one, api.engine.version(&one.version).as_deref());
+            order.children = related.children.iter().map(one).collect();
+            order.refunds = related.refunds.iter().map(one).collect();
             order.refund_of = related.refund_of;
         }
         // How the order stands is known all the same, and is what most ask for.
-        Err(error) => tracing::warn!(order = %snapshot.id, %error, "its refunds cannot be read and are left out"),
+        Err(error) => tracing::warn!(order = %snapshot.id, %error, "what belongs to it cannot be read and is left out"),
     }
-    Ok(Reply(order))
+    order
 }
 
 /// Orders, newest first. Those that are archived are not among them.

@@ -221,8 +221,7 @@ impl From<HookError> for Failure {
             HookError::UnknownConnector { name } => {
                 UNKNOWN_CONNECTOR.because(format!("there is no connector `{}` that takes notifications", clip(&name)))
             }
-            HookError::BadSignature(reason) => {
-                tracing::warn!(%reason, "a notification was not authentic");
+            HookError::BadSignature(_) => {
                 SIGNATURE.because("the signature does not fit, or the notification is too old")
             }
             HookError::Malformed(reason) => NOTIFICATION.because(reason),

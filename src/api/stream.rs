@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use axum::http::Uri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use futures_util::Stream;
 use futures_util::stream::unfold;
@@ -12,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, broadcast};
 
 use super::orders::view;
+use super::params::Params;
 use super::problem::{Failure, TOO_BUSY};
 use super::state::Api;
 use super::wire::Problem;
@@ -22,11 +24,14 @@ use crate::machine::Snapshot;
 #[utoipa::path(get, path = "/v1/stream", tag = "orders",
     responses(
         (status = 200, description = "Server-sent events, without end", body = String, content_type = "text/event-stream"),
+        (status = 400, description = "There are no parameters: it has every change", body = Problem),
         (status = 503, description = "Too many streams are open", body = Problem),
     ))]
 pub(super) async fn stream(
     State(api): State<Api>,
+    uri: Uri,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Failure> {
+    Params::read(&uri, &[])?;
     let permit = Arc::clone(&api.streams).try_acquire_owned().map_err(|_| {
         TOO_BUSY.because("too many streams are open: poll `/v1/orders` instead").retry_after(Duration::from_secs(30))
     })?;

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::body::{IdempotencyKey, Json};
 use super::engine::Submission;
-use super::orders::view;
+use super::orders::{view, whole};
 use super::params::Params;
 use super::problem::Failure;
 use super::state::Api;
@@ -64,7 +64,10 @@ pub(super) async fn submit(
     }
     let status = if submitted.created { StatusCode::CREATED } else { StatusCode::OK };
     let location = format!("/v1/orders/{}", snapshot.id);
-    Ok((status, [(header::LOCATION, location)], Reply(view(&api, &snapshot))).into_response())
+    // Nothing belongs yet to an order that has only been opened.
+    let new = submitted.created && wait.is_none();
+    let order = if new { view(&api, &snapshot) } else { whole(&api, &snapshot).await };
+    Ok((status, [(header::LOCATION, location)], Reply(order)).into_response())
 }
 
 fn wait(api: &Api, uri: &Uri) -> Result<Option<Duration>, Failure> {

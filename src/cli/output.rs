@@ -78,7 +78,7 @@ fn is_command(c: char) -> bool {
 /// In the time zone of the reader.
 pub(super) fn time(at: Timestamp) -> String {
     match jiff::Timestamp::from_millisecond(at.unix_ms()) {
-        Ok(moment) => moment.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Ok(moment) => moment.to_zoned_datetime(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string(),
         Err(_) => at.to_string(),
     }
 }

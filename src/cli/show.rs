@@ -1,7 +1,7 @@
 use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
-use crate::api::wire::{Call, Incident, Money, Order, Refund};
+use crate::api::wire::{Call, Incident, Money, Order, Related};
 use crate::types::Value;
 
 /// Show an order as it stands.
@@ -29,7 +29,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 pub(super) fn print(order: &Order) {
     output::out(&format!("{}  {}\n", output::bold(&output::line(&order.title)), output::status(order.status)));
     output::out(&output::pairs(&facts(order)));
-    for (title, rows) in [("calls", calls(order)), ("waits for", waits(order)), ("refunds", refunds(order))] {
+    let related = [("children", related(&order.children)), ("refunds", related(&order.refunds))];
+    for (title, rows) in [("calls", calls(order)), ("waits for", waits(order))].into_iter().chain(related) {
         if !rows.is_empty() {
             output::out(&format!("\n{}\n", output::bold(title)));
             rows.iter().for_each(|row| output::out(row));
@@ -144,11 +145,11 @@ fn waits(order: &Order) -> Vec<String> {
     timers.chain(early).map(|text| output::indented("  ", &text)).collect()
 }
 
-fn refunds(order: &Order) -> Vec<String> {
-    let refund = |refund: &Refund| {
-        let amount = refund.amount.as_ref().map_or_else(String::new, |amount| format!("  {}", amount.text));
-        let text = format!("{}{amount}  {}: {}", refund.order, refund.status.name(), refund.state);
+fn related(orders: &[Related]) -> Vec<String> {
+    let one = |one: &Related| {
+        let amount = one.amount.as_ref().map_or_else(String::new, |amount| format!("  {}", amount.text));
+        let text = format!("{}  {}{amount}  {}: {}", one.order, one.workflow, one.status.name(), one.state);
         output::indented("  ", &text)
     };
-    order.refunds.iter().map(refund).collect()
+    orders.iter().map(one).collect()
 }

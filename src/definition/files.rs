@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use super::document::{self, Kind, Node, TEXT_MAX};
 use super::source::{Problems, Source};
@@ -16,6 +16,8 @@ use crate::types::Value;
 /// More files than this in one directory are a mistake.
 const FILES_MAX: usize = 1_000;
 const SCHEMAS_MAX: usize = 100;
+/// How deep folders of scenarios are looked into.
+const FOLDERS_DEEP: usize = 8;
 
 /// Definitions as texts, and what could not be had of them.
 #[derive(Clone, Debug, Default)]
@@ -169,7 +171,7 @@ impl Sources {
     /// The folder of the scenarios that the workflow names under `tests:`: it is relative to the workflow's file.
     pub fn scenarios(&self) -> Option<PathBuf> {
         let dir = Path::new(&self.path).parent().unwrap_or_else(|| Path::new(""));
-        self.tests().map(|tests| dir.join(tests))
+        self.tests().map(|tests| plain(&dir.join(tests)))
     }
 }
 
@@ -229,12 +231,48 @@ fn unreadable(error: &ReadError, path: &Path) -> Problem {
 
 /// `tests:` names a folder that is not there.
 fn untested(sources: &Sources) -> Option<Problem> {
-    let folder = sources.scenarios().filter(|folder| !folder.is_dir())?;
+    let folder = sources.scenarios()?;
+    let why = if !folder.is_dir() {
+        "there is no folder"
+    } else if !has_scenarios(&folder, FOLDERS_DEEP) {
+        "there is no scenario (*.yaml) in the folder"
+    } else {
+        return None;
+    };
     let source = Source::new(sources.path.as_str(), &sources.workflow);
     let root = document::parse(&source, &Problems::default())?;
-    let message = format!("there is no folder {}", shown(&folder));
+    let message = format!("{why} {}", shown(&folder));
     let problem = source.problem(rules::MISSING_TESTS, &root.get("tests")?.span, message);
     Some(problem.with_help("`tests` is relative to the file that it stands in".to_owned()))
+}
+
+/// Files whose name begins with `_` are parts of others.
+fn has_scenarios(folder: &Path, depth: usize) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| {
+        let kind = path.extension().and_then(|extension| extension.to_str());
+        let part = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['_', '.']));
+        if path.is_dir() {
+            depth > 0 && has_scenarios(&path, depth - 1)
+        } else {
+            !part && kind.is_some_and(|kind| ["yaml", "yml", "jsonl"].contains(&kind))
+        }
+    })
+}
+
+/// The same place without `..`, if it is the same: behind a link it would not be.
+fn plain(path: &Path) -> PathBuf {
+    let mut steps = PathBuf::new();
+    for step in path.components() {
+        match (step, steps.components().next_back()) {
+            (Component::ParentDir, Some(Component::Normal(_))) => drop(steps.pop()),
+            _ => steps.push(step),
+        }
+    }
+    match (steps.canonicalize(), path.canonicalize()) {
+        (Ok(one), Ok(other)) if one == other => steps,
+        _ => path.to_owned(),
+    }
 }
 
 /// As a person reads them, each once.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use aws_lc_rs::digest;
 
+use super::document::Node;
 use super::read::{self, Ctx, Judged};
 use super::source::{Problems, Source};
 use super::{Connector, Problem, Sources, Workflow, builtin, check, document, rules};
-use crate::types::{ConnectorName, Version};
+use crate::types::{ConnectorName, OperationName, Version};
 
 /// Reads and checks a workflow with everything it refers to. Pure: the texts are all there is.
 pub fn load(sources: Sources) -> Result<Workflow, Vec<Problem>> {
@@ -43,15 +44,12 @@ fn load_into(sources: Sources, judged: Judged, problems: &Problems) -> Option<Wo
     for (name, text) in &sources.connectors {
         let own = Problems::default();
         let read = read_connector(&sources.connector_path(name), text, Some(name), judged, &own);
+        let named = ConnectorName::from(name.as_str());
         match read {
-            Some(connector) if own.is_empty() => {
-                connectors.insert(connector.name.clone(), Arc::new(connector));
-            }
-            _ => {
-                broken.insert(ConnectorName::from(name.as_str()));
-                own.into_sorted().into_iter().for_each(|problem| problems.add(problem));
-            }
+            Some(connector) => drop(connectors.insert(named, Arc::new(connector))),
+            None => drop(broken.insert(named)),
         }
+        own.into_sorted().into_iter().for_each(|problem| problems.add(problem));
     }
     let text = sources.workflow.clone();
     let version = version(&sources);
@@ -92,6 +90,14 @@ fn read_connector(
     }
     if judged == Judged::Now {
         check::connector(&ctx, &root, &connector);
+    }
+    // Of operations with problems of their own nothing is said where they are called; of the others everything is.
+    for entry in root.get("operations").map(Node::entries).unwrap_or_default() {
+        let whole = entry.key_span.start..entry.node.span.end;
+        let name = OperationName::from(entry.key.as_str());
+        if problems.any_in(&source.name, &whole) || !connector.operations.contains_key(&name) {
+            connector.operations.insert(name, read::unknown_operation());
+        }
     }
     Some(connector)
 }

@@ -21,7 +21,7 @@ rules! {
     YAML_SYNTAX = "yaml-syntax", "the text is not YAML 1.2";
     YAML_FEATURE = "yaml-feature", "anchors, aliases, tags, merge keys and several documents are not part of the language";
     UNREADABLE_FILE = "unreadable-file", "a file is there and cannot be read";
-    MISSING_TESTS = "missing-tests", "`tests` names a folder of scenarios that is not there";
+    MISSING_TESTS = "missing-tests", "`tests` names a folder of scenarios that is not there, or has none";
     TOO_LARGE = "too-large", "the file is too long, too deep or has too many parts";
     DUPLICATE_KEY = "duplicate-key", "a key stands twice in one map";
     UNKNOWN_KEY = "unknown-key", "the language has no such key here";
@@ -69,6 +69,7 @@ rules! {
     RETRY_OUTLIVES_WINDOW = "retry-outlives-window", "retries go on when the provider has forgotten the key";
     FLOAT_AMOUNT = "float-amount", "an amount is a whole number of minor units";
     BAD_MONEY = "bad-money", "what moves is not certain to be a whole, positive amount of a known currency";
+    CAPTURE_WITHOUT_HOLD = "capture-without-hold", "money would be captured that no call has held";
     UNDO_MISMATCH = "undo-mismatch", "an operation does not undo what it is declared to undo";
     NOTHING_TO_COMPENSATE = "nothing-to-compensate", "`compensate: all` stands where no call says how it is undone";
 }

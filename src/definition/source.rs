@@ -70,6 +70,11 @@ impl Problems {
         self.0.borrow().iter().any(|p| p.file == file && rules.contains(&p.rule) && within(p))
     }
 
+    /// Problems so far in a part of a file.
+    pub(super) fn any_in(&self, file: &str, span: &Range<usize>) -> bool {
+        self.0.borrow().iter().any(|p| p.file == file && span.contains(&p.span.start))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.borrow().is_empty()
     }

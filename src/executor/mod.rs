@@ -42,7 +42,7 @@ use crate::connector::Connectors;
 use crate::definition::Workflow;
 use crate::journal::Entry;
 use crate::machine::{Event, Snapshot};
-use crate::store::{OrderQuery, Store, StoreError};
+use crate::store::{Link, OrderQuery, Store, StoreError};
 use crate::types::{OrderId, Seq};
 use keys::Keys;
 use shard::{Message, Shard};
@@ -135,13 +135,13 @@ impl Executor {
         self.shared.store.list(query).await
     }
 
-    /// The refunds of a payment, newest first, at most `limit`: also those that were refused.
-    pub async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<Arc<Snapshot>>, StoreError> {
-        let mut refunds = Vec::new();
-        for id in self.shared.store.refunds(payment, limit).await? {
-            refunds.extend(self.order(id).await?);
+    /// The orders that belong to another one, newest first, at most `limit`: also refunds that were refused.
+    pub async fn linked(&self, link: Link, to: OrderId, limit: usize) -> Result<Vec<Arc<Snapshot>>, StoreError> {
+        let mut orders = Vec::new();
+        for id in self.shared.store.linked(link, to, limit).await? {
+            orders.extend(self.order(id).await?);
         }
-        Ok(refunds)
+        Ok(orders)
     }
 
     /// The payment that an order refunds, or tried to.

@@ -1,14 +1,23 @@
-//! Which order is a refund of which: learnt from the calls of orders as they are committed.
+//! Which order belongs to which: learnt from orders as they are committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::machine::Snapshot;
 use crate::types::OrderId;
 
+/// How orders belong to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Link {
+    /// They reserved, or asked to reserve, a refund of this payment (`refunds.reserve`).
+    Refund,
+    /// They are the work of a call of this order (`orders.start`).
+    Child,
+}
+
 #[derive(Clone, Debug, Default)]
 pub(super) struct Links {
-    /// Payment, refund.
-    refunds: BTreeSet<(OrderId, OrderId)>,
+    /// Of which kind, to which order, which order.
+    all: BTreeSet<(Link, OrderId, OrderId)>,
     /// By the refund.
     payments: BTreeMap<OrderId, OrderId>,
 }
@@ -17,15 +26,18 @@ impl Links {
     /// Takes in what an order does now.
     pub(super) fn learn(&mut self, snapshot: &Snapshot) {
         for payment in snapshot.refunds_of() {
-            self.refunds.insert((payment, snapshot.id));
+            self.all.insert((Link::Refund, payment, snapshot.id));
             self.payments.insert(snapshot.id, payment);
+        }
+        if let Some(parent) = &snapshot.parent {
+            self.all.insert((Link::Child, parent.order, snapshot.id));
         }
     }
 
-    /// The refunds of a payment, newest first.
-    pub(super) fn refunds(&self, payment: OrderId) -> impl Iterator<Item = OrderId> {
-        let all = (payment, OrderId::from_bytes([0; 16]))..=(payment, OrderId::from_bytes([0xff; 16]));
-        self.refunds.range(all).rev().map(|&(_, refund)| refund)
+    /// The orders that belong to another one, newest first.
+    pub(super) fn to(&self, link: Link, other: OrderId) -> impl Iterator<Item = OrderId> {
+        let ends = [[0; 16], [0xff; 16]].map(|bytes| (link, other, OrderId::from_bytes(bytes)));
+        self.all.range(ends[0]..=ends[1]).rev().map(|&(_, _, order)| order)
     }
 
     /// The payment that an order refunds.
@@ -33,8 +45,7 @@ impl Links {
         self.payments.get(&refund).copied()
     }
 
-    /// Every payment and refund.
-    pub(super) fn all(&self) -> impl Iterator<Item = (OrderId, OrderId)> {
-        self.refunds.iter().copied()
+    pub(super) fn all(&self) -> impl Iterator<Item = (Link, OrderId, OrderId)> {
+        self.all.iter().copied()
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::links::Links;
-use super::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError, Stored};
+use super::{Commit, KeyRecord, Link, OpenOrder, OrderQuery, Store, StoreError, Stored};
 use crate::definition::Sources;
 use crate::journal::Entry;
 use crate::machine::Snapshot;
@@ -200,8 +200,8 @@ impl Store for MemoryStore {
         Ok(self.healthy()?.keys.get(key).cloned())
     }
 
-    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
-        Ok(self.healthy()?.links.refunds(payment).take(limit).collect())
+    async fn linked(&self, link: Link, to: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        Ok(self.healthy()?.links.to(link, to).take(limit).collect())
     }
 
     async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {

@@ -15,6 +15,7 @@ use crate::machine::{Snapshot, Status};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
 
 pub use self::sled::{Archived, Checkup, CheckupOptions, Fold, OrderNote, SledOptions, SledStore, checkup};
+pub use links::Link;
 pub use memory::MemoryStore;
 
 /// One event of one order: everything that becomes durable together.
@@ -121,9 +122,8 @@ pub trait Store: Send + Sync + 'static {
 
     async fn key(&self, key: &str) -> Result<Option<KeyRecord>, StoreError>;
 
-    /// Orders that reserved, or asked to reserve, a refund of this payment (`refunds.reserve`): newest first, at most
-    /// `limit`.
-    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError>;
+    /// Orders that belong to another one: newest first, at most `limit`.
+    async fn linked(&self, link: Link, to: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError>;
 
     /// The payment that this order refunds, or tried to.
     async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError>;

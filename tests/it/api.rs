@@ -306,7 +306,10 @@ async fn incidents_are_shown_retried_and_resolved() {
         world.post(&path("resolve"), json!({"by": "kim", "note": "n", "as": "state", "state": "setled"})).await;
     assert_eq!(problem(&nowhere).2, "there is no state `setled`: did you mean `settled`?");
     let resolved = world
-        .post(&path("resolve"), json!({"by": "kim", "note": "seen at the bank", "as": "ok", "result": {"id": "ch_1"}}))
+        .post(
+            &path("resolve"),
+            json!({"by": "kim", "note": "seen at the bank ".repeat(100), "as": "ok", "result": {"id": "ch_1"}}),
+        )
         .await;
     assert_eq!(
         (resolved.0, &resolved.1["state"], &resolved.1["data"]),

@@ -107,6 +107,8 @@ pub struct Fake {
     pub in_flight: Mutex<Option<String>>,
     /// Payment and refund.
     pub refunds: Mutex<Vec<(OrderId, OrderId)>>,
+    /// Parent, child.
+    pub children: Mutex<Vec<(OrderId, OrderId)>>,
     /// How long every submission takes.
     pub delay: Mutex<Duration>,
 }
@@ -130,6 +132,7 @@ impl Fake {
             in_flight: Mutex::default(),
             delay: Mutex::default(),
             refunds: Mutex::default(),
+            children: Mutex::default(),
         })
     }
 
@@ -293,10 +296,13 @@ impl Engine for Fake {
     async fn related(&self, id: OrderId) -> Result<Related, EngineError> {
         self.check()?;
         let (orders, links) = (self.orders.lock().unwrap(), self.refunds.lock().unwrap());
-        let refunds = links.iter().rev().filter(|(payment, _)| *payment == id);
-        let refunds = refunds.map(|(_, refund)| Arc::clone(&orders[refund].snapshot)).collect();
+        let linked = |links: &[(OrderId, OrderId)]| {
+            let to = links.iter().rev().filter(|(to, _)| *to == id);
+            to.map(|(_, order)| Arc::clone(&orders[order].snapshot)).collect()
+        };
+        let (refunds, children) = (linked(&links), linked(&self.children.lock().unwrap()));
         let refund_of = links.iter().find(|(_, refund)| *refund == id).map(|(payment, _)| *payment);
-        Ok(Related { refunds, refund_of })
+        Ok(Related { refunds, children, refund_of })
     }
 
     async fn list(&self, query: OrderQuery) -> Result<Vec<Arc<Snapshot>>, EngineError> {

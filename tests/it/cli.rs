@@ -229,23 +229,23 @@ workflow    card (version VERSION)
 state       authorized: The gateway takes the money
 amount      1234.00 CNY
 stages      verified > authorized
-submitted   2026-11-18 11:07:40
-changed     2026-11-18 11:07:42
+submitted   2026-11-18 11:07:40 UTC
+changed     2026-11-18 11:07:42 UTC
 attempts    1
 outcome     customer.confirmed
 can happen  cancel
 
 calls
-  gateway.charge: backoff, attempt 1, next at 2026-11-18 11:07:43
+  gateway.charge: backoff, attempt 1, next at 2026-11-18 11:07:43 UTC
       [2Jrefused
 
 waits for
-  retry gateway.charge at 2026-11-18 11:07:43
-  deadline at 2026-11-25 11:07:40
+  retry gateway.charge at 2026-11-18 11:07:43 UTC
+  deadline at 2026-11-25 11:07:40 UTC
 ";
 
 const JOURNAL: &str = "
-submitted 2026-11-18 11:07:40
+submitted 2026-11-18 11:07:40 UTC
 
 SEQ  AFTER     EVENT                                             STATE
   1  +0s       started                                           -> verified

@@ -143,10 +143,16 @@ fn the_scenarios_of_a_workflow_are_found_beside_it() {
     library(dir.path());
     let sources = Library::read_file(&dir.path().join("small.yaml")).unwrap();
     assert_eq!(sources.scenarios(), Some(dir.path().join("scenarios/small/")));
-    fs::create_dir_all(dir.path().join("scenarios/small")).unwrap();
+    fs::create_dir_all(dir.path().join("scenarios/small/more")).unwrap();
+    fs::write(dir.path().join("scenarios/small/_common.yaml"), "").unwrap();
+    let empty = Library::read_dir(dir.path()).unwrap().check();
+    assert_eq!(empty.iter().map(|problem| problem.rule).collect::<Vec<_>>(), ["missing-tests"]);
+    assert!(empty[0].message.starts_with("there is no scenario (*.yaml) in the folder "), "{}", empty[0].message);
+    fs::write(dir.path().join("scenarios/small/more/one.yaml"), "").unwrap();
     assert_eq!(Library::read_dir(dir.path()).unwrap().check(), []);
     let shipped = Library::read_dir(Path::new("workflows")).unwrap();
     assert!(shipped.workflows.iter().all(|sources| sources.scenarios().is_some_and(|folder| folder.is_dir())));
+    assert!(shipped.workflows.iter().all(|sources| sources.scenarios().unwrap().starts_with("tests/scenarios")));
 }
 
 /// A mistake in a schema is shown where it is, in a file of its own too.

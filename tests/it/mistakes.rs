@@ -193,3 +193,24 @@ fn a_version_in_use_is_not_judged_again() {
     let broken = Sources { workflow: sources.workflow.replace("target: submitted", "target: [submitted"), ..sources };
     assert!(load_kept(broken).is_err(), "what cannot be read is not a workflow");
 }
+
+/// One mistake hides no other: what it makes unreadable is left out, and the rest is judged.
+#[test]
+fn a_problem_hides_no_other() {
+    let rules = |problems: Vec<Problem>| problems.iter().map(|problem| problem.rule).collect::<Vec<_>>();
+    let (connectors, workflow) = example();
+    let doubled = replaced(&workflow, "title:", "title: Twice\ntitle:");
+    let doubled = replaced(&doubled, "on: { ok: settled, declined: undoing }", "on: { ok: setled, declined: undoing }");
+    let found = rules(problems(connectors.clone(), doubled));
+    assert!(["duplicate-key", "unknown-state"].iter().all(|rule| found.contains(rule)), "{found:?}");
+
+    // An operation with a mistake is not judged where it is called; the others of its connector are.
+    let broken = replaced(&connectors["bank"], "response.status == 402", "response.staus == 402");
+    let wrong = replaced(&workflow, "call: shop.", "call: shopp.");
+    let found = rules(problems(
+        BTreeMap::from([("bank".to_owned(), broken), ("shop".to_owned(), connectors["shop"].clone())]),
+        wrong,
+    ));
+    assert!(["unknown-variable", "unknown-call"].iter().all(|rule| found.contains(rule)), "{found:?}");
+    assert!(!found.contains(&"outcome-never-given"), "{found:?}");
+}

@@ -55,6 +55,22 @@ fn a_broken_scenario_shows_every_mistake_at_its_place() {
 }
 
 #[test]
+fn an_incident_is_expected_by_its_status_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = root().join("tests/scenarios/refund");
+    fs::copy(folder.join("_common.yaml"), dir.path().join("_common.yaml")).unwrap();
+    let text = fs::read_to_string(folder.join("customer_told_by_hand.yaml")).unwrap();
+    let (reason, other) = (r#", incident: "notify.customer was not acknowledged""#, ", incident: something else");
+    assert!(text.contains(reason));
+    for (name, with, passes) in [("alone", "", true), ("other", other, false)] {
+        let file = dir.path().join(format!("{name}.yaml"));
+        fs::write(&file, text.replace(reason, with)).unwrap();
+        let results = run(&[file], Options::default());
+        assert_eq!(results.failed() == 0, passes, "{name}: {:?}", results.outcomes[0].failures);
+    }
+}
+
+#[test]
 fn answers_that_nobody_asks_for_are_a_failure() {
     let dir = tempfile::tempdir().unwrap();
     fs::copy(root().join("tests/scenarios/bank_card/_common.yaml"), dir.path().join("_common.yaml")).unwrap();

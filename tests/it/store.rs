@@ -7,7 +7,7 @@ use std::sync::Arc;
 use paystate::machine::Status;
 use paystate::store::conformance;
 use paystate::store::conformance::sample::{Next, Samples, order_id, posting, sources};
-use paystate::store::{MemoryStore, OrderQuery, Store, StoreError};
+use paystate::store::{Link, MemoryStore, OrderQuery, Store, StoreError};
 use paystate::types::{EventId, Seq, Timestamp, Version, WorkflowName};
 use proptest::prelude::*;
 
@@ -66,22 +66,20 @@ fn next() -> impl Strategy<Value = (u64, Next)> {
     let event = prop::option::of(0..30_u8);
     let money = prop::collection::vec((0..3_u8, -500..500_i64), 0..3);
     let keys = prop::option::of(0..20_u8);
-    (0..12_u64, to, event, money, keys, prop::option::of(0..4_u64)).prop_map(
-        |(order, to, event, money, key, payment)| {
-            let next = Next {
-                to: to.to_owned(),
-                event: event.map(|id| format!("evt_{id}")),
-                postings: money
-                    .iter()
-                    .flat_map(|(n, amount)| posting(&format!("account/{n}"), *amount, "CNY"))
-                    .collect(),
-                key: key.map(|key| (format!("key_{key}"), format!("hash_{key}"))),
-                note: "x".repeat(usize::try_from(order).unwrap() * 7),
-                refund_of: payment.map(order_id),
-            };
-            (order, next)
-        },
-    )
+    let other = || prop::option::of(0..4_u64);
+    (0..12_u64, to, event, money, keys, other(), other()).prop_map(|(order, to, event, money, key, payment, parent)| {
+        let next = Next {
+            to: to.to_owned(),
+            event: event.map(|id| format!("evt_{id}")),
+            postings: money.iter().flat_map(|(n, amount)| posting(&format!("account/{n}"), *amount, "CNY")).collect(),
+            key: key.map(|key| (format!("key_{key}"), format!("hash_{key}"))),
+            note: "x".repeat(usize::try_from(order).unwrap() * 7),
+            refund_of: payment.map(order_id),
+            // An order is opened after the one that it belongs to.
+            child_of: parent.filter(|parent| *parent < order).map(order_id),
+        };
+        (order, next)
+    })
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -149,7 +147,11 @@ async fn compare(left: &dyn Store, right: &dyn Store, archived: bool) {
         }
         assert_eq!(left.refund_of(id).await.unwrap(), right.refund_of(id).await.unwrap());
         for limit in [2, 100] {
-            assert_eq!(left.refunds(id, limit).await.unwrap(), right.refunds(id, limit).await.unwrap());
+            for link in [Link::Refund, Link::Child] {
+                let linked =
+                    [left.linked(link, id, limit).await.unwrap(), right.linked(link, id, limit).await.unwrap()];
+                assert_eq!(linked[0], linked[1], "{link:?} of {id}");
+            }
         }
         let key = format!("key_{n}");
         let (a, b) = (left.key(&key).await.unwrap(), right.key(&key).await.unwrap());

@@ -12,7 +12,9 @@ use paystate::definition::Sources;
 use paystate::journal::{Entry, JournalOptions};
 use paystate::machine::Snapshot;
 use paystate::store::conformance::sample::{Next, SampleFold, Samples, order_id, posting};
-use paystate::store::{Commit, KeyRecord, OpenOrder, OrderQuery, SledOptions, SledStore, Store, StoreError, Stored};
+use paystate::store::{
+    Commit, KeyRecord, Link, OpenOrder, OrderQuery, SledOptions, SledStore, Store, StoreError, Stored,
+};
 use paystate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 use tokio::sync::RwLock;
 
@@ -127,8 +129,8 @@ impl Store for Reopening {
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {
         self.store().await.balance(account, currency).await
     }
-    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
-        self.store().await.refunds(payment, limit).await
+    async fn linked(&self, link: Link, to: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        self.store().await.linked(link, to, limit).await
     }
     async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
         self.store().await.refund_of(order).await

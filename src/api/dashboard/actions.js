@@ -1,26 +1,27 @@
 // What a person asks of an order: always with a name, and for an incident with a reason.
 import { h, fill } from "./dom.js";
 import { get, post } from "./net.js";
+import { amountOf, shortId } from "./text.js";
 
 const path = (id, what) => `/v1/orders/${id}/${what}`;
 
-const retryDialog = (id) => dialog("Retry", "It is taken up again where it stopped.", [by(), note(false)],
-  "Retry", (form) => post(path(id, "retry"), { by: form.by, note: form.note, id: form.once }));
+const retryDialog = (order) => dialog("Retry", order, "It is taken up again where it stopped.", [by(), note(false)],
+  "Retry", (form) => post(path(order.id, "retry"), { by: form.by, note: form.note, id: form.once }));
 
-export const cancelDialog = (id) => dialog("Cancel the order", "What was done is undone, as far as the workflow says. It waits until every outcome is known.",
-  [by(), note(false)], "Cancel the order", (form) => post(path(id, "cancel"), { by: form.by, note: form.note, id: form.once }));
+export const cancelDialog = (order) => dialog("Cancel the order", order, "What was done is undone, as far as the workflow says. It waits until every outcome is known.",
+  [by(), note(false)], "Cancel the order", (form) => post(path(order.id, "cancel"), { by: form.by, note: form.note, id: form.once }));
 
-export const sendDialog = (id, event) => dialog(event, "The order is told that this has happened.", [
+export const sendDialog = (order, event) => dialog(event, order, "The order is told that this has happened.", [
   h("label", null, "Payload (JSON)", h("textarea", { name: "payload", class: "mono", spellcheck: "false" }, "{}")),
-], "Send", (form) => post(path(id, "events"), { event, payload: JSON.parse(form.payload || "null"), id: form.once }));
+], "Send", (form) => post(path(order.id, "events"), { event, payload: JSON.parse(form.payload || "null"), id: form.once }));
 
 // The buttons of an incident: only what it can be ended by.
-export const waysOut = (id, workflow, ways) => h("div", { class: "buttons" },
-  ways.includes("retry") && h("button", { type: "button", class: "primary", onclick: () => retryDialog(id) }, "Retry"),
-  ways.some((way) => way !== "retry") && h("button", { type: "button", onclick: () => resolveDialog(id, workflow, ways) }, "Resolve"));
+export const waysOut = (order, ways) => h("div", { class: "buttons" },
+  ways.includes("retry") && h("button", { type: "button", class: "primary", onclick: () => retryDialog(order) }, "Retry"),
+  ways.some((way) => way !== "retry") && h("button", { type: "button", onclick: () => resolveDialog(order, ways) }, "Resolve"));
 
-async function resolveDialog(id, workflow, open) {
-  const { states } = await get(`/v1/workflows/${encodeURIComponent(workflow)}`).catch(() => ({ states: [] }));
+async function resolveDialog(order, open) {
+  const { states } = await get(`/v1/workflows/${encodeURIComponent(order.workflow)}`).catch(() => ({ states: [] }));
   const choice = (value, text) => open.includes(value) && h("label", null, h("input", { type: "radio", name: "as", value, required: true }), h("span", null, text));
   const detail = h("div");
   const details = {
@@ -32,12 +33,12 @@ async function resolveDialog(id, workflow, open) {
   const ways = h("fieldset", { onchange: (event) => fill(detail, details[event.target.value]()) },
     choice("ok", "The call did succeed"), choice("declined", "The call did not happen"), choice("state", "Go on in another state"),
     choice("dismissed", "Nothing is left to do: the order stays where it is"));
-  dialog("Resolve the incident", "Ask the provider first: money moves by what you say here.", [ways, detail, by(), note(true)], "Resolve", (form) => {
+  dialog("Resolve the incident", order, "Ask the provider first: money moves by what you say here.", [ways, detail, by(), note(true)], "Resolve", (form) => {
     const body = { as: form.as, by: form.by, note: form.note, id: form.once };
     if (form.as === "ok") body.result = JSON.parse(form.result || "null");
     if (form.as === "declined") body.code = form.code;
     if (form.as === "state") body.state = form.state;
-    return post(path(id, "resolve"), body);
+    return post(path(order.id, "resolve"), body);
   });
 }
 
@@ -45,13 +46,14 @@ const by = () => h("label", null, "Your name", h("input", { name: "by", required
 
 const note = (required) => h("label", null, required ? "How you know" : "Note", h("textarea", { name: "note", required, maxlength: 2000 }));
 
-function dialog(title, text, fields, verb, act) {
+function dialog(title, order, text, fields, verb, act) {
   const warning = h("p", { class: "warn", hidden: true, role: "alert" });
   const submit = h("button", { class: "primary" }, verb);
   const close = () => { box.close(); box.remove(); };
   // One id for one dialog: pressing twice, or again after a broken connection, asks once.
   const once = `dashboard-${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
-  const form = h("form", { method: "dialog" }, h("h3", null, title), h("p", null, text), warning, fields,
+  const form = h("form", { method: "dialog" }, h("h3", null, title),
+    h("p", { class: "which" }, order.title, " ", h("span", { class: "mono", title: order.id }, shortId(order.id)), order.amount && [", ", amountOf(order.amount)]), h("p", null, text), warning, fields,
     h("div", { class: "buttons" }, h("button", { type: "button", onclick: close }, "Back"), submit));
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -71,3 +73,6 @@ function dialog(title, text, fields, verb, act) {
   document.body.append(box);
   box.showModal();
 }
+
+/** Nobody answers for an order whose page has been left. */
+export const closeDialogs = () => document.querySelectorAll("dialog").forEach((box) => box.close());

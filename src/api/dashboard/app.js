@@ -2,6 +2,7 @@
 import { h, fill, paced } from "./dom.js";
 import { get, listen, onChange } from "./net.js";
 import { ago } from "./text.js";
+import { closeDialogs } from "./actions.js";
 import { ordersView } from "./orders.js";
 import { orderView } from "./order.js";
 import { incidentsView } from "./incidents.js";
@@ -26,6 +27,7 @@ async function show() {
   }
   leave?.();
   leave = null;
+  closeDialogs();
   const found = routes.map(([pattern, view]) => [hash.match(pattern), view]).find(([match]) => match);
   const place = h("div");
   fill(main, place);

@@ -26,9 +26,9 @@ function incident(one) {
     h("div", null,
       h("a", { href: `#/orders/${one.id}` }, h("strong", null, one.title), " ", h("span", { class: "mono" }, shortId(one.id))),
       h("div", { class: "reason" }, one.reason),
-      h("small", null, "in ", h("code", null, one.state), one.call && [", calling ", h("code", null, one.call)], `, after ${attempts(one.attempts)}, opened `,
+      h("small", null, "in ", h("code", null, one.state), one.call && [", calling ", h("code", null, one.call)], `, after ${attempts(one.attempts)} in all, opened `,
         h("time", { "data-ago": one.opened_at }, ago(one.opened_at)))),
     h("div", null,
       h("div", { class: "stake" }, one.at_stake ? [amountOf(one.at_stake), h("small", null, "at stake")] : h("small", null, "no money at stake")),
-      waysOut(one.id, one.workflow, one.ways)));
+      waysOut(one, one.ways)));
 }

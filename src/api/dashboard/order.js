@@ -23,7 +23,7 @@ export async function orderView(place, [id], cleanup) {
     picture.mark(order, entries);
     const body = h("div", null, path(entries, order), timeline(entries));
     fill(history, card("History", body, h("span", { class: "legend" }, `${entries.length} entries`)));
-    fill(side, actions(order), moneyCard(order), refunds(order), calls(order), waiting(order), values("Data", order.data), values("Input", order.input));
+    fill(side, actions(order), moneyCard(order), related("Refunds", order.refunds), related("Child orders", order.children), calls(order), waiting(order), values("Data", order.data), values("Input", order.input));
   };
 
   async function catchUp() {
@@ -81,7 +81,7 @@ function alarm(order) {
     h("div", null, h("strong", null, "This order needs a person"), h("div", { class: "reason" }, incident.reason),
       h("small", null, incident.call && [h("code", null, incident.call), ", "], "opened ", ago(incident.opened_at))),
     h("div", null, incident.at_stake && h("div", { class: "stake" }, amountOf(incident.at_stake), h("small", null, "at stake")),
-      waysOut(order.id, order.workflow, incident.ways)));
+      waysOut(order, incident.ways)));
 }
 
 function actions(order) {
@@ -89,9 +89,9 @@ function actions(order) {
   const open = ["running", "waiting", "incident"].includes(order.status);
   if (!open) return null;
   const buttons = order.next_events.filter((name) => name !== "cancel").map((name) =>
-    h("button", { type: "button", onclick: () => sendDialog(order.id, name) }, name));
+    h("button", { type: "button", onclick: () => sendDialog(order, name) }, name));
   return card("What can happen", h("div", { class: "body acts" }, buttons,
-    h("button", { type: "button", class: "danger", onclick: () => cancelDialog(order.id) }, "Cancel the order")));
+    h("button", { type: "button", class: "danger", onclick: () => cancelDialog(order) }, "Cancel the order")));
 }
 
 function moneyCard(order) {
@@ -101,12 +101,12 @@ function moneyCard(order) {
   return card("Money", h("dl", { class: "body pairs" }, pairs));
 }
 
-function refunds(order) {
-  if (!order.refunds?.length) return null;
-  const one = (refund) => h("div", { class: "call" },
-    h("div", { class: "top" }, h("a", { href: `#/orders/${refund.order}`, class: "mono" }, shortId(refund.order)), pill(refund.status)),
-    h("small", null, amountOf(refund.amount), ", ", refund.state_title || refund.state, ", ", h("time", { "data-ago": refund.created_at, title: full(refund.created_at) }, ago(refund.created_at))));
-  return card("Refunds", h("div", { class: "body" }, order.refunds.map(one)));
+function related(title, orders) {
+  if (!orders?.length) return null;
+  const one = (other) => h("div", { class: "call" },
+    h("div", { class: "top" }, h("a", { href: `#/orders/${other.order}`, class: "mono" }, shortId(other.order)), pill(other.status)),
+    h("small", null, other.workflow, ", ", amountOf(other.amount), ", ", other.state_title || other.state, ", ", h("time", { "data-ago": other.created_at, title: full(other.created_at) }, ago(other.created_at))));
+  return card(title, h("div", { class: "body" }, orders.map(one)));
 }
 
 function calls(order) {

@@ -34,6 +34,11 @@ export async function ordersView(place, _, cleanup) {
   };
   const redraw = paced(draw, 250);
 
+  const say = (text) => {
+    warning.hidden = false;
+    warning.textContent = text;
+  };
+
   async function load(after) {
     const query = new URLSearchParams({ limit: "50" });
     for (const [name, value] of Object.entries(filter)) if (value) query.set(name, value);
@@ -48,8 +53,7 @@ export async function ordersView(place, _, cleanup) {
       warning.hidden = true;
       draw();
     } catch (error) {
-      warning.hidden = false;
-      warning.textContent = error.message;
+      say(error.message);
     }
   }
 
@@ -77,7 +81,11 @@ export async function ordersView(place, _, cleanup) {
       type: "search", placeholder: "State, or the id of an order", "aria-label": "State or order id", value: filter.state,
       onchange: () => {
         const text = search.value.trim();
-        if (/^[0-9a-f-]{32,36}$/i.test(text)) location.hash = `#/orders/${text}`;
+        const id = text.toLowerCase();
+        const named = /^[0-9a-f][0-9a-f…-]{5,}$/.test(id) && [...orders.keys()].filter((order) => order === id || order.startsWith(id) || order.endsWith(id) || shortId(order) === id);
+        if (named?.length === 1) location.hash = `#/orders/${named[0]}`;
+        else if (/^[0-9a-f-]{32,36}$/.test(id)) location.hash = `#/orders/${id}`;
+        else if (named) say(named.length ? "More than one order here begins or ends like this: give more of the id." : "No order here begins or ends like this: give the whole id.");
         else { filter.state = text; again(); }
       },
     });

@@ -14,6 +14,7 @@ export async function workflowsView(place) {
 export async function workflowView(place, [name]) {
   const workflow = await get(`/v1/workflows/${encodeURIComponent(name)}`);
   const picture = await diagram(workflow.workflow, null);
+  picture.fit.click();
   const graph = card("States", picture.element, h("span", { class: "legend" }, picture.fit));
   graph.classList.add("wide");
   fill(place, h("p", { class: "crumb" }, h("a", { href: "#/workflows" }, "Workflows"), " / ", workflow.workflow),

@@ -7,7 +7,7 @@ mod requests;
 mod responses;
 
 pub(crate) use order::spine;
-pub use order::{Call, Inbox, Incident, MoneyPosition, Order, Parent, Refund, Status, Timer};
+pub use order::{Call, Inbox, Incident, MoneyPosition, Order, Parent, Related, Status, Timer};
 pub use requests::{CancelBody, EventBody, ResolveBody, RetryBody, SubmitBody};
 pub use responses::{
     Delivery, Entry, FieldError, Health, HookResult, IncidentItem, IncidentPage, JournalPage, Money, OrderPage,

@@ -61,11 +61,15 @@ pub struct Order {
     /// The order whose call this order is the work of.
     #[serde(default)]
     pub parent: Option<Parent>,
-    /// The refunds of this payment, newest first, at most 100: also those that were refused. Only `GET /v1/orders/{id}`
-    /// tells them, and not where there are none.
+    /// The orders that are the work of this order's calls, newest first, at most 100. Lists do not tell them, and
+    /// neither does an order without any.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub refunds: Vec<Refund>,
-    /// The payment that this order refunds, or tried to. Only `GET /v1/orders/{id}` tells it.
+    pub children: Vec<Related>,
+    /// The refunds of this payment, newest first, at most 100: also those that were refused. Lists do not tell them,
+    /// and neither does an order without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refunds: Vec<Related>,
+    /// The payment that this order refunds, or tried to. Lists do not tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub refund_of: Option<OrderId>,
@@ -170,9 +174,10 @@ pub struct Inbox {
     pub at: Timestamp,
 }
 
-/// An order that gives money of a payment back.
+/// An order that belongs to another one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Refund {
+#[schema(as = RelatedOrder)]
+pub struct Related {
     #[schema(value_type = String)]
     pub order: OrderId,
     #[schema(example = "refund")]
@@ -182,7 +187,6 @@ pub struct Refund {
     #[serde(default)]
     pub state_title: Option<String>,
     pub status: Status,
-    /// What is asked for.
     #[serde(default)]
     pub amount: Option<Money>,
     #[schema(value_type = String, format = DateTime)]
@@ -228,13 +232,14 @@ impl Order {
             inbox: inbox(snapshot),
             next_events: next_events.iter().map(ToString::to_string).collect(),
             parent: snapshot.parent.as_ref().map(|parent| Parent { order: parent.order, call: parent.call.0 }),
+            children: Vec::new(),
             refunds: Vec::new(),
             refund_of: None,
         }
     }
 }
 
-impl Refund {
+impl Related {
     pub(crate) fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Self {
         let state = workflow.and_then(|workflow| workflow.state(&snapshot.state));
         Self {

@@ -4,6 +4,7 @@ mod arguments;
 mod calls;
 mod connector;
 mod fields;
+mod holds;
 mod inputs;
 mod late;
 mod money;
@@ -54,6 +55,7 @@ pub(super) fn workflow(ctx: &Ctx<'_>, root: &Node, read: &Read) {
     check.states();
     if check.is_whole(root) {
         check.reach();
+        check.holds();
     }
     check.outcomes();
     check.calls(&read.used_retries);

@@ -130,7 +130,8 @@ impl Builder<'_> {
         let twice = !open.keys.insert(text.clone());
         open.key = Some((text.clone(), span.clone()));
         if twice {
-            self.problem(rules::DUPLICATE_KEY, &span, format!("`{text}` stands twice in this map"));
+            let message = format!("`{text}` stands twice in this map");
+            self.problems.add(self.source.problem(rules::DUPLICATE_KEY, &span, message));
         }
         if text == "<<" {
             self.feature(&span, "merge keys");

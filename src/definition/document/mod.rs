@@ -6,6 +6,7 @@
 mod events;
 mod values;
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use super::rules;
@@ -45,10 +46,24 @@ pub(super) fn parse(source: &Source<'_>, problems: &Problems) -> Option<Node> {
     }
     let mut tree = events::tree(source, problems)?;
     values::fill(&mut tree, source, problems)?;
+    tree.without_doubles();
     Some(tree)
 }
 
 impl Node {
+    /// Keeps the first of keys that stand twice: that has been reported, and hides nothing else.
+    fn without_doubles(&mut self) {
+        match &mut self.kind {
+            Kind::Scalar(_) => {}
+            Kind::List(items) => items.iter_mut().for_each(Self::without_doubles),
+            Kind::Map(entries) => {
+                let mut seen = HashSet::new();
+                entries.retain(|entry| seen.insert(entry.key.clone()));
+                entries.iter_mut().for_each(|entry| entry.node.without_doubles());
+            }
+        }
+    }
+
     pub(super) fn entries(&self) -> &[Entry] {
         match &self.kind {
             Kind::Map(entries) => entries,

@@ -162,6 +162,8 @@ impl Ctx<'_> {
         let found = catalog.retries.get(name).cloned();
         if found.is_none() {
             let near = suggest::nearest(name, catalog.retries.keys().map(String::as_str)).map(str::to_owned);
+            // It is meant, and told of once.
+            catalog.used.borrow_mut().extend(near.clone());
             let help = near.as_ref().map_or_else(
                 || "policies are named under `retries`, or written here as a map".to_owned(),
                 |near| format!("did you mean `{near}`?"),
@@ -244,7 +246,7 @@ fn undo_arguments(of: &Template) -> Template {
     Template::Object(compiled.collect())
 }
 
-fn unknown_operation() -> Arc<Operation> {
+pub(in crate::definition) fn unknown_operation() -> Arc<Operation> {
     Arc::new(Operation {
         name: OperationName::from(UNKNOWN),
         request: None,

@@ -17,7 +17,7 @@ mod workflow;
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub(super) use self::call::UNKNOWN;
+pub(super) use self::call::{UNKNOWN, unknown_operation};
 pub(super) use self::connector::connector;
 pub(super) use self::reply::outcome_kind;
 pub(super) use self::retry::{INITIAL, MAX};

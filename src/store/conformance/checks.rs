@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Problem;
 use super::sample::{Next, Samples, order_id, posting, sources};
 use crate::machine::Status;
-use crate::store::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError};
+use crate::store::{Commit, KeyRecord, Link, OpenOrder, OrderQuery, Store, StoreError};
 use crate::types::{EventId, OrderId, Seq, StateName, Timestamp, Version, WorkflowName};
 
 type Outcome = Result<(), Problem>;
@@ -211,11 +211,11 @@ pub(super) async fn sums_balances(store: &impl Store) -> Outcome {
     same("never posted to", &store.balance("hel", currency("CNY")?).await?, &0)
 }
 
-pub(super) async fn links_refunds(store: &impl Store) -> Outcome {
+pub(super) async fn links_orders(store: &impl Store) -> Outcome {
     let mut samples = Samples::new();
     let (payment, other) = (order_id(1), order_id(2));
     store.commit(Arc::new(vec![step(&mut samples, payment, "done")?, step(&mut samples, other, "done")?])).await?;
-    same("before", &store.refunds(payment, 10).await?, &Vec::new())?;
+    same("before", &store.linked(Link::Refund, payment, 10).await?, &Vec::new())?;
     for (n, of) in [(4, payment), (3, payment), (5, other), (6, payment)] {
         let next = Next { to: "a".into(), refund_of: Some(of), ..Next::default() };
         store.commit(Arc::new(vec![samples.next(order_id(n), &next).ok_or_else(unfoldable)?])).await?;
@@ -224,13 +224,22 @@ pub(super) async fn links_refunds(store: &impl Store) -> Outcome {
     store
         .commit(Arc::new(vec![step(&mut samples, order_id(3), "done")?, step(&mut samples, order_id(6), "gone")?]))
         .await?;
-    same("of the payment, newest first", &store.refunds(payment, 10).await?, &ids([6, 4, 3]))?;
-    same("the newest", &store.refunds(payment, 2).await?, &ids([6, 4]))?;
-    same("of the other", &store.refunds(other, 10).await?, &ids([5]))?;
-    same("of a refund", &store.refunds(order_id(3), 10).await?, &Vec::new())?;
+    same("of the payment, newest first", &store.linked(Link::Refund, payment, 10).await?, &ids([6, 4, 3]))?;
+    same("the newest", &store.linked(Link::Refund, payment, 2).await?, &ids([6, 4]))?;
+    same("of the other", &store.linked(Link::Refund, other, 10).await?, &ids([5]))?;
+    same("of a refund", &store.linked(Link::Refund, order_id(3), 10).await?, &Vec::new())?;
     same("what it refunds", &store.refund_of(order_id(3)).await?, &Some(payment))?;
     same("what the other refunds", &store.refund_of(order_id(5)).await?, &Some(other))?;
-    same("what a payment refunds", &store.refund_of(payment).await?, &None)
+    same("what a payment refunds", &store.refund_of(payment).await?, &None)?;
+    for (n, parent) in [(8, payment), (7, payment), (9, other)] {
+        let next = Next { to: "a".into(), child_of: Some(parent), ..Next::default() };
+        store.commit(Arc::new(vec![samples.next(order_id(n), &next).ok_or_else(unfoldable)?])).await?;
+    }
+    store.commit(Arc::new(vec![step(&mut samples, order_id(7), "done")?])).await?;
+    same("children, newest first", &store.linked(Link::Child, payment, 10).await?, &ids([8, 7]))?;
+    same("the newest child", &store.linked(Link::Child, payment, 1).await?, &ids([8]))?;
+    same("children of the other", &store.linked(Link::Child, other, 10).await?, &ids([9]))?;
+    same("refunds as before", &store.linked(Link::Refund, payment, 10).await?, &ids([6, 4, 3]))
 }
 
 pub(super) async fn keeps_definitions(store: &impl Store) -> Outcome {

@@ -54,7 +54,7 @@ where
         remembers_events,
         remembers_keys,
         sums_balances,
-        links_refunds,
+        links_orders,
         keeps_definitions,
     );
     Ok(())

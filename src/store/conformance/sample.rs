@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::definition::Sources;
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
 use crate::ledger::Posting;
-use crate::machine::{Call, Event, MoneyPosition, Phase, Role, Snapshot, Status, Timer};
+use crate::machine::{Call, Event, MoneyPosition, Parent, Phase, Role, Snapshot, Status, Timer};
 use crate::store::{Commit, Fold};
 use crate::types::{
     Attempt, CallId, ConnectorName, Currency, Epoch, EventId, EventName, OperationName, OrderId, Seq, StateName,
@@ -34,6 +34,8 @@ pub struct Next {
     pub note: String,
     /// The payment that the order refunds, for a first entry.
     pub refund_of: Option<OrderId>,
+    /// The order that the order is a child of, for a first entry.
+    pub child_of: Option<OrderId>,
 }
 
 /// `fold`, for a store that asks for one.
@@ -155,7 +157,8 @@ fn event(first: bool, next: &Next) -> Event {
         if let Some(payment) = next.refund_of {
             input["payment"] = Value::String(payment.to_string());
         }
-        return Event::Started { input, parent: None };
+        let parent = next.child_of.map(|order| Parent { order, call: CallId(1) });
+        return Event::Started { input, parent };
     }
     match &next.event {
         Some(id) => Event::Received {
@@ -208,9 +211,9 @@ fn status(state: &str) -> Status {
 }
 
 fn first(entry: &Entry, opening: &Opening) -> Snapshot {
-    let input = match &entry.event {
-        Event::Started { input, .. } => input.clone(),
-        _ => Value::Null,
+    let (input, parent) = match &entry.event {
+        Event::Started { input, parent } => (input.clone(), parent.clone()),
+        _ => (Value::Null, None),
     };
     Snapshot {
         id: entry.order,
@@ -225,7 +228,7 @@ fn first(entry: &Entry, opening: &Opening) -> Snapshot {
         input: Arc::new(input),
         data: Arc::new(Value::Object(serde_json::Map::new())),
         amount: None,
-        parent: None,
+        parent,
         stages: Vec::new(),
         calls: BTreeMap::new(),
         next_call: CallId(1),

@@ -20,10 +20,10 @@ use super::overlay::Layer;
 use super::value::{
     self, Row, balance_key, client_key, decode_balance, decode_definition, decode_key_record, decode_mark,
     definition_key, encode_balance, encode_definition, encode_key_record, encode_mark, encode_open, encode_order,
-    event_key, id_key, open_key, order_key, payment_key, refund_in, refund_key, refunds_key, take_u64,
+    event_key, id_key, link_key, linked_in, links_key, open_key, order_key, payment_key, take_u64,
 };
 use crate::journal::{Disk, Mark, RealDisk, is_full};
-use crate::store::{KeyRecord, StoreError, Stored};
+use crate::store::{KeyRecord, Link, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
 /// Fixed for ever: sled cannot open a store with another one. With this, values of up to 128 KiB stay in the log.
@@ -112,9 +112,11 @@ impl Index {
                 self.put(&key, encode_balance(amount, delta.last).to_vec())?;
             }
         }
-        for (payment, refund) in layer.links.all() {
-            self.put(&refund_key(payment, refund), Vec::new())?;
-            self.put(&payment_key(refund), payment.as_bytes().to_vec())?;
+        for (link, to, order) in layer.links.all() {
+            self.put(&link_key(link, to, order), Vec::new())?;
+            if link == Link::Refund {
+                self.put(&payment_key(order), to.as_bytes().to_vec())?;
+            }
         }
         for (workflow, version, position) in &layer.definitions {
             let value = encode_definition(workflow, version).map_err(|why| Trouble { full: false, why })?;
@@ -163,14 +165,14 @@ impl Index {
         Ok(found.and_then(|bytes| decode_balance(&bytes)).unwrap_or_default())
     }
 
-    /// The refunds of a payment, newest first.
-    pub(super) fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+    /// The orders that belong to another one, newest first.
+    pub(super) fn linked(&self, link: Link, to: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
         let keys: Vec<IVec> = self.guarded(|| {
-            let rows = self.db.scan_prefix(refunds_key(payment)).rev().take(limit);
+            let rows = self.db.scan_prefix(links_key(link, to)).rev().take(limit);
             rows.map(|row| row.map(|(key, _)| key)).collect()
         })?;
-        let malformed = || unreadable(&format!("the refunds of {payment}"), "a key is malformed");
-        keys.iter().map(|key| refund_in(key).ok_or_else(malformed)).collect()
+        let malformed = || unreadable(&format!("what belongs to {to}"), "a key is malformed");
+        keys.iter().map(|key| linked_in(key).ok_or_else(malformed)).collect()
     }
 
     pub(super) fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {

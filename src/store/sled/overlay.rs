@@ -9,7 +9,7 @@ use crate::journal::{Entry, Mark};
 use crate::ledger::Posting;
 use crate::machine::Snapshot;
 use crate::store::links::Links;
-use crate::store::{KeyRecord, Stored};
+use crate::store::{KeyRecord, Link, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Version, WorkflowName};
 
 /// A version of a workflow, and where its texts are in the journal.
@@ -192,9 +192,9 @@ impl Overlay {
         self.layers().find_map(|layer| layer.keys.get(key)).cloned()
     }
 
-    /// The newest refunds of a payment, at most `limit` of each layer.
-    pub(super) fn refunds(&self, payment: OrderId, limit: usize) -> BTreeSet<OrderId> {
-        self.layers().flat_map(|layer| layer.links.refunds(payment).take(limit)).collect()
+    /// The newest orders that belong to another one, at most `limit` of each layer.
+    pub(super) fn linked(&self, link: Link, to: OrderId, limit: usize) -> BTreeSet<OrderId> {
+        self.layers().flat_map(|layer| layer.links.to(link, to).take(limit)).collect()
     }
 
     pub(super) fn refund_of(&self, order: OrderId) -> Option<OrderId> {

@@ -9,7 +9,7 @@ use super::value::{Row, decode_open};
 use super::{Shared, archive};
 use crate::journal::{Entry, Record};
 use crate::machine::{Snapshot, Status};
-use crate::store::{OpenOrder, OrderQuery, StoreError, Stored};
+use crate::store::{Link, OpenOrder, OrderQuery, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq};
 
 /// Orders that one page of a list looks at, whatever its filters let pass.
@@ -87,12 +87,30 @@ pub(super) fn balance(shared: &Shared, account: &str, currency: Currency) -> Res
     Ok(waiting.fold(amount, |sum, delta| sum.saturating_add(delta.amount)))
 }
 
-/// The refunds of a payment, newest first.
-pub(super) fn refunds(shared: &Shared, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+/// The orders that belong to another one, newest first.
+pub(super) fn linked(shared: &Shared, link: Link, to: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
     // What is in memory now stays there until it can be read in the working store, which is read after it.
-    let mut found = shared.overlay().refunds(payment, limit);
-    found.extend(shared.index()?.refunds(payment, limit)?);
+    let (mut found, all) = {
+        let overlay = shared.overlay();
+        // No order is written before the one that it belongs to.
+        (overlay.linked(link, to, limit), overlay.is_newer_than_all_written(to))
+    };
+    if !all {
+        found.extend(shared.index()?.linked(link, to, limit)?);
+    }
     Ok(found.into_iter().rev().take(limit).collect())
+}
+
+/// The payment that an order refunds.
+pub(super) fn refund_of(shared: &Shared, order: OrderId) -> Result<Option<OrderId>, StoreError> {
+    {
+        let overlay = shared.overlay();
+        let payment = overlay.refund_of(order);
+        if payment.is_some() || overlay.is_newer_than_all_written(order) {
+            return Ok(payment);
+        }
+    }
+    shared.index()?.refund_of(order)
 }
 
 /// Entries of an order; the numbers of those that are lost are missing.

@@ -10,7 +10,7 @@ use super::{Shared, SledStore, commit, read};
 use crate::definition::Sources;
 use crate::journal::{Entry, Mark, Record};
 use crate::machine::Snapshot;
-use crate::store::{Commit, KeyRecord, OpenOrder, OrderQuery, Store, StoreError, Stored};
+use crate::store::{Commit, KeyRecord, Link, OpenOrder, OrderQuery, Store, StoreError, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 
 /// Kept in hand for what has to be said of an order that is too large.
@@ -94,15 +94,12 @@ impl Store for SledStore {
         self.shared.index()?.key(key)
     }
 
-    async fn refunds(&self, payment: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
-        read::refunds(&self.shared, payment, limit)
+    async fn linked(&self, link: Link, to: OrderId, limit: usize) -> Result<Vec<OrderId>, StoreError> {
+        read::linked(&self.shared, link, to, limit)
     }
 
     async fn refund_of(&self, order: OrderId) -> Result<Option<OrderId>, StoreError> {
-        if let Some(payment) = self.shared.overlay().refund_of(order) {
-            return Ok(Some(payment));
-        }
-        self.shared.index()?.refund_of(order)
+        read::refund_of(&self.shared, order)
     }
 
     async fn balance(&self, account: &str, currency: Currency) -> Result<i64, StoreError> {

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 
 use crate::journal::Mark;
 use crate::machine::{Snapshot, Status};
-use crate::store::{KeyRecord, OpenOrder, Stored};
+use crate::store::{KeyRecord, Link, OpenOrder, Stored};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
 
 pub(super) const APPLIED: &[u8] = b"a";
@@ -18,7 +18,7 @@ pub(super) const MAX_VALUE: usize = 120 * 1024;
 
 const VERSION: u8 = 1;
 /// Which kinds of rows there are. A store that lacks some is made anew from the journal.
-const KINDS: u8 = 2;
+const KINDS: u8 = 3;
 /// Longer names are kept by their hash.
 const MAX_NAME: usize = 128;
 
@@ -93,21 +93,25 @@ pub(super) fn balance_key(account: &str, currency: Currency) -> Vec<u8> {
     key
 }
 
-/// One refund of a payment.
-pub(super) fn refund_key(payment: OrderId, refund: OrderId) -> [u8; 33] {
+/// An order that belongs to another one.
+pub(super) fn link_key(link: Link, to: OrderId, order: OrderId) -> [u8; 33] {
     let mut key = [0; 33];
-    key[..17].copy_from_slice(&refunds_key(payment));
-    key[17..].copy_from_slice(refund.as_bytes());
+    key[..17].copy_from_slice(&links_key(link, to));
+    key[17..].copy_from_slice(order.as_bytes());
     key
 }
 
-/// What the keys of all refunds of a payment begin with.
-pub(super) fn refunds_key(payment: OrderId) -> [u8; 17] {
-    id_key(b'r', payment)
+/// What the keys of all that belong to an order begin with.
+pub(super) fn links_key(link: Link, to: OrderId) -> [u8; 17] {
+    let kind = match link {
+        Link::Refund => b'r',
+        Link::Child => b'c',
+    };
+    id_key(kind, to)
 }
 
-/// The refund in a key of the kind `r`.
-pub(super) fn refund_in(key: &[u8]) -> Option<OrderId> {
+/// The order in a key of the kinds `r` and `c` that belongs to the other one.
+pub(super) fn linked_in(key: &[u8]) -> Option<OrderId> {
     Some(OrderId::from_bytes(key.get(17..)?.try_into().ok()?))
 }
 

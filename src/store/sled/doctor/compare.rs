@@ -112,6 +112,7 @@ fn name(key: &[u8], order: Option<OrderId>) -> String {
         (Some(b'k'), _) => "a client's key".to_owned(),
         (Some(b'b'), _) => format!("the balance of {}", String::from_utf8_lossy(&key[1..]).replace('\u{fffd}', " ")),
         (Some(b'r' | b'f'), _) => "a refund".to_owned(),
+        (Some(b'c'), _) => "a child order".to_owned(),
         (Some(b'd'), _) => "a definition".to_owned(),
         _ => "a row".to_owned(),
     }
