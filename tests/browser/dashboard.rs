@@ -70,6 +70,20 @@ async fn one_order(browser: &mut Browser, page: &Page, url: &str, parked: &str) 
 async fn resolve(browser: &mut Browser, page: &Page, parked: &str) -> Result<(), Failure> {
     let button = "[...document.querySelectorAll('.alarm button')].find((one) => one.textContent === 'Resolve')";
     browser.evaluate(page, &format!("{button}.click()")).await?;
+    let which = format!("document.querySelector('dialog .which').innerText.includes('{}')", &parked[..8]);
+    browser.wait(page, &which).await?;
+    // A dialog does not outlive the page of its order.
+    browser.evaluate(page, "location.hash = '#/orders'").await?;
+    browser.wait(page, "document.querySelector('tbody tr') && !document.querySelector('dialog')").await?;
+    let find = format!("document.querySelector('.filters input').value = '{}'", &parked[..6]);
+    browser.evaluate(page, &find).await?;
+    browser.evaluate(page, "document.querySelector('.filters input').dispatchEvent(new Event('change'))").await?;
+    browser.wait(page, "document.querySelector('.warn')?.innerText.includes('More than one order')").await?;
+    browser.evaluate(page, &find.replace(&parked[..6], parked)).await?;
+    browser.evaluate(page, "document.querySelector('.filters input').dispatchEvent(new Event('change'))").await?;
+    browser.wait(page, button).await?;
+    browser.evaluate(page, &format!("{button}.click()")).await?;
+    browser.wait(page, "document.querySelector('dialog')").await?;
     browser.click(page, "dialog input[value=ok]").await?;
     browser.wait(page, "document.querySelector('dialog [name=result]')").await?;
     browser.evaluate(page, "document.querySelector('dialog [name=result]').value = '{\"id\": \"ch_9\"}'").await?;
@@ -88,12 +102,16 @@ async fn resolve(browser: &mut Browser, page: &Page, parked: &str) -> Result<(),
 async fn refunded(browser: &mut Browser, page: &Page, fake: &Fake, payment: &str) -> Result<(), Failure> {
     let refund = fake.open(json!({"amount": 600, "currency": "CNY"}));
     fake.refunds.lock().map_err(|_| "poisoned")?.push((payment.parse()?, refund));
+    let child = fake.open(json!({"amount": 700, "currency": "CNY"}));
+    fake.children.lock().map_err(|_| "poisoned")?.push((payment.parse()?, child));
     let link = |id: &str| format!("document.querySelector('main a[href=\"#/orders/{id}\"]')");
     browser.evaluate(page, &format!("location.hash = '#/orders/{refund}'")).await?;
     browser.wait(page, &format!("{}?.innerText.startsWith('refund of')", link(payment))).await?;
     browser.evaluate(page, &format!("{}.click()", link(payment))).await?;
     let card = format!("{}?.closest('section')", link(&refund.to_string()));
     browser.wait(page, &format!("{card}?.innerText.includes('6.00 CNY, The customer confirms')")).await?;
+    let card = format!("{}?.closest('section')", link(&child.to_string()));
+    browser.wait(page, &format!("{card}?.innerText.includes('7.00 CNY, The customer confirms')")).await?;
     Ok(())
 }
 

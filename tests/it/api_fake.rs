@@ -23,6 +23,7 @@ pub const WORKFLOW: &str = r#"
 workflow: card
 title: Card
 description: A card, confirmed by the customer
+# A line as long as people write them in their comments, beyond the width of a telephone and of most windows beside another.
 input:
   type: object
   required: [amount, currency]
