@@ -307,6 +307,7 @@ impl Shard {
         round.ended.iter().for_each(|&(_, status)| counts.ended(status));
         for (commit, &position) in round.commits.iter().zip(&positions) {
             self.core.committed(commit.entry.order, position);
+            self.shared.desk.kept(&commit.entry.postings);
         }
         for (reply, applied) in round.replies {
             answer(Some(reply), Ok(applied));
