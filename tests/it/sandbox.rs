@@ -402,6 +402,25 @@ async fn the_books_outlive_the_sandbox() {
 }
 
 #[tokio::test]
+async fn a_folder_of_books_is_for_one_sandbox_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
+    let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
+    let refused = Sandbox::start(options.clone()).await.unwrap_err().to_string();
+    let expected = format!(
+        "another sandbox uses {} (process {}): stop it first, or give this one a folder of its own",
+        dir.path().display(),
+        std::process::id()
+    );
+    assert_eq!(refused, expected);
+    // The first one has lost nothing by it.
+    assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
+    drop(world);
+    let world = World { sandbox: Sandbox::start(options).await.unwrap() };
+    assert_eq!(world.oracle("o")["purchased"], 500);
+}
+
+#[tokio::test]
 async fn balances_are_open_to_those_who_ask() {
     let world = World::start().await;
     let balance = async |account: &str| -> i64 {
