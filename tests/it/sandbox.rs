@@ -1,6 +1,10 @@
 //! The sandbox's cards over real TLS sockets: what is told, what is done, and what the oracle says of it.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
+
 use paystate::sandbox::{Options, Sandbox};
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 /// A sandbox and the way a connector talks to it.
@@ -172,6 +176,53 @@ async fn what_was_not_done_is_not_found_and_can_be_done_later() {
     assert_eq!(world.oracle("o")["purchased"], 0);
     assert_eq!(world.post("/v1/purchases", &body).await.status, 201);
     assert_eq!(world.oracle("o")["purchased"], 1069);
+}
+
+/// Says something over a connection of its own, and returns every byte of the answer until the other side closes.
+async fn all_that_comes_back(world: &World, path: &str, body: &Value) -> Vec<u8> {
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.sandbox.ca_pem().as_bytes()).unwrap();
+    roots.add(ca).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let address = world.sandbox.gateway_url().strip_prefix("https://").unwrap().to_owned();
+    let key = world.sandbox.secrets()["gateway_key"].reveal().to_owned();
+    let (body, path) = (body.to_string(), path.to_owned());
+    let spoken = tokio::task::spawn_blocking(move || {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
+        let mut connection = rustls::ClientConnection::new(config, name).unwrap();
+        let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut heard = Vec::new();
+        // The end may come without a farewell; waiting for it without end may not.
+        let end = stream.read_to_end(&mut heard);
+        assert!(!matches!(&end, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{end:?}");
+        heard
+    });
+    spoken.await.unwrap()
+}
+
+#[tokio::test]
+async fn no_answer_is_not_a_byte_of_one() {
+    let world = World::start().await;
+    let faults = ["commit_then_no_answer", "no_commit_no_answer", "arrives_late:1s"];
+    for (fault, order) in faults.into_iter().zip(["c", "n", "l"]) {
+        let script = json!({ "order": order, "operation": "purchase", "fault": [fault] });
+        assert_eq!(world.post("/admin/scripts", &script).await.status, 201);
+        let session = world.card(order, 500, GOOD).await;
+        let body = ask(order, "p", 500, json!({ "session": session }));
+        let heard = all_that_comes_back(&world, "/v1/purchases", &body).await;
+        assert!(heard.is_empty(), "{fault}: {}", String::from_utf8_lossy(&heard));
+    }
+    assert_eq!((&world.oracle("c")["purchased"], &world.oracle("n")["purchased"]), (&json!(500), &json!(0)));
 }
 
 #[tokio::test]

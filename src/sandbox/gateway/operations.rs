@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -357,14 +357,26 @@ fn forget(gateway: &Gateway, reference: &str, status: StatusCode) -> Response {
     }
 }
 
-/// Keeps the caller waiting, then breaks the connection off in the middle of the answer.
+/// Stands in a response for there being none: not a byte of it is sent.
+#[derive(Clone, Copy, Debug)]
+struct Silence;
+
+/// Keeps the caller waiting; `fall_silent` then closes the connection.
 async fn no_answer(gateway: &Gateway) -> Response {
     clock::pause(gateway.options.no_answer).await;
-    let broken = futures_util::stream::once(async {
-        clock::pause(Duration::from_millis(1)).await;
-        Err::<Bytes, _>(std::io::Error::other("the line is dead"))
-    });
-    Response::new(Body::from_stream(broken))
+    let mut nothing = StatusCode::NO_CONTENT.into_response();
+    nothing.extensions_mut().insert(Silence);
+    nothing
+}
+
+/// The outermost layer. The server sends whatever a handler returns, so a connection that ends without an answer is one whose
+/// task ends: it unwinds, past the panic hook, and takes nothing else with it.
+pub(crate) async fn fall_silent(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.extensions().get::<Silence>().is_some() {
+        std::panic::resume_unwind(Box::new(Silence));
+    }
+    response
 }
 
 /// `GET /v1/operations?reference=`: what became of a reference.
