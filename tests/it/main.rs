@@ -34,6 +34,7 @@ mod kill;
 mod library;
 mod methods;
 mod methods_afterwards;
+mod methods_cancelled;
 mod mistakes;
 mod overload;
 #[cfg(target_os = "linux")]

@@ -30,6 +30,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/operations", get(operation))
         .route("/v1/challenges/{id}", get(visits::status))
         .route("/v1/challenges/{id}/close", post(visits::close))
+        .route("/v1/challenges/{id}/cancel", post(visits::cancel))
         .route("/unionpay/front", post(unionpay::front))
         .route("/ebank/activation", get(online_banking::activation))
         .route("/ebank/activations", post(online_banking::activate))
