@@ -46,6 +46,7 @@ mod rot;
 mod sandbox;
 mod sandbox_afterwards;
 mod sandbox_instruments;
+mod sandbox_scripts;
 mod scenario_docs;
 mod scenarios;
 mod shop;

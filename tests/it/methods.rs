@@ -223,6 +223,7 @@ async fn trouble_at_the_gateway_charges_once_or_not_at_all() {
         ("credit_card", 10_081, "notified"),
         ("credit_card", 10_080, "notified"),
         ("credit_card", 10_085, "notified"),
+        ("e_wallet", 10_065, "notified"),
         ("e_wallet", 10_068, "notified"),
         ("e_cash", 10_070, "notified"),
         ("unionpay_online", 10_068, "notified"),

@@ -38,6 +38,9 @@ pub(crate) struct Ask {
     /// A challenge that the customer has confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) challenge: Option<String>,
+    /// The merchant's number of the order, where no sealed payment has brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) merchant_order: Option<String>,
     /// The order that was paid: for voids and refunds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payment_order: Option<String>,
@@ -251,9 +254,8 @@ where
     F: Future<Output = Result<Verdict, BankSilent>> + Send + 'static,
 {
     let ask = &record.ask;
-    let alias: Option<String> = gateway.tables.get("alias", &ask.order);
-    let names = [Some(ask.order.as_str()), alias.as_deref()];
-    let names: Vec<&str> = names.into_iter().flatten().collect();
+    let names = names(gateway, ask);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let faults = gateway.faults.strike(&names, record.kind, ask.amount);
     let late = faults.iter().find_map(|fault| match fault {
         Fault::ArrivesLate(delay) => Some(*delay),
@@ -271,6 +273,17 @@ where
         }
     });
     no_answer(gateway).await
+}
+
+/// What scripts may call the order: its own id, the merchant's number, and of a void or a refund those of the payment.
+fn names(gateway: &Gateway, ask: &Ask) -> Vec<String> {
+    let mut names = Vec::new();
+    for order in [Some(&ask.order), ask.payment_order.as_ref()].into_iter().flatten() {
+        names.push(order.clone());
+        names.extend(gateway.tables.get::<String>("alias", order));
+    }
+    names.extend(ask.merchant_order.clone());
+    names
 }
 
 async fn carry_out<F>(gateway: &Gateway, mut record: Record, faults: Vec<Fault>, work: F) -> Response
@@ -333,7 +346,7 @@ async fn respond(gateway: &Gateway, record: &Record, faults: &[Fault]) -> Respon
     let good = (record.http_status(), Json(record.answer())).into_response();
     for fault in faults {
         match fault {
-            Fault::CommitNoAnswer => return no_answer(gateway).await,
+            Fault::CommitNoAnswer | Fault::QueryBlind(_) | Fault::QueryFails(_) => return no_answer(gateway).await,
             Fault::CommitThen500 => return problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Fault::CommitThenHtml => {
                 let page = "<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>";
