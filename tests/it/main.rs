@@ -35,6 +35,7 @@ mod library;
 mod methods;
 mod methods_afterwards;
 mod methods_cancelled;
+mod methods_topup;
 mod mistakes;
 mod overload;
 #[cfg(target_os = "linux")]
