@@ -294,6 +294,29 @@ async fn the_limits_of_an_account_class_hold() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_before_counts_when_the_account_changes_its_class() {
+    let world = World::start(None).await;
+    let pay = async |state: &str| {
+        let input = world.sample("e_wallet", 60_000).await;
+        let order = world.pay("e_wallet", input).await;
+        world.ends(&order, state).await;
+        order
+    };
+    let change = async |class: &str| {
+        let url = format!("{}/admin/accounts/wallet-3", world.sandbox.bank_url());
+        let changed = world.sandbox.client().post(url).json(&json!({ "class": class })).send().await.unwrap();
+        assert_eq!(changed.status(), 200);
+    };
+    pay("notified").await;
+    change("I").await;
+    let refused = pay("refused").await;
+    let limit = "the limit of class I, 1000.00 CNY in the account's lifetime, has 400.00 CNY left, and the payment is 600.00 CNY";
+    assert_eq!((&refused.data["class"], &refused.data["limit"]), (&json!("I"), &json!(limit)));
+    change("II").await;
+    pay("notified").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_shows_after_it_was_given_up_is_given_back() {
     let world = World::start(Some(Duration::from_millis(20))).await;
     let input = world.sample("unionpay_online", 10_088).await;
