@@ -10,7 +10,7 @@ use super::shared::Shared;
 use super::submit::{Submission, SubmitError};
 use super::{Executor, Keys};
 use crate::connector::{Connector, Invocation};
-use crate::ledger::LimitTable;
+use crate::ledger::{Caps, LimitTable};
 use crate::machine::{Outcome, Parent, Snapshot, Status};
 use crate::types::{CallId, ConnectorName, Currency, OrderId, Timestamp, Value};
 
@@ -121,11 +121,12 @@ impl Limits {
         let (amount, currency) = money(with)?;
         let table = self.1.as_ref().ok_or_else(|| refused("no table of limits is configured"))?;
         let now = executor.shared.clock.now();
-        let (version, caps) = table
+        let Caps { version, caps, counted } = table
             .caps(&text(with, "account")?, &text(with, "class")?, &text(with, "factors")?, currency, now)
             .map_err(|error| refused(&error.to_string()))?;
+        let capped = caps.iter().map(|cap| Counter { account: cap.account.clone(), cap: cap.cap });
         let counters: Vec<Counter> =
-            caps.iter().map(|cap| Counter { account: cap.account.clone(), cap: cap.cap }).collect();
+            capped.chain(counted.into_iter().map(|account| Counter { account, cap: i64::MAX })).collect();
         let accounts: Vec<&String> = counters.iter().map(|counter| &counter.account).collect();
         let reserved = executor.shared.desk.reserve(&invocation.key, &counters, amount, currency).await;
         Ok(match reserved.map_err(|error| not_sent(&error.to_string()))? {

@@ -48,6 +48,17 @@ pub enum Period {
     Day,
 }
 
+/// What holds for one payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// The version of the table that says so.
+    pub version: String,
+    pub caps: Vec<Cap>,
+    /// The counters that have no cap now. They count too: when the account's class or verification changes, the caps of the new
+    /// one hold for what was paid before.
+    pub counted: Vec<String>,
+}
+
 /// A cap on a counter, found for one payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cap {
@@ -72,7 +83,7 @@ pub enum LimitError {
 }
 
 impl LimitTable {
-    /// The caps that a payment from `account` must stay under at `now`, and the version that says so.
+    /// What a payment from `account` must stay under at `now`.
     pub fn caps(
         &self,
         account: &str,
@@ -80,7 +91,7 @@ impl LimitTable {
         factors: &str,
         currency: Currency,
         now: Timestamp,
-    ) -> Result<(String, Vec<Cap>), LimitError> {
+    ) -> Result<Caps, LimitError> {
         let (version, day) = self.in_force(now)?;
         let from = version.valid_from.clone();
         if version.currency != currency {
@@ -101,7 +112,9 @@ impl LimitTable {
         if let Some(by_factors) = by_factors {
             caps.push(cap(format!("verification {factors}"), Period::Day, *by_factors));
         }
-        Ok((from, caps))
+        let counters = [Period::Lifetime, Period::Year, Period::Day].map(|period| counter(account, period, &day));
+        let counted = counters.into_iter().filter(|counter| caps.iter().all(|cap| cap.account != *counter)).collect();
+        Ok(Caps { version: from, caps, counted })
     }
 
     fn in_force(&self, now: Timestamp) -> Result<(&LimitVersion, String), LimitError> {
@@ -178,8 +191,10 @@ mod tests {
 
     fn refusals(class: &str, factors: &str) -> Vec<(String, String)> {
         let (now, cny) = ("2026-11-26T17:00:00Z".parse().unwrap(), "CNY".parse().unwrap());
-        let (_, caps) = table().caps("acct-7", class, factors, cny, now).unwrap();
-        caps.iter().map(|cap| (cap.account.clone(), cap.refusal(1_200, 3_500, cny))).collect()
+        let found = table().caps("acct-7", class, factors, cny, now).unwrap();
+        let counters = found.caps.iter().map(|cap| &cap.account).chain(&found.counted);
+        assert_eq!(counters.collect::<std::collections::BTreeSet<_>>().len(), 3, "each counts every payment");
+        found.caps.iter().map(|cap| (cap.account.clone(), cap.refusal(1_200, 3_500, cny))).collect()
     }
 
     #[test]

@@ -6,7 +6,7 @@ mod limits;
 
 use serde::{Deserialize, Serialize};
 
-pub use limits::{Cap, ClassLimit, LimitError, LimitTable, LimitVersion, Period};
+pub use limits::{Cap, Caps, ClassLimit, LimitError, LimitTable, LimitVersion, Period};
 
 use crate::types::Currency;
 

@@ -6,6 +6,7 @@
 mod bank;
 mod clock;
 mod customer;
+mod folder;
 mod gateway;
 pub mod jwe;
 mod keys;

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::bank::{self, Bank};
 use super::clock::{Clock, fresh_secret, fresh_webhook_secret};
+use super::folder::{Held, HeldError};
 use super::gateway::{self, Gateway, GatewayError, GatewayOptions, NOTIFIED, Parts, ToBank};
 use super::jwe::PublicJwk;
 use super::keys;
@@ -37,6 +38,8 @@ pub struct Sandbox {
     ca_pem: String,
     urls: BTreeMap<&'static str, String>,
     secrets: BTreeMap<String, Secret>,
+    /// Last, so that nobody else begins before everything here has ended.
+    _held: Option<Held>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -49,16 +52,29 @@ pub enum SandboxError {
     Shop(#[from] ShopError),
     #[error("the sandbox's directory cannot be used: {0}")]
     Io(#[from] io::Error),
+    /// The directory, and the process that has it where that is known.
+    #[error("another sandbox uses {0}: stop it first, or give this one a folder of its own")]
+    Held(String),
     #[error("the sandbox's HTTP client could not be made: {0}")]
     Client(#[from] reqwest::Error),
+}
+
+impl From<HeldError> for SandboxError {
+    fn from(error: HeldError) -> Self {
+        match error {
+            HeldError::ByAnother(holder) => Self::Held(holder),
+            HeldError::Io(error) => Self::Io(error),
+        }
+    }
 }
 
 impl Sandbox {
     /// Starts everything. It answers when this returns.
     pub async fn start(options: Options) -> Result<Self, SandboxError> {
-        if let Some(dir) = &options.dir {
-            std::fs::create_dir_all(dir)?;
-        }
+        let held = match &options.dir {
+            Some(dir) => Some(Held::take(dir).await?),
+            None => None,
+        };
         let clock = Arc::new(Clock::default());
         // Certificates are judged by everybody else's time.
         let authority = Authority::new(UNIX_EPOCH + Duration::from_millis(clock.wall().unix_ms().unsigned_abs()))?;
@@ -123,7 +139,7 @@ impl Sandbox {
             clock,
         })
         .await?;
-        Ok(Self { gateway, bank, shop, servers, client, ca_pem, urls, secrets })
+        Ok(Self { gateway, bank, shop, servers, client, ca_pem, urls, secrets, _held: held })
     }
 
     pub fn bank_url(&self) -> &str {

@@ -55,7 +55,7 @@ states:
       failed: declined
   settled:
     title: The shop ships
-    on: { shop.shipped: notified }
+    on: { shop.shipped: notified, cancel: { assign: { cancel_refused: true } } }
     after: { 1d: notified }
   notified: { final: success }
   cancelled: { final: failure }

@@ -152,6 +152,16 @@ async fn events_are_sent_and_orders_cancelled() {
     assert_eq!(order["state"], "cancelled");
     let again = run(&url(&server), &["cancel", &id, "--by", "kim"]);
     fails(&again, 1, "error: the order ended in `cancelled`, and nothing can be asked of it any more");
+    let late = fake.open(json!({"amount": 1, "currency": "CNY"}));
+    fake.receive(late, "customer.confirmed");
+    fake.settle(late, Outcome::Ok { result: json!({ "id": "c-1" }) });
+    // Refused again when it is asked again: it is the answer to each request, not a mark of the order.
+    for json in [&["--json"][..], &[]] {
+        let refused = run(&url(&server), &[&["cancel", &late.to_string(), "--by", "kim"], json].concat());
+        let said = "refused: the order cannot be cancelled in `settled` (The shop ships); it goes on\n";
+        assert_eq!(text(&refused.stderr), if json.is_empty() { said } else { "" });
+        assert_eq!((refused.status.code(), text(&refused.stdout).contains("settled")), (Some(1), true));
+    }
     let nobody = run(&url(&server), &["show", "../workflows"]);
     assert_eq!(nobody.status.code(), Some(1), "an argument does not reach another path");
 }

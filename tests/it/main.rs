@@ -34,6 +34,8 @@ mod kill;
 mod library;
 mod methods;
 mod methods_afterwards;
+mod methods_cancelled;
+mod methods_topup;
 mod mistakes;
 mod overload;
 #[cfg(target_os = "linux")]
@@ -45,6 +47,7 @@ mod rot;
 mod sandbox;
 mod sandbox_afterwards;
 mod sandbox_instruments;
+mod sandbox_scripts;
 mod scenario_docs;
 mod scenarios;
 mod shop;

@@ -217,12 +217,19 @@ async fn trouble_at_the_gateway_charges_once_or_not_at_all() {
         ("bank_card", 10_071, "notified"),
         ("bank_card", 10_091, "declined"),
         ("bank_card", 10_096, "notified"),
+        ("e_wallet", 10_096, "notified"),
+        ("third_party_phone", 10_096, "notified"),
+        ("e_cash", 10_096, "declined"),
+        ("e_cash", 10_091, "declined"),
+        ("online_banking", 10_096, "declined"),
+        ("third_party_mobile", 10_096, "declined"),
         ("credit_card", 10_072, "notified"),
         ("bank_card", 10_075, "notified"),
         ("credit_card", 10_093, "notified"),
         ("credit_card", 10_081, "notified"),
         ("credit_card", 10_080, "notified"),
         ("credit_card", 10_085, "notified"),
+        ("e_wallet", 10_065, "notified"),
         ("e_wallet", 10_068, "notified"),
         ("e_cash", 10_070, "notified"),
         ("unionpay_online", 10_068, "notified"),
@@ -290,6 +297,29 @@ async fn the_limits_of_an_account_class_hold() {
     let third = world.pay("e_wallet", input("demo-3", 40_000)).await;
     world.ends(&third, "notified").await;
     assert_eq!(third.data["limits"], "2016-07-01");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_paid_before_counts_when_the_account_changes_its_class() {
+    let world = World::start(None).await;
+    let pay = async |state: &str| {
+        let input = world.sample("e_wallet", 60_000).await;
+        let order = world.pay("e_wallet", input).await;
+        world.ends(&order, state).await;
+        order
+    };
+    let change = async |class: &str| {
+        let url = format!("{}/admin/accounts/wallet-3", world.sandbox.bank_url());
+        let changed = world.sandbox.client().post(url).json(&json!({ "class": class })).send().await.unwrap();
+        assert_eq!(changed.status(), 200);
+    };
+    pay("notified").await;
+    change("I").await;
+    let refused = pay("refused").await;
+    let limit = "the limit of class I, 1000.00 CNY in the account's lifetime, has 400.00 CNY left, and the payment is 600.00 CNY";
+    assert_eq!((&refused.data["class"], &refused.data["limit"]), (&json!("I"), &json!(limit)));
+    change("II").await;
+    pay("notified").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use paystate::definition::{Sources, Workflow, load};
-use paystate::machine::{Snapshot, Status};
-use paystate::types::OrderId;
+use paystate::machine::{Event, Resolution, Snapshot, Status};
+use paystate::types::{EventId, EventName, OrderId};
 use serde_json::json;
 
 use super::methods::World;
@@ -108,6 +108,51 @@ async fn a_refund_that_a_chargeback_overtakes_is_declined_by_the_bank() {
     world.ends(&refund, "failed").await;
     assert_eq!(refund.data["reason"], "too_much");
     world.agree(&refund);
+}
+
+fn reported(name: &str, reference: &str) -> Event {
+    Event::Received {
+        id: EventId::new(name),
+        name: EventName::new(name),
+        payload: json!({ "reference": reference }),
+        source: "test".to_owned(),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_with_an_incident_is_not_refunded_until_a_person_has_ended_it() {
+    let world = World::start(None).await;
+    let input = world.sample("bank_card", 10_000).await;
+    let paid = world.pay("bank_card", input).await;
+    // Nothing of this payment was refunded, so that nobody knows what to make of it.
+    let strange = world.executor.apply(paid.id, reported("refund.returned", "r-1")).await.unwrap().snapshot;
+    assert_eq!(strange.status, Status::Incident, "{strange:?}");
+    let refund = json!({ "payment": paid.id.to_string(), "amount": 4_000, "currency": "CNY" });
+    let refused = world.pay("refund", refund.clone()).await;
+    world.ends(&refused, "refused").await;
+    assert_eq!(refused.data["reason"], "payment_not_refundable");
+    let ended = Event::Resolved {
+        id: EventId::new("kim-1"),
+        by: "kim".to_owned(),
+        note: "not ours".to_owned(),
+        resolution: Resolution::Dismissed,
+    };
+    world.executor.apply(paid.id, ended).await.unwrap();
+    let refunded = world.pay("refund", refund).await;
+    world.ends(&refunded, "notified").await;
+    world.agree(&refunded);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cheque_that_was_cleared_stays_paid_whatever_is_reported() {
+    let world = World::start(None).await;
+    let input = world.sample("e_cheque", 10_000).await;
+    let paid = world.pay("e_cheque", input).await;
+    world.ends(&paid, "notified").await;
+    let reference = paid.data["payment"].as_str().unwrap();
+    let after = world.executor.apply(paid.id, reported("echeque.returned", reference)).await.unwrap().snapshot;
+    assert_eq!((after.state.as_str(), after.status, after.money.captured), ("notified", Status::Succeeded, 10_000));
+    world.agree(&after);
 }
 
 /// A provider whose "not found" proves nothing, and to which nothing is sent twice: what it does not answer is undone.

@@ -1,6 +1,10 @@
 //! The sandbox's cards over real TLS sockets: what is told, what is done, and what the oracle says of it.
 
+use std::io::{Read, Write};
+use std::sync::Arc;
+
 use paystate::sandbox::{Options, Sandbox};
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 
 /// A sandbox and the way a connector talks to it.
@@ -64,7 +68,7 @@ impl World {
     }
 }
 
-async fn told(request: reqwest::RequestBuilder) -> Answer {
+pub(crate) async fn told(request: reqwest::RequestBuilder) -> Answer {
     let Ok(response) = request.send().await else { return Answer { status: 0, body: Value::Null } };
     let status = response.status().as_u16();
     match response.text().await {
@@ -172,6 +176,53 @@ async fn what_was_not_done_is_not_found_and_can_be_done_later() {
     assert_eq!(world.oracle("o")["purchased"], 0);
     assert_eq!(world.post("/v1/purchases", &body).await.status, 201);
     assert_eq!(world.oracle("o")["purchased"], 1069);
+}
+
+/// Says something over a connection of its own, and returns every byte of the answer until the other side closes.
+async fn all_that_comes_back(world: &World, path: &str, body: &Value) -> Vec<u8> {
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = rustls::pki_types::CertificateDer::from_pem_slice(world.sandbox.ca_pem().as_bytes()).unwrap();
+    roots.add(ca).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = Arc::new(config.with_root_certificates(roots).with_no_client_auth());
+    let address = world.sandbox.gateway_url().strip_prefix("https://").unwrap().to_owned();
+    let key = world.sandbox.secrets()["gateway_key"].reveal().to_owned();
+    let (body, path) = (body.to_string(), path.to_owned());
+    let spoken = tokio::task::spawn_blocking(move || {
+        let mut socket = std::net::TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+        let name = rustls::pki_types::ServerName::try_from("127.0.0.1").unwrap();
+        let mut connection = rustls::ClientConnection::new(config, name).unwrap();
+        let mut stream = rustls::Stream::new(&mut connection, &mut socket);
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all((head + &body).as_bytes()).unwrap();
+        let mut heard = Vec::new();
+        // The end may come without a farewell; waiting for it without end may not.
+        let end = stream.read_to_end(&mut heard);
+        assert!(!matches!(&end, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{end:?}");
+        heard
+    });
+    spoken.await.unwrap()
+}
+
+#[tokio::test]
+async fn no_answer_is_not_a_byte_of_one() {
+    let world = World::start().await;
+    let faults = ["commit_then_no_answer", "no_commit_no_answer", "arrives_late:1s"];
+    for (fault, order) in faults.into_iter().zip(["c", "n", "l"]) {
+        let script = json!({ "order": order, "operation": "purchase", "fault": [fault] });
+        assert_eq!(world.post("/admin/scripts", &script).await.status, 201);
+        let session = world.card(order, 500, GOOD).await;
+        let body = ask(order, "p", 500, json!({ "session": session }));
+        let heard = all_that_comes_back(&world, "/v1/purchases", &body).await;
+        assert!(heard.is_empty(), "{fault}: {}", String::from_utf8_lossy(&heard));
+    }
+    assert_eq!((&world.oracle("c")["purchased"], &world.oracle("n")["purchased"]), (&json!(500), &json!(0)));
 }
 
 #[tokio::test]
@@ -290,99 +341,6 @@ async fn the_clearing_day_decides_between_void_and_refund() {
 }
 
 #[tokio::test]
-async fn scripts_strike_one_order_and_strangers_are_refused() {
-    let world = World::start().await;
-    let script = json!({ "order": "o", "operation": "purchase", "fault": ["decline:lost_card"] });
-    assert_eq!(world.post("/admin/scripts", &script).await.status, 201);
-    assert_eq!(world.purchase("o", 500, GOOD).await.body["code"], "lost_card");
-    assert_eq!(world.purchase("other", 500, GOOD).await.status, 201);
-    let url = format!("{}/v1/purchases", world.sandbox.gateway_url());
-    let stranger = world.sandbox.client().post(url).bearer_auth("wrong").json(&json!({})).send().await.unwrap();
-    assert_eq!(stranger.status(), 401);
-    let bank = format!("{}/v1/instructions", world.sandbox.bank_url());
-    let past_the_gateway = world.sandbox.client().post(bank).json(&json!({})).send().await.unwrap();
-    assert_eq!(past_the_gateway.status(), 401);
-}
-
-#[tokio::test]
-async fn the_administration_refuses_nonsense_and_says_where_it_is() {
-    let world = World::start().await;
-    let script = |operation: Value, fault: Value| json!({ "order": "o", "operation": operation, "fault": fault });
-    let cases = [
-        (
-            "/admin/scripts",
-            script(json!("explode"), json!(["ok"])),
-            "operation: not an operation: explode; there are forward",
-        ),
-        ("/admin/scripts", script(json!("chargeback"), json!(["ok"])), "operation: not an operation: chargeback;"),
-        ("/admin/scripts", script(json!(7), json!(["ok"])), "operation: "),
-        ("/admin/scripts", script(json!("capture"), json!("ok")), "fault: "),
-        ("/admin/scripts", script(json!("capture"), json!([])), "fault: "),
-        (
-            "/admin/scripts",
-            script(json!("capture"), json!(["ok", "explode"])),
-            "fault: not a fault: explode; there are ok",
-        ),
-        ("/admin/scripts", script(json!("capture"), json!(["refund_returns"])), "fault: refund_returns never becomes"),
-        ("/admin/scripts", json!({ "order": "", "operation": "capture", "fault": ["ok"] }), "order: "),
-        ("/admin/scripts", json!({ "order": "o", "operation": "capture", "faults": ["ok"] }), "faults: unknown field"),
-        ("/admin/clock", json!({ "advance": "-1h" }), "advance: "),
-        ("/admin/clock", json!({ "advance": 3600 }), "advance: "),
-        ("/admin/clock", json!({ "back": "1h" }), "back: unknown field"),
-        ("/admin/notify", json!({ "url": "nowhere" }), "url: "),
-        ("/admin/notify", json!({ "url": "file:///etc/passwd" }), "url: "),
-        ("/admin/notify", json!({}), "missing field `url`"),
-    ];
-    for (path, body, says) in cases {
-        let answer = world.post(path, &body).await;
-        let message = answer.body["message"].as_str().unwrap_or_default();
-        assert!(answer.status == 400 && message.starts_with(says), "{body}: {answer:?}");
-    }
-    let accounts = [
-        (
-            "wallet-1",
-            json!({ "factors": "retina" }),
-            "factors: retina is none of certificate, two_factor, single_factor",
-        ),
-        ("wallet-1", json!({ "class": "IV" }), "class: IV is none of I, II, III"),
-        ("customer-1", json!({ "class": "I" }), "class: only an account"),
-        ("wallet-1", json!({ "frozen": "yes" }), "frozen: "),
-        ("wallet-1", json!({ "balance": -500 }), "balance: unknown field"),
-    ];
-    for (account, body, says) in accounts {
-        let url = format!("{}/admin/accounts/{account}", world.sandbox.bank_url());
-        let answer = told(world.sandbox.client().post(&url).json(&body)).await;
-        let message = answer.body["message"].as_str().unwrap_or_default();
-        assert!(answer.status == 400 && message.starts_with(says), "{body}: {answer:?}");
-        let unchanged = told(world.sandbox.client().post(&url).json(&json!({}))).await;
-        assert_eq!((unchanged.status, &unchanged.body["frozen"]), (200, &json!(false)));
-        assert!(account != "wallet-1" || unchanged.body["factors"] == "single_factor", "{unchanged:?}");
-    }
-    let session = world.card("o", 500, GOOD).await;
-    let below_zero = world.post("/v1/purchases", &ask("o", "p", -500, json!({ "session": session }))).await;
-    assert_eq!((below_zero.status, &below_zero.body["code"]), (400, &json!("amount_is_below_zero")));
-}
-
-#[tokio::test]
-async fn what_scripts_can_say_stands_in_the_documentation() {
-    let world = World::start().await;
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/sandbox.md")).unwrap();
-    let mut seen = 0;
-    for (operation, fault) in [("?", "ok"), ("capture", "?")] {
-        let script = json!({ "order": "o", "operation": operation, "fault": [fault] });
-        let answer = world.post("/admin/scripts", &script).await;
-        let (_, names) = answer.body["message"].as_str().unwrap().split_once("there are ").unwrap();
-        for name in names.split(", ") {
-            let (bare, _) = name.split_once(':').unwrap_or((name, ""));
-            let found = page.contains(&format!("`{bare}`")) || page.contains(&format!("`{bare}:"));
-            assert!(found, "docs/sandbox.md does not name {name}");
-            seen += 1;
-        }
-    }
-    assert_eq!(seen, 20 + 21);
-}
-
-#[tokio::test]
 async fn the_books_outlive_the_sandbox() {
     let dir = tempfile::tempdir().unwrap();
     let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
@@ -399,6 +357,25 @@ async fn the_books_outlive_the_sandbox() {
     // What was sealed, and the pages that customers have open, are good after it too.
     assert_eq!((world.sandbox.gateway_url(), world.sandbox.payment_key()), (url.as_str(), &key));
     assert_eq!(world.post("/v1/purchases", &ask("p", "p", 700, json!({ "session": session }))).await.status, 201);
+}
+
+#[tokio::test]
+async fn a_folder_of_books_is_for_one_sandbox_at_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { dir: Some(dir.path().to_path_buf()), ..Options::default() };
+    let world = World { sandbox: Sandbox::start(options.clone()).await.unwrap() };
+    let refused = Sandbox::start(options.clone()).await.unwrap_err().to_string();
+    let expected = format!(
+        "another sandbox uses {} (process {}): stop it first, or give this one a folder of its own",
+        dir.path().display(),
+        std::process::id()
+    );
+    assert_eq!(refused, expected);
+    // The first one has lost nothing by it.
+    assert_eq!(world.purchase("o", 500, GOOD).await.status, 201);
+    drop(world);
+    let world = World { sandbox: Sandbox::start(options).await.unwrap() };
+    assert_eq!(world.oracle("o")["purchased"], 500);
 }
 
 #[tokio::test]

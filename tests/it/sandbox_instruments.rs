@@ -143,6 +143,11 @@ async fn a_cheque_clears_bounces_or_is_stopped() {
         }
         let told = world.inquire(&reference).await.body;
         assert_eq!(json!([told["status"], told["code"]]), end);
+        // A stop that comes after the clearing is no stop.
+        let late =
+            world.customer("/customer/echeques/stop", &json!({ "drawer": "customer-1", "serial": serial })).await;
+        let said = if order == "good" { json!(["error", "already_cleared"]) } else { json!(["stopped", null]) };
+        assert_eq!(json!([late["status"], late["code"]]), said, "{order}");
         let other = world.forward(&format!("other-{order}"), amount, "e_cheque", &details).await;
         assert_eq!(other.body["code"], "serial_already_used");
     }

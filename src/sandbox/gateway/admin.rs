@@ -42,9 +42,12 @@ pub(crate) async fn script(State(gateway): State<Arc<Gateway>>, Strict(script): 
     }
     let mut faults = Vec::with_capacity(script.fault.len());
     for text in &script.fault {
-        match text.parse() {
-            Ok(Fault::Afterwards(aftermath, _)) if !aftermath.follows(operation) => {
-                return invalid("fault", &format!("{text} never becomes of the operation {}", script.operation));
+        match text.parse::<Fault>() {
+            Ok(fault) if !fault.is_possible(operation) => {
+                let possible = Fault::possible(operation).join(", ");
+                let detail =
+                    format!("{text} changes nothing for the operation {}; these do: {possible}", operation.name());
+                return invalid("fault", &detail);
             }
             Ok(fault) => faults.push(fault),
             Err(error) => return invalid("fault", &error.to_string()),

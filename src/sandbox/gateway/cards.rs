@@ -118,8 +118,10 @@ fn mark_reversed(gateway: &Gateway, ask: &Ask, applies: impl FnOnce(&Record) -> 
         }
         applies
     });
-    if let Err(error) = marked {
-        tracing::warn!(%error, "a reversal could not be noted");
+    match marked {
+        Ok(Some(record)) if record.code.as_deref() == Some("reversed") => visits::called_off(gateway, &record),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "a reversal could not be noted"),
     }
 }
 

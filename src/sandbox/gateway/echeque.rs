@@ -57,6 +57,7 @@ struct Presented {
 const DEVICES: &str = "device";
 const PRESENTED: &str = "cheque";
 const STOPPED: &str = "stopped";
+const CLEARED: &str = "cleared";
 /// A cheque is stale after this many days.
 const STALE_DAYS: i64 = 10;
 
@@ -96,7 +97,11 @@ pub(crate) struct Stop {
 
 /// `POST /customer/echeques/stop`: the drawer stops the payment of a cheque that is not cleared yet.
 pub(crate) async fn stop(State(gateway): State<Arc<Gateway>>, Json(stop): Json<Stop>) -> Response {
-    match gateway.tables.put(STOPPED, &format!("{}/{}", stop.drawer, stop.serial), &true) {
+    let cheque = format!("{}/{}", stop.drawer, stop.serial);
+    if gateway.tables.get(CLEARED, &cheque) == Some(true) {
+        return problem(StatusCode::CONFLICT, "already_cleared");
+    }
+    match gateway.tables.put(STOPPED, &cheque, &true) {
         Ok(()) => (StatusCode::CREATED, Json(json!({ "status": "stopped" }))).into_response(),
         Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
     }
@@ -194,6 +199,11 @@ async fn clear(gateway: &Gateway, ask: &Ask, session: &Session) {
         }
     };
     let event = if verdict.status == Status::Approved { "echeque.cleared" } else { "echeque.returned" };
+    if verdict.status == Status::Approved
+        && let Err(error) = gateway.tables.put(CLEARED, &format!("{}/{}", cheque.drawer, cheque.serial), &true)
+    {
+        tracing::warn!(%error, "that a cheque is cleared could not be noted");
+    }
     let code = verdict.code.clone();
     let settled = gateway.tables.update(OPERATIONS, &ask.reference, |record: &mut Record| {
         record.settle(verdict);

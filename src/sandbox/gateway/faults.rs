@@ -67,9 +67,9 @@ pub(crate) enum Fault {
     /// Refused before anything was done.
     Refuse503,
     Slow(Duration),
-    /// Inquiries do not find it for so long.
+    /// Done without an answer, and inquiries do not find it for so long.
     QueryBlind(Duration),
-    /// So many inquiries fail.
+    /// Done without an answer, and so many inquiries fail.
     QueryFails(u32),
     /// The answer and the notification say another amount.
     AnswerOffByOne,
@@ -191,6 +191,23 @@ impl OperationKind {
         !matches!(self, Self::Forward | Self::Activation | Self::Call | Self::Close | Self::Confirmation)
     }
 
+    /// Its answer can be that the customer must confirm first.
+    const fn asks_the_customer(self) -> bool {
+        matches!(self, Self::Authorization | Self::Purchase | Self::Confirmation)
+    }
+
+    /// What it moves has a line in the settlement file: money to the merchant, or from it.
+    const fn is_settled(self) -> bool {
+        match self {
+            Self::Authorization | Self::Hold | Self::Credit => false,
+            _ => self.moves_money(),
+        }
+    }
+
+    const fn has_amount(self) -> bool {
+        !matches!(self, Self::Activation | Self::Close)
+    }
+
     /// Declined when the customer decides or the cheque is cleared, not when it is asked for.
     const fn is_deferred(self) -> bool {
         matches!(self, Self::Front | Self::Transfer | Self::Precreate | Self::Presentment)
@@ -271,20 +288,21 @@ fn of_amount(operation: OperationKind, amount: i64) -> Vec<Fault> {
     {
         return vec![Fault::Decline { code: code.to_owned(), soft }];
     }
+    if amount.rem_euclid(1000) == 65 && operation.asks_the_customer() {
+        return vec![Fault::StepUp];
+    }
     if !operation.moves_money() {
         return Vec::new();
     }
-    let card = matches!(operation, OperationKind::Authorization | OperationKind::Purchase | OperationKind::Hold);
     match amount.rem_euclid(1000) {
-        65 if card => vec![Fault::StepUp],
         68 => vec![Fault::CommitNoAnswer],
         69 => vec![Fault::NoCommitNoAnswer],
         70 => vec![Fault::CommitThen500],
         71 => vec![Fault::CommitThenHtml],
         72 => vec![Fault::CommitThenTruncated],
         73 => vec![Fault::Slow(Duration::from_secs(3))],
-        74 => vec![Fault::CommitNoAnswer, Fault::QueryBlind(Duration::from_secs(5))],
-        75 => vec![Fault::CommitNoAnswer, Fault::QueryFails(3)],
+        74 => vec![Fault::QueryBlind(Duration::from_secs(5))],
+        75 => vec![Fault::QueryFails(3)],
         93 if operation.asks_for_money() || operation == OperationKind::Capture => {
             vec![Fault::ArrivesLate(Duration::from_secs(5))]
         }
@@ -297,6 +315,25 @@ fn of_amount(operation: OperationKind, amount: i64) -> Vec<Fault> {
             .map(|aftermath| Fault::Afterwards(aftermath, aftermath.usual_delay()))
             .into_iter()
             .collect(),
+    }
+}
+
+impl Fault {
+    /// Whether it changes anything for such an operation, or for its order.
+    pub(super) const fn is_possible(&self, operation: OperationKind) -> bool {
+        match self {
+            Self::Afterwards(aftermath, _) => aftermath.follows(operation),
+            Self::StepUp => operation.asks_the_customer(),
+            Self::Settlement(_) => operation.is_settled(),
+            Self::AnswerOffByOne => operation.has_amount(),
+            _ => true,
+        }
+    }
+
+    /// The names of those that are possible for an operation.
+    pub(super) fn possible(operation: OperationKind) -> Vec<&'static str> {
+        let possible = |name: &&str| name.parse::<Self>().is_ok_and(|fault| fault.is_possible(operation));
+        FAULTS.into_iter().filter(possible).collect()
     }
 }
 
@@ -364,7 +401,7 @@ pub(crate) fn table() -> BTreeMap<&'static str, &'static str> {
         ("085", "the notification has a bad signature first"),
         ("086", "the notification is signed with two keys"),
         ("087", "the notification's timestamp is ten minutes old first"),
-        ("088", "the notification comes after the payment's time is over"),
+        ("088", "the notification of what is paid on a page comes after its time is over"),
         ("089", "two notifications at the same moment"),
         ("090", "cards: captured or purchased, and two hours later it fails"),
         ("091", "declined softly: issuer_unavailable"),
@@ -372,7 +409,7 @@ pub(crate) fn table() -> BTreeMap<&'static str, &'static str> {
         ("093", "the request arrives five seconds late, after what is sent next"),
         ("094", "the settlement file has no line for it"),
         ("095", "the settlement file has a second line for it"),
-        ("096", "declined softly once: issuer_unavailable"),
+        ("096", "declined softly once: issuer_unavailable (on a page: each time)"),
         ("097", "the answer's amount is off by one"),
         ("098", "the settlement file has another fee for it"),
         ("099", "cards: captured or purchased, and charged back thirty days later"),

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use axum::extract::{DefaultBodyLimit, Query, Request, State};
 use axum::http::{StatusCode, header};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Deserialize;
 
-use super::operations::{look_up, problem};
+use super::operations::{fall_silent, look_up, problem};
 use super::{
     Gateway, admin, cards, ecash, echeque, forward, online_banking, phone, third_party, unionpay, visits, wallet,
 };
@@ -30,6 +30,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .route("/v1/operations", get(operation))
         .route("/v1/challenges/{id}", get(visits::status))
         .route("/v1/challenges/{id}/close", post(visits::close))
+        .route("/v1/challenges/{id}/cancel", post(visits::cancel))
         .route("/unionpay/front", post(unionpay::front))
         .route("/ebank/activation", get(online_banking::activation))
         .route("/ebank/activations", post(online_banking::activate))
@@ -63,6 +64,7 @@ pub(crate) fn router(gateway: Arc<Gateway>) -> Router {
         .merge(admin)
         .merge(look::routes())
         .layer(DefaultBodyLimit::max(128 * 1024))
+        .layer(from_fn(fall_silent))
         .with_state(gateway)
 }
 

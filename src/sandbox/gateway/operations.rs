@@ -2,12 +2,12 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_lc_rs::digest;
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -38,6 +38,9 @@ pub(crate) struct Ask {
     /// A challenge that the customer has confirmed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) challenge: Option<String>,
+    /// The merchant's number of the order, where no sealed payment has brought it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) merchant_order: Option<String>,
     /// The order that was paid: for voids and refunds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) payment_order: Option<String>,
@@ -251,9 +254,8 @@ where
     F: Future<Output = Result<Verdict, BankSilent>> + Send + 'static,
 {
     let ask = &record.ask;
-    let alias: Option<String> = gateway.tables.get("alias", &ask.order);
-    let names = [Some(ask.order.as_str()), alias.as_deref()];
-    let names: Vec<&str> = names.into_iter().flatten().collect();
+    let names = names(gateway, ask);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let faults = gateway.faults.strike(&names, record.kind, ask.amount);
     let late = faults.iter().find_map(|fault| match fault {
         Fault::ArrivesLate(delay) => Some(*delay),
@@ -271,6 +273,17 @@ where
         }
     });
     no_answer(gateway).await
+}
+
+/// What scripts may call the order: its own id, the merchant's number, and of a void or a refund those of the payment.
+fn names(gateway: &Gateway, ask: &Ask) -> Vec<String> {
+    let mut names = Vec::new();
+    for order in [Some(&ask.order), ask.payment_order.as_ref()].into_iter().flatten() {
+        names.push(order.clone());
+        names.extend(gateway.tables.get::<String>("alias", order));
+    }
+    names.extend(ask.merchant_order.clone());
+    names
 }
 
 async fn carry_out<F>(gateway: &Gateway, mut record: Record, faults: Vec<Fault>, work: F) -> Response
@@ -333,7 +346,7 @@ async fn respond(gateway: &Gateway, record: &Record, faults: &[Fault]) -> Respon
     let good = (record.http_status(), Json(record.answer())).into_response();
     for fault in faults {
         match fault {
-            Fault::CommitNoAnswer => return no_answer(gateway).await,
+            Fault::CommitNoAnswer | Fault::QueryBlind(_) | Fault::QueryFails(_) => return no_answer(gateway).await,
             Fault::CommitThen500 => return problem(StatusCode::INTERNAL_SERVER_ERROR, "internal_error"),
             Fault::CommitThenHtml => {
                 let page = "<html><head><title>502 Bad Gateway</title></head><body>Bad Gateway</body></html>";
@@ -357,14 +370,26 @@ fn forget(gateway: &Gateway, reference: &str, status: StatusCode) -> Response {
     }
 }
 
-/// Keeps the caller waiting, then breaks the connection off in the middle of the answer.
+/// Stands in a response for there being none: not a byte of it is sent.
+#[derive(Clone, Copy, Debug)]
+struct Silence;
+
+/// Keeps the caller waiting; `fall_silent` then closes the connection.
 async fn no_answer(gateway: &Gateway) -> Response {
     clock::pause(gateway.options.no_answer).await;
-    let broken = futures_util::stream::once(async {
-        clock::pause(Duration::from_millis(1)).await;
-        Err::<Bytes, _>(std::io::Error::other("the line is dead"))
-    });
-    Response::new(Body::from_stream(broken))
+    let mut nothing = StatusCode::NO_CONTENT.into_response();
+    nothing.extensions_mut().insert(Silence);
+    nothing
+}
+
+/// The outermost layer. The server sends whatever a handler returns, so a connection that ends without an answer is one whose
+/// task ends: it unwinds, past the panic hook, and takes nothing else with it.
+pub(crate) async fn fall_silent(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    if response.extensions().get::<Silence>().is_some() {
+        std::panic::resume_unwind(Box::new(Silence));
+    }
+    response
 }
 
 /// `GET /v1/operations?reference=`: what became of a reference.

@@ -30,7 +30,8 @@ pub(super) fn show(visit: &Visit) -> Response {
         VisitState::Open => ("", words.title, words.note),
         VisitState::Confirmed => ("succeeded", "Confirmed", "You can close this page."),
         VisitState::Refused => ("failed", "Refused", "You can close this page."),
-        VisitState::Expired => ("failed", "Too late", "This page is no longer valid."),
+        VisitState::Expired => ("failed", "Too late", "The time for it is over, and nothing is paid."),
+        VisitState::Cancelled => ("failed", "Cancelled", "The payment was cancelled, and nothing is paid."),
     };
     let form = match visit.state {
         VisitState::Open => format!(

@@ -73,7 +73,12 @@ fn close_payment(gateway: &Gateway, ask: &Ask) -> Verdict {
         open
     });
     match closed {
-        Ok(_) => verdict,
+        Ok(record) => {
+            if let Some(record) = record.filter(|record| record.code.as_deref() == Some("closed")) {
+                visits::called_off(gateway, &record);
+            }
+            verdict
+        }
         Err(_) => Verdict::declined("try_again_later", true),
     }
 }

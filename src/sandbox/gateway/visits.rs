@@ -38,6 +38,8 @@ pub(crate) enum VisitState {
     Confirmed,
     Refused,
     Expired,
+    /// The payment was called off: there is nothing to decide any more.
+    Cancelled,
 }
 
 /// What the customer's decision is about.
@@ -140,6 +142,31 @@ pub(crate) async fn close(State(gateway): State<Arc<Gateway>>, Path(id): Path<St
     shown(move_on(&gateway, &id, |_| Some(VisitState::Expired)))
 }
 
+/// `POST /v1/challenges/{id}/cancel`: the payment is called off, however its challenge stands.
+pub(crate) async fn cancel(State(gateway): State<Arc<Gateway>>, Path(id): Path<String>) -> Response {
+    shown(call_off(&gateway, &id).map(|visit| (visit, false)))
+}
+
+/// The operation was closed or reversed: its page, if it has one, says so from now on.
+pub(crate) fn called_off(gateway: &Gateway, record: &Record) {
+    if let Some(id) = record.more.get("challenge").and_then(Value::as_str) {
+        call_off(gateway, id);
+    }
+}
+
+fn call_off(gateway: &Gateway, id: &str) -> Option<Visit> {
+    let now = gateway.clock.now();
+    let visit = gateway.tables.update(VISITS, id, |visit: &mut Visit| {
+        visit.state = match visit.state {
+            VisitState::Open if visit.expires <= now => VisitState::Expired,
+            VisitState::Open | VisitState::Confirmed => VisitState::Cancelled,
+            VisitState::Refused | VisitState::Expired | VisitState::Cancelled => return false,
+        };
+        true
+    });
+    visit.ok().flatten()
+}
+
 fn shown(visit: Option<(Visit, bool)>) -> Response {
     match visit {
         Some((visit, _)) => Json(json!({
@@ -205,7 +232,8 @@ pub(crate) async fn decide(
         if let Some((visit, true)) = &moved {
             follow_up(&inner, visit).await;
         }
-        moved
+        // The payment may have been called off in the meantime.
+        move_on(&inner, &id, |_| None)
     });
     match done.await {
         Ok(Some((visit, _))) if is_json => shown(Some((visit, false))),
@@ -265,7 +293,7 @@ async fn pay(gateway: &Gateway, visit: &Visit, instruction: &Instruction, sender
         }
         ours
     });
-    // Closed or reversed in the meantime: the customer pays nothing.
+    // Closed or reversed in the meantime, which its page says: the customer pays nothing.
     if !ours || !matches!(claimed, Ok(Some(_))) {
         return;
     }
