@@ -17,7 +17,7 @@ use crate::sandbox::{Customer, Options, Sandbox};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate sandbox --dir sandbox &\n  paystate serve --config sandbox/paystate.yaml")]
 pub(super) struct Args {
-    /// Where it keeps its books, its certificate and the configuration for a daemon.
+    /// Where it keeps its books, its certificate and the configuration for a daemon. One sandbox at a time uses a folder.
     #[arg(long, default_value = "sandbox")]
     dir: PathBuf,
     /// Where notifications and the shop's orders go.
