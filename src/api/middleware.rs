@@ -15,8 +15,9 @@ use super::trust;
 use crate::executor::{instant, random_id};
 
 const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
-/// How long a refused request may take to arrive.
-const FORGET: Duration = Duration::from_secs(1);
+/// How long a refused request may take to arrive: half of what a connection may take to say what it wants. Who has much to do is
+/// slow to send, and would be reset.
+const FORGET: Duration = Duration::from_secs(10);
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {

@@ -80,6 +80,12 @@ impl Config {
 
 impl SecretSource {
     fn fetch(&self) -> Result<Secret, String> {
+        let secret = self.read()?;
+        // A request with an empty token looks like a mistake of the provider's.
+        if secret.reveal().trim().is_empty() { Err("it is empty".to_owned()) } else { Ok(secret) }
+    }
+
+    fn read(&self) -> Result<Secret, String> {
         match (&self.env, &self.file) {
             (Some(name), None) => {
                 std::env::var(name).map(Secret::new).map_err(|_| format!("environment variable {name} is not set"))

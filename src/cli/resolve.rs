@@ -27,13 +27,13 @@ pub(super) struct Args {
     /// With --ok: what the call answered, as JSON or @FILE.
     #[arg(long, value_name = "JSON|@FILE", requires = "ok")]
     result: Option<String>,
-    /// The call did not happen.
+    /// The call did not happen. Of a reversal: what it should have undone stands, and is asked about once more.
     #[arg(long)]
     declined: bool,
     /// With --declined: the code of the decline.
     #[arg(long, requires = "declined")]
     code: Option<String>,
-    /// Go on in this state.
+    /// Go on in this state. It books nothing: money counts as it is booked already.
     #[arg(long)]
     state: Option<String>,
     /// It is dealt with, and the order stays where it is; not for an incident about a call.

@@ -59,6 +59,7 @@ rules! {
     OUTCOME_NOT_HANDLED = "outcome-not-handled", "a call can end in a way that the state does not handle";
     OUTCOME_NEVER_GIVEN = "outcome-never-given", "the state handles an outcome that never comes";
     PENDING_MONEY_LEFT = "pending-money-left", "an order would leave a call behind that may still move money";
+    UNANSWERED_TAKEN_FOR_NO = "unanswered-taken-for-no", "a question that nobody answered counts as answered with no";
     UNKNOWN_OUTCOME = "unknown-outcome", "a name is no outcome, and no event: the name of an event has a dot";
     ALWAYS_OK = "always-ok", "a reply counts as success whatever it says";
     OUTCOME_NEVER_READ = "outcome-never-read", "no reply can ever be read as this outcome";

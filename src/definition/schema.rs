@@ -114,6 +114,10 @@ fn explain(error: &CompileError) -> NotASchema {
             let pointer = url.split_once('#').map(|(_, pointer)| pointer).unwrap_or_default();
             NotASchema { message, file: file_of(url), path: steps(pointer) }
         }
+        // What it says of itself is for those who made it.
+        CompileError::Bug(_) => {
+            plain("this is not a JSON Schema: a pattern or a part of it is too large, or cannot be compiled".to_owned())
+        }
         other => plain(format!("this is not a JSON Schema: {other}")),
     }
 }

@@ -199,13 +199,17 @@ impl<'w> Run<'w> {
         let Some(call) = self.snapshot.calls.get(&id) else { return };
         let invoked = matches!(&call.role, Role::Invoke { branch } if branch.is_empty());
         let routed = invoked && self.state().is_some_and(|state| state.on.contains_key("pending"));
-        if routed {
-            return self.complete(id, Outcome::Pending { reference, result });
-        }
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
-            call.phase = Phase::Pending { asking: false, reference };
+            call.phase = Phase::Pending { asking: false, reference: reference.clone() };
         }
         self.arm_poll(id, None);
+        if routed {
+            // Where it leads nowhere else, the call is waited for.
+            let given = Given::outcome(&Outcome::Pending { reference, result });
+            if let Err(error) = self.raise("pending", &given) {
+                self.open_incident(None, error.to_string());
+            }
+        }
     }
 
     /// The outcome is definite: books it, and goes where it leads.

@@ -136,10 +136,13 @@ impl Run<'_> {
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
         match (resolution, incident.call) {
             (Resolution::Ok { result }, Some(id)) => self.resolve_ok(id, result),
-            (Resolution::Declined { code }, Some(id)) => {
-                let result = Value::Null;
-                self.complete(id, Outcome::Declined { code: code.clone(), soft: false, result });
-            }
+            (Resolution::Declined { code }, Some(id)) => match self.reversal_of(id) {
+                Some(of) => self.not_reversed(id, of),
+                None => {
+                    let result = Value::Null;
+                    self.complete(id, Outcome::Declined { code: code.clone(), soft: false, result });
+                }
+            },
             (Resolution::State { state }, _) => {
                 if self.workflow.state(state).is_none() {
                     return Err(Rejection::NotAllowed(format!("the workflow has no state {state}")));
@@ -185,6 +188,30 @@ impl Run<'_> {
             }
         }
         self.complete(id, outcome);
+    }
+
+    fn reversal_of(&self, id: CallId) -> Option<CallId> {
+        match self.snapshot.calls.get(&id)?.role {
+            Role::Reversal { of, .. } => Some(of),
+            Role::Invoke { .. } | Role::Effect { .. } | Role::Compensation { .. } => None,
+        }
+    }
+
+    /// A person says that what was to be reversed was not, and will not be: what became of it decides.
+    fn not_reversed(&mut self, id: CallId, of: CallId) {
+        self.drop_call(id);
+        let name = self.call_name(of);
+        let asks = self.snapshot.calls.get(&of).and_then(|call| self.declared(call));
+        let asks = asks.is_some_and(|declared| declared.operation.inquire.is_some());
+        if let Some(call) = self.snapshot.calls.get_mut(&of) {
+            call.reversed = false;
+            call.inquiries = Attempt(0);
+        }
+        if asks {
+            self.unknown(of, "a person says that it was not reversed", None);
+        } else {
+            self.park(of, true, format!("{name} was not reversed: say what became of it"));
+        }
     }
 
     /// Another call may be parked behind the one that was dealt with.

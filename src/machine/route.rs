@@ -335,26 +335,52 @@ impl<'w> Run<'w> {
         if name == CANCEL {
             !self.outcome_is_open() && !self.is_pending() && !self.is_undoing()
         } else {
-            !self.is_sending()
+            let stays = || self.handlers(name).is_some_and(leads_nowhere);
+            !self.is_sending() && (self.is_told_by_provider(name) || stays() || !self.may_move_money())
         }
     }
 
-    /// A provider has accepted something and will decide on it: a cancel must hear the decision first, unless the state
-    /// itself says what a cancel means while it waits.
+    /// What the state, or else the workflow, says of an event.
+    fn handlers(&self, name: &str) -> Option<&'w [Transition]> {
+        let own = self.state().and_then(|state| state.on.get(name));
+        own.or_else(|| self.workflow.on.get(name)).map(Vec::as_slice)
+    }
+
+    /// Notifications can be this event. What no provider says is somebody's wish.
+    fn is_told_by_provider(&self, name: &str) -> bool {
+        let mut webhooks = self.workflow.connectors.values().filter_map(|connector| connector.webhooks.as_ref());
+        webhooks.any(|webhooks| webhooks.events.iter().any(|event| event.event.as_str() == name))
+    }
+
+    /// A provider has accepted something and will decide on it: a cancel must hear the decision first. The state itself may
+    /// say what a cancel means while it waits, but not of money that may yet move.
     fn is_pending(&self) -> bool {
-        let handled = self.state().is_some_and(|state| state.on.contains_key(CANCEL));
-        !handled && self.working_calls().any(|phase| matches!(phase, Phase::Pending { .. }))
+        match self.state().and_then(|state| state.on.get(CANCEL)) {
+            Some(list) => !leads_nowhere(list) && self.pending_money().is_some(),
+            None => self.working_calls().any(|phase| matches!(phase, Phase::Pending { .. })),
+        }
     }
 
     /// A call that a provider has accepted, and by which money may yet move. One that only asks moves none, though it may
     /// book what it finds.
     fn pending_money(&self) -> Option<CallId> {
-        let moves = |call: &Call| {
-            declared(self.workflow, call).is_some_and(|declared| declared.operation.moves_money())
-                && matches!(call.phase, Phase::Pending { .. })
-                && !matches!(call.role, Role::Effect { .. })
+        let pending = |call: &Call| matches!(call.phase, Phase::Pending { .. });
+        self.snapshot.calls.iter().find(|(_, call)| pending(call) && self.moves_money(call)).map(|(&id, _)| id)
+    }
+
+    /// What becomes of some call that moves money is not known, or not decided.
+    fn may_move_money(&self) -> bool {
+        let open = |call: &Call| match call.phase {
+            Phase::Unknown { .. } | Phase::Pending { .. } | Phase::Parked { unknown: true } => true,
+            Phase::Backoff => call.doubtful,
+            Phase::Sending | Phase::Reversing { .. } | Phase::Done { .. } | Phase::Parked { unknown: false } => false,
         };
-        self.snapshot.calls.iter().find(|(_, call)| moves(call)).map(|(&id, _)| id)
+        self.snapshot.calls.values().any(|call| open(call) && self.moves_money(call))
+    }
+
+    fn moves_money(&self, call: &Call) -> bool {
+        let moves = declared(self.workflow, call).is_some_and(|declared| declared.operation.moves_money());
+        moves && !matches!(call.role, Role::Effect { .. })
     }
 
     fn is_undoing(&self) -> bool {
@@ -370,6 +396,11 @@ impl<'w> Run<'w> {
     pub(super) fn known_events(&self) -> Vec<EventName> {
         super::next::known_events(self.workflow)
     }
+}
+
+/// Whatever fits, the order stays where it is, and nothing of it is left behind.
+fn leads_nowhere(list: &[Transition]) -> bool {
+    list.iter().all(|transition| transition.target.is_none())
 }
 
 /// Where a transition of the workflow itself stands, in place of a state.

@@ -160,6 +160,10 @@ fn secrets_that_are_not_there_are_named() {
     assert_eq!(problem["type"], "urn:paystate:problem:could-not-run");
     assert!(detail.contains("acme_hook: environment variable ACME_HOOK is not set"), "{detail}");
     assert!(detail.contains("acme_key: ") && detail.contains("No such file"), "{detail}");
+    let mut serve = serve(folder.path());
+    let output = serve.env("ACME_HOOK", " ").output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("acme_hook: it is empty"), "{told}");
 }
 
 #[test]

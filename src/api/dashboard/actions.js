@@ -28,7 +28,7 @@ async function resolveDialog(order, open) {
     ok: () => h("label", null, "What the call answered (JSON)", h("textarea", { name: "result", class: "mono", spellcheck: "false" }, "{}")),
     declined: () => h("label", null, "Code of the decline", h("input", { name: "code", value: "resolved", required: true, maxlength: 200 })),
     dismissed: () => [],
-    state: () => h("label", null, "Go on in", h("select", { name: "state", required: true }, states.map((state) => h("option", { value: state.name }, state.title ? `${state.name}: ${state.title}` : state.name)))),
+    state: () => [h("p", null, "This books nothing: say that the call did succeed where its money has moved."), h("label", null, "Go on in", h("select", { name: "state", required: true }, states.map((state) => h("option", { value: state.name }, state.title ? `${state.name}: ${state.title}` : state.name))))],
   };
   const ways = h("fieldset", { onchange: (event) => fill(detail, details[event.target.value]()) },
     choice("ok", "The call did succeed"), choice("declined", "The call did not happen"), choice("state", "Go on in another state"),

@@ -4,8 +4,8 @@ use super::states::ends_in_time;
 use super::{Check, call_span};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::read::{OUTCOMES, UNKNOWN};
-use crate::definition::{Activity, Invoke, Operation, OutcomeKind, State, rules, suggest};
-use crate::types::EventName;
+use crate::definition::{Activity, Invoke, Operation, OutcomeKind, Replay, State, rules, suggest};
+use crate::types::{EventName, StateName};
 
 impl Check<'_> {
     pub(super) fn outcomes(&self) {
@@ -20,6 +20,7 @@ impl Check<'_> {
                 self.exhaustive(entry);
                 self.leads_on(state, entry);
                 self.left_behind(state, entry);
+                self.unanswered(state, entry);
             }
         }
         for state in self.workflow.states.iter().filter(|state| state.is_final()) {
@@ -83,6 +84,9 @@ impl Check<'_> {
             "action_required" if !any(OutcomeKind::ActionRequired) => "no rule of the operation gives it",
             "pending" if !any(OutcomeKind::Pending) => "no rule of the operation gives it",
             "reversed" if !invokes.iter().any(undone) => "the call has no `compensate`",
+            "reversed" if !invokes.iter().any(|invoke| undone(invoke) && !is_safe(&invoke.operation)) => {
+                "what is safe to repeat is repeated, and then `failed`"
+            }
             "compensated" if !matches!(state.activity, Activity::Compensate) => "the state has no `compensate: all`",
             "notified" if state.entry.is_empty() => "the state has no `entry` effects",
             _ => return,
@@ -191,6 +195,30 @@ impl Check<'_> {
         }
     }
 
+    /// A call that only asks is `failed` when nobody answers, and what it asks about may have happened all the same.
+    fn unanswered(&self, state: &State, entry: &Entry) {
+        let books = |invoke: &&Invoke| {
+            let operation = &invoke.operation;
+            is_safe(operation) && operation.request.is_some() && operation.money.is_some()
+        };
+        let Some(invoke) = state.invokes().iter().find(books).filter(|_| entry.key == "failed") else { return };
+        let given_up = |name: &StateName| {
+            let target = self.workflow.state(name);
+            target.is_some_and(|target| target.is_final() || matches!(target.activity, Activity::Compensate))
+        };
+        let targets = state.on.get("failed").into_iter().flatten().filter_map(|transition| transition.target.as_ref());
+        if let Some(target) = targets.into_iter().find(|name| given_up(name)) {
+            let message = format!(
+                "`{}` only asks: when nobody answers, `{target}` takes for granted that there is nothing",
+                invoke.call
+            );
+            let problem = self.ctx.problem(rules::UNANSWERED_TAKEN_FOR_NO, &entry.key_span, message);
+            self.ctx.add(problem.with_help(
+                "lead to a state that waits and asks again, or leave `failed` out: then a person is called".to_owned(),
+            ));
+        }
+    }
+
     /// An outcome comes once: if no transition of its list fits, nothing ever happens.
     fn exhaustive(&self, entry: &Entry) {
         let guarded = match &entry.node.kind {
@@ -223,6 +251,10 @@ fn meant(name: &str) -> Option<&'static str> {
 /// Two slips at most, for names that may differ in a word on purpose.
 fn slip(name: &str, near: &str) -> bool {
     suggest::distance(name, near) <= 2
+}
+
+fn is_safe(operation: &Operation) -> bool {
+    operation.idempotency.replay == Replay::Safe
 }
 
 fn is_known(operation: &Operation) -> bool {

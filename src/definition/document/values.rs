@@ -80,6 +80,16 @@ impl<'de> Visitor<'de> for Reader {
         Ok(Yaml::Scalar(Value::Number(number)))
     }
 
+    #[expect(clippy::cast_precision_loss, reason = "no place of a definition takes a whole number of this size")]
+    fn visit_i128<E: Error>(self, number: i128) -> Result<Yaml, E> {
+        self.visit_f64(number as f64)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no place of a definition takes a whole number of this size")]
+    fn visit_u128<E: Error>(self, number: u128) -> Result<Yaml, E> {
+        self.visit_f64(number as f64)
+    }
+
     fn visit_str<E: Error>(self, text: &str) -> Result<Yaml, E> {
         Ok(Yaml::Scalar(Value::from(text)))
     }

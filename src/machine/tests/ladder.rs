@@ -196,3 +196,72 @@ fn an_incident_is_resolved_by_a_person() {
     let again = Event::RetryRequested { id, by, note };
     assert_eq!(story.try_apply(&again), Err(Rejection::NoIncident));
 }
+
+#[test]
+fn a_pending_call_that_leads_nowhere_is_asked_about_and_waited_for() {
+    let text = METHOD.replace(
+        "action_required: waiting",
+        "action_required: waiting\n      pending: { assign: { at: \"${result.reference}\" } }",
+    );
+    let mut story = Story::of(&text);
+    story.settle(1, pending()).in_state("authorizing");
+    assert_eq!(story.order.data["at"], json!("p1"));
+    assert_eq!(story.due_in(INQUIRE), Duration::from_secs(10));
+    story.cancel().in_state("authorizing");
+    story.fire().inquired(1, ok()).in_state("cancelling");
+    assert_eq!(story.invoked(), [(2, 1)], "the hold is given back");
+    // What cannot be assigned is for a person to see, and the call is asked about all the same.
+    let mut story = Story::of(&text.replace("result.reference", "result.id.of"));
+    story.settle(1, pending());
+    assert_eq!(story.order.status, Status::Incident);
+    story.cancel().in_state("authorizing").fire().inquired(1, ok()).in_state("cancelling");
+}
+
+/// A wish of somebody who is not the provider, and a cancel that the state itself handles, do not leave money behind.
+#[test]
+fn nothing_but_the_provider_overtakes_a_call_that_may_move_money() {
+    let text = METHOD.replace(
+        "action_required: waiting",
+        "action_required: waiting\n      cancel: declined\n      shop.gave_up: declined",
+    );
+    for open in [unknown, pending] {
+        let mut story = Story::of(&text);
+        story.settle(1, open()).receive("shop.gave_up").in_state("authorizing");
+        story.fire().inquired(1, ok()).in_state("capturing");
+        let mut story = Story::of(&text);
+        story.settle(1, open()).cancel().in_state("authorizing");
+        story.fire().inquired(1, ok()).in_state("declined");
+        let mut story = Story::of(&text);
+        story.settle(1, open()).receive("payment.succeeded").in_state("capturing");
+    }
+    // A cancel that only says no leaves nothing behind, and says so at once.
+    let mut story = Story::of(&text.replace("cancel: declined", "cancel: { assign: { cancel_refused: true } }"));
+    story.settle(1, pending()).cancel().in_state("authorizing");
+    assert_eq!(story.order.data["cancel_refused"], json!(true));
+    assert_eq!(story.order.inbox.len(), 0);
+}
+
+#[test]
+fn what_a_person_says_was_not_reversed_is_asked_about_again() {
+    let mut story = Story::new();
+    for attempt in 1..=3 {
+        story.settle(1, unknown());
+        for _ in 0..3 {
+            story.fire().inquired(1, unknown());
+        }
+        if attempt < 3 {
+            story.fire();
+        }
+    }
+    story.settle(2, declined());
+    assert_eq!(story.order.status, Status::Incident);
+    story.apply(&Event::Resolved {
+        id: "said".into(),
+        by: "kim".to_owned(),
+        note: "the bank keeps it".to_owned(),
+        resolution: Resolution::Declined { code: "kept".to_owned() },
+    });
+    assert_eq!((story.order.incident.as_ref(), story.invoked()), (None, vec![]));
+    story.fire().inquired(1, ok()).in_state("capturing");
+    assert_eq!(story.order.money.held, 1000, "it is in the books");
+}
