@@ -6,6 +6,9 @@
 // A program that embeds Paystate has its own output; the commands print through `cli/output.rs`.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
+#[macro_use]
+pub mod fault;
+
 pub mod api;
 pub mod cli;
 pub mod connector;

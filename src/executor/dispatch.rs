@@ -22,6 +22,7 @@ impl Shard {
     /// Sends what has been decided, or lets it wait for its turn.
     pub(super) fn dispatch(&mut self, order: OrderId, dispatches: Vec<Dispatch>) {
         for dispatch in dispatches {
+            fault_point!("executor::between-dispatches");
             match dispatch {
                 Dispatch::Invoke { call, invocation } => self.call_out(order, call, None, invocation),
                 Dispatch::Inquire { call, inquiry, invocation } => {
@@ -31,7 +32,10 @@ impl Shard {
                     let event = Event::Settled { call: parent.call, attempt: Attempt(1), outcome };
                     let message = Message::Apply { order: parent.order, event, reply: None };
                     let shared = Arc::clone(&self.shared);
-                    tokio::spawn(async move { shared.deliver(parent.order, message).await });
+                    tokio::spawn(async move {
+                        fault_point!("dispatch::before-report");
+                        shared.deliver(parent.order, message).await;
+                    });
                 }
             }
         }
@@ -153,16 +157,19 @@ fn spawn(
     shared.in_flight.fetch_add(1, Ordering::Relaxed);
     tokio::spawn(async move {
         let event = work.await;
+        fault_point!("dispatch::answered");
         shared.in_flight.fetch_sub(1, Ordering::Relaxed);
         let message = match lane {
             Some(connector) => Message::Done { order, event, connector },
             None => Message::Apply { order, event, reply: None },
         };
         shared.deliver(order, message).await;
+        fault_point!("dispatch::delivered");
     });
 }
 
 async fn run(connector: Arc<dyn Connector>, invocation: Invocation, asks: bool) -> Outcome {
+    fault_point!("dispatch::before-call");
     // A panic inside a connector is one more way of not knowing what happened.
     let work = std::panic::AssertUnwindSafe(async {
         if asks { connector.inquire(&invocation).await } else { connector.invoke(&invocation).await }

@@ -113,7 +113,9 @@ impl Executor {
     pub async fn apply(&self, order: OrderId, event: Event) -> Result<Applied, ApplyError> {
         let (reply, answer) = oneshot::channel();
         self.request(order, Message::Apply { order, event, reply: Some(reply) })?;
-        answer.await.map_err(|_| ApplyError::ShuttingDown)?
+        let answer = answer.await.map_err(|_| ApplyError::ShuttingDown)?;
+        fault_point!("event::applied");
+        answer
     }
 
     fn request(&self, order: OrderId, message: Message) -> Result<(), ApplyError> {
@@ -221,6 +223,7 @@ impl Executor {
         while self.in_flight() > 0 && clock::instant() < until {
             clock::pause(Duration::from_millis(10)).await;
         }
+        fault_point!("shutdown::before-stop");
         for queue in self.shared.queues() {
             let (reply, done) = oneshot::channel();
             if queue.send(Message::Stop { reply }).await.is_ok() {
@@ -231,6 +234,7 @@ impl Executor {
         for one in loops {
             let _ = one.await;
         }
+        fault_point!("shutdown::before-close");
         self.shared.store.close().await
     }
 }

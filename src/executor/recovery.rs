@@ -70,10 +70,11 @@ pub(super) async fn catalog(
     workflows: Vec<Arc<Workflow>>,
     connectors: &Connectors,
 ) -> Result<Catalog, StartError> {
-    let catalog = read_versions(store).await?;
+    let catalog = versions(store, &workflows).await?;
     catalog.versions().iter().for_each(|workflow| connectors.define_all(workflow));
     for workflow in workflows {
         keep(store, clock, &workflow).await?;
+        fault_point!("recovery::version-kept");
         connectors.define_all(&workflow);
         catalog.activate(workflow);
     }
@@ -82,9 +83,15 @@ pub(super) async fn catalog(
 
 /// Every version of every workflow that a store's orders were ever opened on.
 pub async fn read_versions(store: &dyn Store) -> Result<Catalog, StartError> {
+    versions(store, &[]).await
+}
+
+/// The same. The text of a version that is known is not read again.
+async fn versions(store: &dyn Store, known: &[Arc<Workflow>]) -> Result<Catalog, StartError> {
     let catalog = Catalog::default();
     for (name, version, sources) in store.definitions().await? {
-        catalog.remember(read(&name, &version, sources)?);
+        let known = known.iter().find(|workflow| workflow.version == version);
+        catalog.remember(known.map_or_else(|| read(&name, &version, sources), |known| Ok(Arc::clone(known)))?);
     }
     Ok(catalog)
 }
@@ -127,6 +134,7 @@ async fn hand_out(shared: &Arc<Shared>, halted: &BTreeSet<OrderId>) -> Result<()
     let (mut after, mut open, mut under_way) = (None, 0_usize, 0_usize);
     loop {
         let page = shared.store.open_orders(after, PAGE).await?;
+        fault_point!("recovery::page-read");
         if page.is_empty() || shared.stopping.load(Ordering::Acquire) {
             break;
         }
@@ -145,12 +153,14 @@ async fn hand_out(shared: &Arc<Shared>, halted: &BTreeSet<OrderId>) -> Result<()
             page.into_iter().filter(|order| order.under_way && !halted.contains(&order.id))
         {
             under_way += 1;
+            fault_point!("recovery::between-orders");
             shared.deliver(order, Message::TakeUp { order }).await;
         }
     }
     if open > 0 {
         tracing::info!(open, under_way, "took up the open orders");
     }
+    fault_point!("recovery::taken-up");
     Ok(())
 }
 
@@ -171,6 +181,9 @@ impl Refold {
 
 impl Fold for Refold {
     fn define(&self, workflow: &WorkflowName, version: &Version, sources: &Sources) -> Result<(), String> {
+        if self.versions.version(version).is_some() {
+            return Ok(());
+        }
         let workflow = read(workflow, version, sources.clone()).map_err(|error| error.to_string())?;
         self.versions.remember(workflow);
         Ok(())

@@ -150,6 +150,7 @@ impl Shard {
         if self.ready.is_empty() {
             let alarm = self.wakes_at();
             let clock = Arc::clone(&self.shared.clock);
+            fault_point!("executor::before-waiting");
             tokio::select! {
                 biased;
                 message = self.inbox.recv() => match message {
@@ -161,6 +162,7 @@ impl Shard {
                     None => std::future::pending().await,
                 } } => {}
             }
+            fault_point!("executor::woken");
         }
         let now = self.shared.clock.now();
         for order in self.core.due(now, DUE_MAX) {
@@ -294,6 +296,7 @@ impl Shard {
 
     /// Commits the round and then acts on it: answers, sends, tells who watches.
     async fn finish(&mut self, mut round: Round) -> Result<(), StoreError> {
+        fault_point!("executor::before-commit");
         let positions = match self.commit(&mut round).await {
             Ok(Some(positions)) if !positions.is_empty() => positions,
             Ok(_) => return Ok(()),
@@ -302,6 +305,7 @@ impl Shard {
                 return Err(error);
             }
         };
+        fault_point!("executor::after-commit");
         let counts = &self.shared.counts;
         counts.committed(&round.commits);
         round.ended.iter().for_each(|&(_, status)| counts.ended(status));
@@ -312,9 +316,11 @@ impl Shard {
         for (reply, applied) in round.replies {
             answer(Some(reply), Ok(applied));
         }
+        fault_point!("executor::after-replies");
         for (id, dispatches) in round.dispatches {
             self.dispatch(id, dispatches);
         }
+        fault_point!("executor::after-dispatches");
         for commit in &*round.commits {
             self.tell(commit.entry.order, &commit.snapshot);
         }
@@ -371,6 +377,7 @@ impl Shard {
             return Ok(());
         }
         let stored = self.shared.store.order(id).await?.ok_or(ApplyError::NotFound)?;
+        fault_point!("executor::loaded");
         let version = &stored.snapshot.version;
         let workflow =
             self.shared.catalog.version(version).ok_or_else(|| {
@@ -385,7 +392,9 @@ impl Shard {
         if round.events.contains(&(order, id.clone())) {
             return Ok(true);
         }
-        Ok(self.shared.store.seen(order, id).await?.is_some())
+        let seen = self.shared.store.seen(order, id).await?;
+        fault_point!("executor::looked-for-duplicate");
+        Ok(seen.is_some())
     }
 }
 

@@ -84,6 +84,7 @@ impl Executor {
             let snapshot = self.order(record.order).await?.ok_or(ApplyError::NotFound)?;
             return Ok(Submitted { snapshot, created: false });
         }
+        fault_point!("submit::after-key");
         workflow.input.validate(&submission.input).map_err(SubmitError::Invalid)?;
         let (id, parent) = match submission.child {
             Some((id, parent)) => (id, Some(parent)),
@@ -93,6 +94,7 @@ impl Executor {
         let (reply, answer) = oneshot::channel();
         self.request(id, Message::Open { opened, reply: Some(reply) })?;
         let applied = answer.await.map_err(|_| ApplyError::ShuttingDown)??;
+        fault_point!("submit::opened");
         drop(held);
         Ok(Submitted { snapshot: applied.snapshot, created: applied.how == super::How::Applied })
     }

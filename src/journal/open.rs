@@ -34,10 +34,12 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
     let disk = &*options.disk;
     let failed = |error: std::io::Error| JournalError::io("could not open", dir, &error);
     disk.create_dir(dir).map_err(failed)?;
+    fault_point!("journal::dir-made");
     let names = disk.list(dir).map_err(failed)?;
     let found = segment::among(&names);
     let tip_path = data.join("tip");
     let (tip, told) = TipFile::open(disk, &tip_path)?;
+    fault_point!("journal::tip-opened");
     let (expected, turn) = match told {
         Found::Tip { tip, turn } => (Some(tip), turn.saturating_add(1)),
         Found::Nothing => (None, 0),
@@ -56,7 +58,9 @@ pub(crate) fn open(data: &Path, dir: &Path, options: &JournalOptions) -> Result<
         tracing::warn!(tip = %tip_path.display(), "the tip is missing: whether the journal is whole cannot be told");
     }
     finish(dir, &mut cursor, expected.as_ref())?;
+    fault_point!("journal::end-found");
     settle(disk, data, dir, &cursor, expected.as_ref())?;
+    fault_point!("journal::settled");
     let spares = tidy(disk, dir, &names, options.segment_size)?;
     packed::clear(disk, dir, &names)?;
     Ok(Opened { segments, offset: cursor.offset, seq: cursor.seq, chain: cursor.chain, tip, turn, spares })
@@ -67,6 +71,7 @@ fn create(disk: &dyn Disk, data: &Path, dir: &Path, options: &JournalOptions) ->
     let spare = dir.join(format!("{}first", spares::PREFIX));
     let failed = |error: std::io::Error| JournalError::io("could not create", &spare, &error);
     segment::preallocate(disk, &spare, capacity).map_err(failed)?;
+    fault_point!("journal::first-filled");
     let head = Head { base: 0, capacity, seq: 1, chain: [0; 32] };
     let segment = Segment::begin(disk, dir, &spare, head)?;
     disk.sync_dir(data).map_err(failed)?;
@@ -195,6 +200,7 @@ fn tidy(disk: &dyn Disk, dir: &Path, names: &[String], size: u64) -> Result<Vec<
         if whole && spares.len() < 2 {
             spares.push(path);
         } else {
+            fault_point!("journal::before-tidying");
             disk.remove(&path).map_err(failed)?;
         }
     }

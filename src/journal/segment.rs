@@ -139,9 +139,12 @@ impl Segment {
         let failed = |error: io::Error| JournalError::io("could not begin", &path, &error);
         let file = disk.open(spare, false).map_err(failed)?;
         write_all(&*file, &head.encode(), 0).map_err(failed)?;
+        fault_point!("segment::head-written");
         file.sync_data().map_err(failed)?;
+        fault_point!("segment::before-name");
         // Only now does it get its name: a segment that has one has its header.
         disk.rename(spare, &path).map_err(failed)?;
+        fault_point!("segment::named");
         disk.sync_dir(dir).map_err(failed)?;
         Ok(Self { head, path, file })
     }
@@ -158,7 +161,10 @@ impl Segment {
 /// Fills a new file with zeros under a passing name, and gives it its own when it is whole.
 pub(crate) fn preallocate(disk: &dyn Disk, path: &Path, bytes: u64) -> io::Result<()> {
     let part = path.with_extension("part");
-    let filled = fill(disk, &part, bytes).and_then(|()| disk.rename(&part, path));
+    let filled = fill(disk, &part, bytes).and_then(|()| {
+        fault_point!("spares::filled");
+        disk.rename(&part, path)
+    });
     if filled.is_err() {
         // Best effort: it is removed when the journal is next opened.
         let _ = disk.remove(&part);

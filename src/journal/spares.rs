@@ -114,7 +114,10 @@ impl Spares {
 
     fn make(&self, number: u64) {
         let path = self.dir.join(format!("{PREFIX}{number}"));
-        let made = segment::preallocate(&*self.disk, &path, self.size).and_then(|()| self.disk.sync_dir(&self.dir));
+        let made = segment::preallocate(&*self.disk, &path, self.size).and_then(|()| {
+            fault_point!("spares::named");
+            self.disk.sync_dir(&self.dir)
+        });
         let mut state = self.lock();
         match made.map_err(|error| JournalError::io("could not prepare", &path, &error)) {
             Ok(()) => {

@@ -110,9 +110,11 @@ impl Writer {
         self.write();
         self.healthy()?;
         let spare = self.spares.take(batch.opening)?;
+        fault_point!("journal::before-roll");
         let head = Head { base: self.segment.end(), capacity: self.segment_size, seq: self.seq, chain: self.chain };
         match Segment::begin(&*self.disk, &self.dir, &spare, head) {
             Ok(segment) => {
+                fault_point!("journal::rolled");
                 self.files.add(&segment);
                 self.segment = segment;
                 self.offset = FIRST;
@@ -164,9 +166,12 @@ impl Writer {
 
     fn write_group(&mut self) -> Result<(), JournalError> {
         let path = &self.segment.path;
+        fault_point!("journal::before-write");
         write_all(&*self.segment.file, &self.group.bytes, self.offset)
             .map_err(|error| JournalError::io("could not write", path, &error))?;
+        fault_point!("journal::between-write-and-sync");
         self.segment.file.sync_data().map_err(|error| JournalError::io("could not sync", path, &error))?;
+        fault_point!("journal::after-sync-before-tip");
         self.counts.syncs.fetch_add(1, Ordering::Relaxed);
         self.counts.records.fetch_add(self.group.last, Ordering::Relaxed);
         self.counts.bytes.fetch_add(self.group.bytes.len() as u64, Ordering::Relaxed);
@@ -176,6 +181,7 @@ impl Writer {
             self.tip.write(&Tip { mark: *mark, end }, self.turn)?;
             self.turn = self.turn.saturating_add(1);
         }
+        fault_point!("journal::after-tip");
         self.files.advance(end);
         Ok(())
     }

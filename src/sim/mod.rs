@@ -11,7 +11,7 @@ mod stage;
 pub mod suite;
 mod world;
 
-pub use run::{Report, run, run_crashes};
+pub use run::{Endings, REST, Report, run, run_crashes};
 pub use scenario::{Act, Answers, EventStep, Expect, Person, ResolveStep, Scenario, Step};
 pub use stage::Stage;
 pub use world::{Crash, World, WorldError};

@@ -9,11 +9,11 @@ use super::stage::Stage;
 use super::world::{Crash, World, WorldError};
 use crate::definition::Workflow;
 use crate::journal::Entry;
-use crate::machine::{Event, Snapshot, Status, Walked};
-use crate::types::{EventId, StateName, Value};
+use crate::machine::{Snapshot, Status, Walked};
+use crate::types::{StateName, Value};
 
 /// How long a crashed run may take to come to rest: longer than any retry, inquiry or wait of a sane method.
-const REST: Duration = Duration::from_secs(90 * 24 * 3_600);
+pub const REST: Duration = Duration::from_secs(90 * 24 * 3_600);
 
 /// Entries that all crash runs of one scenario may walk through.
 const CRASH_ENTRIES_MAX: usize = 50_000;
@@ -63,9 +63,7 @@ pub fn run(scenario: &Scenario, workflow: &Arc<Workflow>) -> Report {
 /// where it ended without the crash with the same money, or at least come to rest where the scenario says that crashes
 /// change the story; and no key may have taken effect twice. Returns how many runs there were.
 pub fn run_crashes(scenario: &Scenario, workflow: &Arc<Workflow>, expected: &Report) -> (usize, Vec<String>) {
-    let Some(ending) = &expected.order else { return (0, Vec::new()) };
-    let rested = if ended(ending) { None } else { at_rest(scenario, workflow) };
-    let endings = Endings { told: ending, rested: rested.as_ref().unwrap_or(ending) };
+    let Some(endings) = Endings::of(scenario, workflow, expected) else { return (0, Vec::new()) };
     let mut failures = Vec::new();
     let mut runs = 0;
     let entries = expected.entries.len();
@@ -75,7 +73,7 @@ pub fn run_crashes(scenario: &Scenario, workflow: &Arc<Workflow>, expected: &Rep
         for sent in [false, true] {
             runs += 1;
             let crash = Crash { after_commit, sent };
-            if let Err(error) = run_crash(scenario, workflow, crash, endings) {
+            if let Err(error) = run_crash(scenario, workflow, crash, &endings) {
                 let when = if sent { "after sending" } else { "before sending" };
                 failures.push(format!("crash after entry {after_commit}, {when}: {error}"));
             }
@@ -84,14 +82,48 @@ pub fn run_crashes(scenario: &Scenario, workflow: &Arc<Workflow>, expected: &Rep
     (runs, failures)
 }
 
-/// The order at the end of the story as it is told, and when it has come to rest after that.
-#[derive(Clone, Copy)]
-struct Endings<'a> {
-    told: &'a Snapshot,
-    rested: &'a Snapshot,
+/// What a run with a crash must come to: the order at the end of the story as it is told, and when it has come to rest
+/// after that.
+#[derive(Debug)]
+pub struct Endings {
+    told: Snapshot,
+    rested: Option<Snapshot>,
+    /// A crash changes nothing but the way.
+    same: bool,
 }
 
-fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, endings: Endings<'_>) -> Result<(), String> {
+impl Endings {
+    /// An order that has come to rest, wherever the process died on its way.
+    pub fn at(told: Snapshot) -> Self {
+        Self { told, rested: None, same: true }
+    }
+
+    /// The endings of a scenario that was run as it is told; none when it could not even begin.
+    pub fn of(scenario: &Scenario, workflow: &Arc<Workflow>, expected: &Report) -> Option<Self> {
+        let told = expected.order.clone()?;
+        let rested = if ended(&told) { None } else { at_rest(scenario, workflow) };
+        Some(Self { told, rested, same: scenario.crashes })
+    }
+
+    /// Whether an order that has been through the story is where it belongs. If not, it is given `REST` first.
+    pub fn is_settled(&self, order: &Snapshot) -> bool {
+        if self.same { order.state == self.told.state } else { ended(order) || !ended(&self.told) }
+    }
+
+    /// What is wrong with how an order has ended, after `REST` if it had to be given that.
+    pub fn judge(&self, order: &Snapshot, settled: bool, doubled: Option<(String, u32)>) -> Result<(), String> {
+        if let Some((key, times)) = doubled {
+            return Err(format!("{key} took effect {times} times"));
+        }
+        if self.same {
+            let rested = self.rested.as_ref().filter(|_| !settled);
+            return compare(order, rested.unwrap_or(&self.told));
+        }
+        if settled || ended(order) { Ok(()) } else { Err(format!("never comes to rest; it is in {}", order.state)) }
+    }
+}
+
+fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, endings: &Endings) -> Result<(), String> {
     let provider = Arc::new(Stage::new(&scenario.answers));
     let shared = Arc::<Stage>::clone(&provider);
     let mut world = World::new(Arc::clone(workflow), shared, Some(crash));
@@ -101,20 +133,12 @@ fn run_crash(scenario: &Scenario, workflow: &Arc<Workflow>, crash: Crash, ending
         take(&mut world, &provider, number, step, false, &mut failures);
     }
     let mut order = world.order().map_err(|error| error.to_string())?;
-    let mut ending = endings.told;
-    let settled = if scenario.crashes { order.state == ending.state } else { ended(&order) || !ended(ending) };
+    let settled = endings.is_settled(&order);
     if !settled {
         world.advance(REST).map_err(|error| error.to_string())?;
         order = world.order().map_err(|error| error.to_string())?;
-        ending = endings.rested;
     }
-    if let Some((key, times)) = provider.doubled() {
-        return Err(format!("{key} took effect {times} times"));
-    }
-    if scenario.crashes {
-        return compare(&order, ending);
-    }
-    if settled || ended(&order) { Ok(()) } else { Err(format!("never comes to rest; it is in {}", order.state)) }
+    endings.judge(&order, settled, provider.doubled())
 }
 
 fn compare(order: &Snapshot, ending: &Snapshot) -> Result<(), String> {
@@ -147,30 +171,9 @@ fn ended(order: &Snapshot) -> bool {
 }
 
 fn take(world: &mut World, provider: &Stage, number: usize, step: &Step, strict: bool, failures: &mut Vec<String>) {
-    let id = || EventId::new(format!("step-{number}"));
     let here = format!("line {}, step {number}", step.line);
-    let by = |by: &str| if by.is_empty() { "operator".to_owned() } else { by.to_owned() };
     let (result, refused) = match &step.act {
         Act::Advance(by) => (world.advance(*by), false),
-        Act::Event(event) => {
-            let id = event.id.as_deref().map_or_else(id, EventId::from);
-            let (name, payload) = (event.name.clone(), event.payload.clone());
-            let received = Event::Received { id, name, payload, source: "scenario".to_owned() };
-            (world.event(received).map(drop), event.refused)
-        }
-        Act::Cancel(person) => {
-            let event = Event::CancelRequested { id: id(), by: by(&person.by), reason: person.note.clone() };
-            (world.event(event).map(drop), person.refused)
-        }
-        Act::Retry(person) => {
-            let event = Event::RetryRequested { id: id(), by: by(&person.by), note: person.note.clone() };
-            (world.event(event).map(drop), person.refused)
-        }
-        Act::Resolve(step) => {
-            let resolution = step.resolution.clone();
-            let event = Event::Resolved { id: id(), by: by(&step.by), note: step.note.clone(), resolution };
-            (world.event(event).map(drop), step.refused)
-        }
         Act::Crash => (world.crash(), false),
         Act::Expect(expect) => {
             if strict {
@@ -178,6 +181,10 @@ fn take(world: &mut World, provider: &Stage, number: usize, step: &Step, strict:
                 failures.extend(wrong.into_iter().map(|wrong| format!("{here}: {wrong}")));
             }
             return;
+        }
+        Act::Event(_) | Act::Cancel(_) | Act::Retry(_) | Act::Resolve(_) => {
+            let Some((event, refused)) = step.event(number) else { return };
+            (world.event(event).map(drop), refused)
         }
     };
     match (result, refused) {

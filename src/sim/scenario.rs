@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::connector::Script;
-use crate::machine::{Resolution, Status};
-use crate::types::{EventName, StateName, Value, WorkflowName};
+use crate::machine::{Event, Resolution, Status};
+use crate::types::{EventId, EventName, StateName, Value, WorkflowName};
 
 /// A story, with what its folder has in common filled in.
 #[derive(Clone, Debug)]
@@ -23,6 +23,33 @@ pub struct Scenario {
     /// first. Even then such a run must come to an end or to an incident, with nothing done twice.
     pub crashes: bool,
     pub steps: Vec<Step>,
+}
+
+impl Step {
+    /// What this step sends to the order, and whether that must be refused; nothing for the other steps. `number` is its
+    /// place in the story, from 1.
+    pub fn event(&self, number: usize) -> Option<(Event, bool)> {
+        let id = || EventId::new(format!("step-{number}"));
+        let by = |by: &str| if by.is_empty() { "operator".to_owned() } else { by.to_owned() };
+        Some(match &self.act {
+            Act::Event(event) => {
+                let id = event.id.as_deref().map_or_else(id, EventId::from);
+                let (name, payload) = (event.name.clone(), event.payload.clone());
+                (Event::Received { id, name, payload, source: "scenario".to_owned() }, event.refused)
+            }
+            Act::Cancel(Person { by: who, note, refused }) => {
+                (Event::CancelRequested { id: id(), by: by(who), reason: note.clone() }, *refused)
+            }
+            Act::Retry(Person { by: who, note, refused }) => {
+                (Event::RetryRequested { id: id(), by: by(who), note: note.clone() }, *refused)
+            }
+            Act::Resolve(ResolveStep { by: who, note, refused, resolution }) => {
+                let (by, note, resolution) = (by(who), note.clone(), resolution.clone());
+                (Event::Resolved { id: id(), by, note, resolution }, *refused)
+            }
+            Act::Advance(_) | Act::Crash | Act::Expect(_) => return None,
+        })
+    }
 }
 
 /// How one operation answers.

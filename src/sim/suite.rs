@@ -81,6 +81,12 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
     Ok(found)
 }
 
+/// Reads a scenario, or tells every mistake in it.
+pub fn read_scenario(path: &Path, workflows: &BTreeMap<WorkflowName, Arc<Workflow>>) -> Result<Scenario, Vec<String>> {
+    let told = read::read(path, workflows);
+    told.scenario.ok_or(told.problems)
+}
+
 /// Runs one file: a scenario, or the orders of a recorded journal.
 pub fn run_file(
     path: &Path,

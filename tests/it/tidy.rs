@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Each room, and the rooms that it may use. The order is the one of docs/architecture.md.
 const ROOMS: &[(&str, &[&str])] = &[
@@ -46,6 +47,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("reqwest", &["src/connector/http/", "src/sandbox/", "src/cli/client.rs"]),
     ("uuid", &["src/types/id.rs", "src/executor/clock.rs"]),
     ("dagre", &["src/definition/graph/", "src/definition/graph.rs"]),
+    ("fail", &["src/fault.rs"]),
 ];
 
 /// What only the clock's file may name.
@@ -98,6 +100,19 @@ fn every_library_has_one_door() {
         }
     }
     assert!(wrong.is_empty(), "second doors:\n{}", wrong.join("\n"));
+}
+
+/// Fault points are for tests/crash_points: what is shipped has none.
+#[test]
+fn the_daemon_has_no_fault_points() {
+    let has = |text: &str| {
+        let found = Command::new("grep").args(["-qaF", text]).arg(crate::support::paystate()).status();
+        found.expect("grep runs").success()
+    };
+    assert!(has("the journal could not be written"), "texts of the program are found in it");
+    for name in ["executor::after-commit", "store::after-journal", "behind::before-row"] {
+        assert_eq!(has(name), cfg!(feature = "failpoints"), "{name}");
+    }
 }
 
 #[test]

@@ -50,6 +50,7 @@ impl Behind {
     pub(super) fn run(mut self) {
         let mut passed = Instant::now();
         loop {
+            fault_point!("behind::waiting");
             let until_pass = self.every.saturating_sub(passed.elapsed());
             let pause = if self.archiver.is_busy() { until_pass.min(self.rest()) } else { until_pass };
             let wake = match self.wake.recv_timeout(pause) {
@@ -118,6 +119,7 @@ impl Behind {
             return true;
         }
         let Some(layer) = shared.overlay_mut().begin_writing() else { return true };
+        fault_point!("behind::before-layer");
         let begun = Instant::now();
         let result = shared.index().map_err(|error| Trouble { full: false, why: error.to_string() });
         if let Err(trouble) = result.and_then(|index| index.write(&layer)) {

@@ -41,15 +41,19 @@ pub(super) async fn commit(shared: &Arc<Shared>, batch: Arc<Vec<Commit>>) -> Res
     }
     let claim = Claim::new(shared, &batch)?;
     let encoded = encode(shared, &claim, &batch)?;
+    fault_point!("store::before-room");
     let room = reserve(shared, batch.len(), encoded.is_opening()).await?;
+    fault_point!("store::before-journal");
     let (sender, receiver) = oneshot::channel();
     let applied = Arc::clone(shared);
     let done = move |written: Result<Written, JournalError>| {
+        fault_point!("store::after-journal");
         // The room that is used is given back when the working store has been written.
         let answer = written.map(|written| {
             room.keep();
             apply(&applied, claim, &batch, written)
         });
+        fault_point!("store::shown");
         // Whoever waited may have gone; what is in the journal has happened all the same.
         let _ = sender.send(answer.map_err(StoreError::from));
     };
@@ -85,6 +89,7 @@ pub(super) async fn keep_definition(
     let (sender, receiver) = oneshot::channel();
     let applied = Arc::clone(shared);
     let done = move |written: Result<Written, JournalError>| {
+        fault_point!("store::definition-written");
         let kept = written.map(|written| {
             let mut overlay = applied.overlay_mut();
             overlay.keep((workflow, version, written.mark.position));
@@ -167,6 +172,7 @@ fn apply(shared: &Shared, claim: Claim, batch: &[Commit], written: Written) -> V
     };
     // Small passes: those who wait for room wait for the end of one.
     if waiting > shared.lag / 8 {
+        fault_point!("store::before-wake");
         // It is awake already when the channel is full.
         let _ = shared.wake.try_send(Wake::Now);
     }

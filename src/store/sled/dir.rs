@@ -139,7 +139,9 @@ impl Marker {
         file.set_len(0)?;
         writeln!(file, "{text}")?;
         file.sync_all()?;
+        fault_point!("recovery::before-note");
         fs::rename(&next, &self.path)?;
+        fault_point!("recovery::noted");
         self.path.parent().map_or(Ok(()), |dir| RealDisk.sync_dir(dir))
     }
 }

@@ -140,9 +140,13 @@ impl Index {
                 self.put(key, value.clone())?;
             }
         }
+        fault_point!("behind::before-mark");
         self.put(value::APPLIED, encode_mark(&layer.mark))?;
         // Into the system's memory, so that a store that has to be opened again after a failed write has this layer.
-        self.db.flush().map(drop).map_err(|error| trouble(&error))
+        fault_point!("behind::before-flush");
+        self.db.flush().map_err(|error| trouble(&error))?;
+        fault_point!("behind::after-flush");
+        Ok(())
     }
 
     pub(super) fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
@@ -304,8 +308,10 @@ impl Index {
         self.db.flush().map_err(|error| trouble(&error))?;
         drop(self.db);
         // What sled calls a flush leaves the data in the device's cache.
-        let synced =
-            sync_tree(path).and_then(|()| if self.suspect.into_inner() { Ok(()) } else { self.marker.clean() });
+        let synced = sync_tree(path).and_then(|()| {
+            fault_point!("close::before-clean");
+            if self.suspect.into_inner() { Ok(()) } else { self.marker.clean() }
+        });
         synced.map_err(|error| trouble(&sled::Error::Io(error)))
     }
 
@@ -372,10 +378,17 @@ impl Index {
         self.db.insert(key, value).map(drop).map_err(|error| trouble(&error))
     }
 
-    /// For tests: writing may stop before any row.
+    /// For tests: writing may stop before any row, and sled writes its memory out whenever it likes.
     fn may_write(&self) -> Result<(), Trouble> {
         let counted = self.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
-        counted.map(drop).map_err(|_| Trouble { full: true, why: "broken on purpose".to_owned() })
+        counted.map_err(|_| Trouble { full: true, why: "broken on purpose".to_owned() })?;
+        self.write_out();
+        fault_point!("behind::before-row");
+        Ok(())
+    }
+
+    fn write_out(&self) {
+        fault_point!("behind::write-out", |_| drop(self.db.flush()));
     }
 }
 

@@ -136,6 +136,7 @@ impl SledStore {
     /// missing, damaged or not of this journal. Takes its time: not to be called where nothing may block.
     pub fn open(dir: &Path, options: SledOptions, fold: Arc<dyn Fold>) -> Result<Self, StoreError> {
         let lock = Lock::take(dir)?;
+        fault_point!("open::locked");
         let journal = Journal::open(dir, &options.journal)?;
         let reserve = Reserve::new(dir);
         let recovered = match recover::recover(dir, &options, &journal, &*fold) {
@@ -233,6 +234,7 @@ impl SledStore {
         if let Some(packing) = packing {
             packing.stop();
         }
+        fault_point!("close::before-journal");
         // First the journal: what it acknowledges last must be in the last pass.
         let journal = self.shared.journal.close();
         // A full channel or none at all: the thread ends when it sees that nobody is left to wake it.
@@ -240,6 +242,7 @@ impl SledStore {
         if behind.join().is_err() {
             return Err(unreadable("the working store", "the thread that writes it has panicked"));
         }
+        fault_point!("close::before-store");
         let index = self.shared.take_index();
         self.shared.room.close();
         let clean = how == Wake::Finish && self.shared.overlay().waiting() == 0;

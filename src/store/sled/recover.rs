@@ -28,6 +28,7 @@ pub(super) fn recover(
     let marker = Marker::new(dir);
     let archive = open_archive(dir)?;
     let (index, mark, archive) = open_index(dir, options, journal, &marker, archive)?;
+    fault_point!("recovery::store-opened");
     marker.in_use().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
     archive.tidy().map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
     match catch_up(&index, journal, mark, fold, &archive) {
@@ -120,7 +121,10 @@ fn open_archive(dir: &Path) -> Result<Result<Archive, String>, StoreError> {
 
 fn give_up(path: &Path, reason: &str) -> Result<(), StoreError> {
     tracing::warn!(path = %path.display(), reason, "the working store is rebuilt from the journal");
-    set_aside(path).map_err(|error| refused(trouble(&sled::Error::Io(error))))
+    fault_point!("recovery::before-aside");
+    set_aside(path).map_err(|error| refused(trouble(&sled::Error::Io(error))))?;
+    fault_point!("recovery::set-aside");
+    Ok(())
 }
 
 fn open_in(dir: &Path, options: &SledOptions) -> Result<Index, Trouble> {
@@ -149,6 +153,7 @@ fn replay(
     let mut folded = 0_usize;
     for read in journal.scan(mark)? {
         let read = read?;
+        fault_point!("recovery::between-entries");
         match read.record {
             Record::Definition { workflow, version, sources, .. } => {
                 fold.define(&workflow, &version, &sources).map_err(|why| unusable(&workflow, &why))?;
