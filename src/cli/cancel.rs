@@ -9,7 +9,8 @@ use crate::types::Value;
 /// Ask for an order to be undone.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Example:\n  paystate cancel ORDER --by kim --note 'the customer called'\n\n\
-    It waits until every outcome is known; what was done is undone as far as the workflow says. An order that cannot be cancelled\n    any more goes on, and this ends with exit code 1.")]
+    It waits until every outcome is known; what was done is undone as far as the workflow says.\n\
+    An order that cannot be cancelled any more goes on, and this ends with exit code 1.")]
 pub(super) struct Args {
     /// The order's id.
     order: String,

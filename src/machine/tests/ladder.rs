@@ -92,6 +92,13 @@ fn a_reversal_that_did_not_post_is_an_incident() {
 
 /// An order whose authorisation has been reversed, and not confirmed.
 fn reversed() -> Story {
+    let mut story = reversing();
+    story.settle(2, ok());
+    story
+}
+
+/// An order whose authorisation is not known after all inquiries and tries, and is being reversed.
+fn reversing() -> Story {
     let mut story = Story::new();
     for attempt in 1..=3 {
         story.settle(1, unknown());
@@ -102,7 +109,6 @@ fn reversed() -> Story {
             story.fire();
         }
     }
-    story.settle(2, ok());
     story
 }
 
@@ -243,16 +249,7 @@ fn nothing_but_the_provider_overtakes_a_call_that_may_move_money() {
 
 #[test]
 fn what_a_person_says_was_not_reversed_is_asked_about_again() {
-    let mut story = Story::new();
-    for attempt in 1..=3 {
-        story.settle(1, unknown());
-        for _ in 0..3 {
-            story.fire().inquired(1, unknown());
-        }
-        if attempt < 3 {
-            story.fire();
-        }
-    }
+    let mut story = reversing();
     story.settle(2, declined());
     assert_eq!(story.order.status, Status::Incident);
     story.apply(&Event::Resolved {
