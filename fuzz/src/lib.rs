@@ -1,8 +1,12 @@
 //! The rooms of Paystate that read what others wrote, without the rest of it: soon compiled for coverage, and without
 //! any server. `targets` says what each fuzz target does with its input; tests/it/fuzz.rs takes the same files.
-#![allow(dead_code, unreachable_pub, reason = "the rooms are read as a part of another crate")]
+#![allow(dead_code, unexpected_cfgs, unreachable_pub, reason = "the rooms are read as a part of another crate")]
 
 extern crate self as paystate;
+
+#[macro_use]
+#[path = "../../src/fault.rs"]
+pub mod fault;
 
 #[path = "../../src/definition/mod.rs"]
 pub mod definition;

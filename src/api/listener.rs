@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use axum_server::{AddrListener, Address};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How many connections there are, and may be.
@@ -34,6 +34,19 @@ pub(super) struct Listener {
 pub(super) struct Held {
     stream: TcpStream,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Connections that wait in the system's queue, as far as the system allows so many (`net.core.somaxconn`). With a short queue
+/// it resets some that a crowd of clients believes to have.
+const BACKLOG: u32 = 4_096;
+
+/// A socket for the API. Only inside a runtime.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Connections of a daemon that has just ended do not keep the port.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }
 
 impl Room {

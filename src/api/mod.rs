@@ -35,6 +35,7 @@ pub use engine::{
     Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Submission,
     SubmitError, Submitted,
 };
+pub use listener::bind;
 pub use openapi::document as openapi_document;
 pub use problem::{PROBLEMS, ProblemKind};
 pub use routes::paths;

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::boot::{Boot, Node};
 use super::config::Config;
 use super::{Verdict, output};
-use crate::api::{HostName, Server, ServerOptions};
+use crate::api::{self, HostName, Server, ServerOptions};
 
 const LISTEN: &str = "127.0.0.1:7878";
 
@@ -108,11 +108,9 @@ pub(super) fn listen_on(address: &str) -> anyhow::Result<TcpListener> {
     if !parsed.ip().is_loopback() {
         bail!("--listen {address}: the API has no authentication yet, so it listens on loopback only (127.0.0.1)");
     }
-    let listener = TcpListener::bind(parsed).with_context(|| {
+    api::bind(parsed).with_context(|| {
         format!("cannot listen on {address}; --listen takes another, such as 127.0.0.1:0 for a free port")
-    })?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+    })
 }
 
 fn announce(node: &Node, server: &Server, json: bool) -> anyhow::Result<()> {
