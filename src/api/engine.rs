@@ -1,6 +1,7 @@
 //! What the API asks of the executor, in the API's own words: the executor implements this, tests implement it in memory.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use crate::definition::{SchemaViolation, Workflow};
+use crate::definition::{Acknowledge, SchemaViolation, Workflow};
 use crate::journal::Entry;
 use crate::machine::{Resolution, Snapshot};
 use crate::store::OrderQuery;
@@ -63,7 +64,7 @@ pub trait Engine: Send + Sync + 'static {
     ) -> Result<Arc<Snapshot>, SendError>;
 
     /// Takes a provider's notification: checks its signature over the bytes that came in, then applies it.
-    async fn hook(&self, connector: ConnectorName, headers: Headers, body: Bytes) -> Result<HookAnswer, HookError>;
+    async fn hook(&self, connector: ConnectorName, arrived: Notice) -> Result<HookAnswer, HookError>;
 
     /// The workflows that orders can be opened on, by name.
     fn workflows(&self) -> Vec<Arc<Workflow>>;
@@ -151,12 +152,25 @@ pub enum How {
     Ignored,
 }
 
+/// A notification as it came in.
+#[derive(Clone, Debug)]
+pub struct Notice {
+    pub headers: Headers,
+    /// What stands behind the `?`, decoded.
+    pub query: Value,
+    pub body: Bytes,
+    /// The address of its sender.
+    pub from: Option<IpAddr>,
+}
+
 #[derive(Clone, Debug)]
 pub struct HookAnswer {
     pub how: How,
     /// The order that it was about, where there is one.
     pub order: Option<OrderId>,
     pub event: Option<EventName>,
+    /// What the provider takes for "received".
+    pub acknowledge: Acknowledge,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Submission,
+    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, Related, SendError, Sent, Submission,
     SubmitError, Submitted,
 };
 use super::metrics;
+use crate::connector::Arrived;
 use crate::definition::Workflow;
 use crate::executor::{self, ApplyError, Executor, Hooked, random_id};
 use crate::journal::Entry;
@@ -96,13 +96,17 @@ impl Engine for Executor {
         Ok(self.apply(order, Event::Resolved { id: named(id), by, note, resolution }).await?.snapshot)
     }
 
-    async fn hook(&self, connector: ConnectorName, headers: Headers, body: Bytes) -> Result<HookAnswer, HookError> {
-        Ok(match Self::hook(self, connector.as_str(), &headers, &body).await? {
-            Hooked::Applied { order, how: applied } => {
-                HookAnswer { how: how(applied), order: Some(order), event: None }
-            }
-            Hooked::Unwanted | Hooked::Unmatched { .. } => HookAnswer { how: How::Ignored, order: None, event: None },
-        })
+    async fn hook(&self, connector: ConnectorName, notice: Notice) -> Result<HookAnswer, HookError> {
+        let Notice { headers, query, body, from } = notice;
+        let arrived = Arrived { headers: &headers, query: &query, body: &body, from };
+        let received = Self::hook(self, connector.as_str(), &arrived).await?;
+        // Of several things, the first that an order knew.
+        let known = received.told.iter().find_map(|told| match told {
+            Hooked::Applied { order, how: applied } => Some((how(*applied), *order)),
+            Hooked::Unmatched { .. } => None,
+        });
+        let (how, order) = known.map_or((How::Ignored, None), |(how, order)| (how, Some(order)));
+        Ok(HookAnswer { how, order, event: None, acknowledge: received.acknowledge })
     }
 
     fn workflows(&self) -> Vec<Arc<Workflow>> {
@@ -223,7 +227,6 @@ impl From<executor::HookError> for HookError {
         match error {
             executor::HookError::UnknownConnector(name) => Self::UnknownConnector { name },
             executor::HookError::Unverified(why) => Self::BadSignature(why.to_string()),
-            executor::HookError::Json(why) => Self::Malformed(why),
             executor::HookError::Unreadable(why) => Self::Malformed(why.to_string()),
             executor::HookError::Apply(error) => Self::Send(error.into()),
         }

@@ -1,22 +1,28 @@
 //! `POST /hooks/{connector}`: notifications from providers.
 
+use std::net::IpAddr;
+
 use axum::Json as Reply;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use super::body::{Raw, headers_as_text};
-use super::engine::HookError;
-use super::problem::Failure;
+use super::engine::{HookError, Notice};
+use super::listener::Peer;
+use super::problem::{Failure, PARAMETER};
 use super::state::Api;
 use super::wire::{HookResult, Problem};
-use crate::types::ConnectorName;
+use crate::definition::{Network, decode_form};
+use crate::types::{ConnectorName, Value};
 
 /// Takes a provider's notification.
 #[utoipa::path(post, path = "/hooks/{connector}", tag = "hooks",
     params(("connector" = String, Path, description = "The connector of the provider")),
     request_body(content = Vec<u8>, description = "Whatever the provider sends, signed as its connector says"),
     responses(
-        (status = 200, description = "Taken; it need not be sent again", body = HookResult),
+        (status = 200, description = "Taken; it need not be sent again. A connector may have another answer in its \
+            `acknowledge`", body = HookResult),
         (status = 400, description = "It is not understood", body = Problem),
         (status = 401, description = "Its signature does not fit", body = Problem),
         (status = 404, description = "No such connector, or no such order", body = Problem),
@@ -24,18 +30,72 @@ use crate::types::ConnectorName;
 pub(super) async fn hook(
     State(api): State<Api>,
     Path(connector): Path<String>,
+    RawQuery(query): RawQuery,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     headers: HeaderMap,
     Raw(body): Raw,
-) -> Result<Reply<HookResult>, Failure> {
+) -> Result<Response, Failure> {
     let connector = ConnectorName::new(connector);
-    let answer = api.engine.hook(connector.clone(), headers_as_text(&headers), body).await.inspect_err(|error| {
+    let query = match query {
+        Some(text) => decode_form(&text).ok_or_else(|| PARAMETER.because("what stands behind the `?` is no form"))?,
+        None => Value::Object(serde_json::Map::new()),
+    };
+    let from = sender(peer.0.ip(), &headers, &api.proxies);
+    let notice = Notice { headers: headers_as_text(&headers), query, body, from: Some(from) };
+    let answer = api.engine.hook(connector.clone(), notice).await.inspect_err(|error| {
         if let HookError::BadSignature(reason) = error {
             tracing::warn!(%connector, %reason, "a notification was not authentic");
         }
     })?;
-    Ok(Reply(HookResult {
+    let status = StatusCode::from_u16(answer.acknowledge.status).unwrap_or(StatusCode::OK);
+    if let Some(body) = answer.acknowledge.body {
+        return Ok((status, [(header::CONTENT_TYPE, answer.acknowledge.content_type)], body).into_response());
+    }
+    if status == StatusCode::NO_CONTENT {
+        return Ok(status.into_response());
+    }
+    let result = HookResult {
         result: answer.how.name().to_owned(),
         order: answer.order,
         event: answer.event.map(|event| event.to_string()),
-    }))
+    };
+    Ok((status, Reply(result)).into_response())
+}
+
+/// Who sent it: the other end of the connection, or, where that is a proxy of ours, whom the proxy says it speaks for.
+/// Each proxy adds the address that it was called from at the end.
+fn sender(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
+    let ours = |address: IpAddr| proxies.iter().any(|network| network.contains(address));
+    let mut sender = peer;
+    let values: Vec<&str> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    let listed = values.join(",");
+    for text in listed.rsplit(',') {
+        if !ours(sender) {
+            break;
+        }
+        let Ok(address) = text.trim().parse() else { break };
+        sender = address;
+    }
+    sender
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_proxy_of_ours_speaks_for_others() {
+        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
+        let proxies: Vec<Network> = vec!["127.0.0.1".parse().unwrap(), "10.0.0.0/8".parse().unwrap()];
+        let of = |peer: &str, forwarded: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-forwarded-for", forwarded.parse().unwrap());
+            sender(ip(peer), &headers, &proxies)
+        };
+        assert_eq!(of("127.0.0.1", "203.0.113.9"), ip("203.0.113.9"));
+        assert_eq!(of("127.0.0.1", "198.51.100.1, 203.0.113.9, 10.1.2.3"), ip("203.0.113.9"));
+        assert_eq!(of("192.0.2.7", "203.0.113.9"), ip("192.0.2.7"));
+        assert_eq!(of("127.0.0.1", "nonsense"), ip("127.0.0.1"));
+        assert_eq!(sender(ip("127.0.0.1"), &HeaderMap::new(), &proxies), ip("127.0.0.1"));
+    }
 }

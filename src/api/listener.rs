@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use axum::extract::connect_info::Connected;
 use axum_server::{AddrListener, Address};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -21,9 +22,13 @@ pub(super) struct Room {
 
 /// Whoever is connected.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(
-    #[expect(dead_code, reason = "the server asks for an address, and nobody looks at it")] SocketAddr,
-);
+pub(super) struct Peer(pub(super) SocketAddr);
+
+impl Connected<Self> for Peer {
+    fn connect_info(peer: Self) -> Self {
+        peer
+    }
+}
 
 pub(super) struct Listener {
     listener: TcpListener,

@@ -32,7 +32,7 @@ pub mod wire;
 mod workflows;
 
 pub use engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Submission,
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Notice, Related, SendError, Sent, Submission,
     SubmitError, Submitted,
 };
 pub use listener::bind;

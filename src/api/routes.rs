@@ -11,8 +11,8 @@ use tower_http::catch_panic::CatchPanicLayer;
 use super::engine::Engine;
 use super::gate::Gate;
 use super::listener::Room;
-use super::state::{Api, Limits};
-use super::trust::HostName;
+use super::server::ServerOptions;
+use super::state::Api;
 use super::{
     act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows,
 };
@@ -53,18 +53,13 @@ pub fn paths() -> Vec<(&'static str, &'static str)> {
 }
 
 /// The whole API on an engine.
-pub(super) fn router(
-    engine: Arc<dyn Engine>,
-    limits: Limits,
-    hosts: Vec<HostName>,
-    gate: Arc<Gate>,
-    room: Room,
-) -> Router {
+pub(super) fn router(engine: Arc<dyn Engine>, options: ServerOptions, gate: Arc<Gate>, room: Room) -> Router {
     let api = Api {
         engine,
-        streams: Arc::new(Semaphore::new(limits.streams_max)),
-        limits: Arc::new(limits),
-        hosts: hosts.into(),
+        streams: Arc::new(Semaphore::new(options.limits.streams_max)),
+        limits: Arc::new(options.limits),
+        hosts: options.hosts.into(),
+        proxies: options.proxies.into(),
         gate,
         room,
     };

@@ -14,6 +14,7 @@ use super::listener::{Listener, Peer, Room};
 use super::routes::router;
 use super::state::Limits;
 use super::trust::HostName;
+use crate::definition::Network;
 
 /// For what was answered last to leave its connection.
 const FLUSH: Duration = Duration::from_secs(2);
@@ -23,6 +24,8 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// Names that requests may be for, beside those of loopback.
     pub hosts: Vec<HostName>,
+    /// Proxies of ours, which are believed when they say whom they speak for.
+    pub proxies: Vec<Network>,
     /// How long a connection may take to send the head of a request, and how long it may be idle.
     pub header_timeout: Duration,
     /// Connections at once; more wait in the system's queue until there is room.
@@ -36,6 +39,7 @@ impl Default for ServerOptions {
         Self {
             limits: Limits::default(),
             hosts: Vec::new(),
+            proxies: Vec::new(),
             header_timeout: Duration::from_secs(20),
             connections_max: 8_192,
             grace: Duration::from_secs(10),
@@ -72,16 +76,17 @@ impl Server {
         let gate = Arc::new(Gate::new(options.limits.requests_max));
         let room = Room::new(options.connections_max);
         let listener = Listener::new(listener, room.clone())?;
-        let app = router(engine, options.limits, options.hosts, Arc::clone(&gate), room);
+        let (grace, header_timeout) = (options.grace, options.header_timeout);
+        let app = router(engine, options, Arc::clone(&gate), room);
         let handle = Handle::new();
         let mut server = HttpServer::<Peer>::from_listener(listener)
             .handle(handle.clone())
             .http1_only()
-            .first_request_timeout(options.header_timeout)
+            .first_request_timeout(header_timeout)
             .accept_error_handler(|_, error| tracing::warn!(%error, "a connection was not accepted"));
-        server.http_builder().http1().header_read_timeout(options.header_timeout).max_headers(64);
-        let task = tokio::spawn(server.serve(app.into_make_service()));
-        Ok(Self { address, handle, gate, grace: options.grace, task })
+        server.http_builder().http1().header_read_timeout(header_timeout).max_headers(64);
+        let task = tokio::spawn(server.serve(app.into_make_service_with_connect_info::<Peer>()));
+        Ok(Self { address, handle, gate, grace, task })
     }
 
     pub fn address(&self) -> SocketAddr {

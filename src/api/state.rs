@@ -9,6 +9,7 @@ use super::engine::Engine;
 use super::gate::Gate;
 use super::listener::Room;
 use super::trust::HostName;
+use crate::definition::Network;
 
 /// Bounds of the API.
 #[derive(Clone, Debug)]
@@ -46,6 +47,8 @@ pub(super) struct Api {
     pub(super) limits: Arc<Limits>,
     /// Names that the API answers to, beside those of loopback.
     pub(super) hosts: Arc<[HostName]>,
+    /// Proxies of ours.
+    pub(super) proxies: Arc<[Network]>,
     pub(super) streams: Arc<Semaphore>,
     /// Closed once the server is stopping: waits and streams end then.
     pub(super) gate: Arc<Gate>,

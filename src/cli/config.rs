@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::archive::retention;
 use crate::api::HostName;
-use crate::definition::read_data;
+use crate::definition::{Network, read_data};
 use crate::types::Secret;
 
 /// `paystate serve --config FILE`. Flags win over the file.
@@ -20,6 +20,9 @@ pub(super) struct Config {
     pub(super) listen: Option<String>,
     /// Names that the API answers to, beside those of loopback.
     pub(super) listen_as: Vec<HostName>,
+    /// Addresses of proxies that are believed when they say, in `X-Forwarded-For`, whom they speak for.
+    #[serde(deserialize_with = "networks")]
+    pub(super) trusted_proxies: Vec<Network>,
     pub(super) data: Option<PathBuf>,
     pub(super) workflows: Option<PathBuf>,
     /// The values of `${env.NAME}` in connectors.
@@ -38,6 +41,11 @@ pub(super) struct Archiving {
     /// How long after their last change. None: never.
     #[serde(deserialize_with = "retained")]
     pub(super) after: Option<Duration>,
+}
+
+fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, D::Error> {
+    let texts = Vec::<String>::deserialize(deserializer)?;
+    texts.iter().map(|text| text.parse().map_err(|error| D::Error::custom(format!("`{text}`: {error}")))).collect()
 }
 
 fn retained<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {

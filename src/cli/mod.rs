@@ -12,6 +12,7 @@ mod check;
 mod client;
 mod completions;
 mod config;
+mod connector;
 mod demo;
 mod doctor;
 mod graph;
@@ -19,6 +20,7 @@ mod incidents;
 mod journal;
 mod list;
 mod needs;
+mod new;
 mod output;
 mod replay;
 mod report;
@@ -71,6 +73,8 @@ enum Command {
     Archive(archive::Args),
     Sandbox(sandbox::Args),
     Bench(bench::Args),
+    Connector(connector::Args),
+    New(new::Args),
     Completions(completions::Args),
 }
 
@@ -121,6 +125,8 @@ async fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Archive(args) => archive::run(&args).await,
         Command::Sandbox(args) => sandbox::run(args).await,
         Command::Bench(args) => bench::run(args).await,
+        Command::New(args) => new::run(&args),
+        Command::Connector(args) => connector::run(args).await,
         Command::Completions(args) => Ok(completions::run(&args)),
     }
 }

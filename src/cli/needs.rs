@@ -1,13 +1,13 @@
 //! What the connectors' files name and the configuration must give: values of `${env.NAME}` and `${secret.NAME}`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use anyhow::bail;
 
 use crate::connector::Connectors;
-use crate::definition::{Auth, Connector, ConnectorKind, EnvPart, EnvText, SecretRef, Verify, Workflow};
+use crate::definition::{ConnectorKind, Needs, Workflow};
 use crate::types::{ConnectorName, Secret, WorkflowName};
 
 /// Fails when a connector of these workflows could not be built, and names everything that is missing, by connector. A
@@ -18,11 +18,12 @@ pub(super) fn must_be_given(
     secrets: &BTreeMap<String, Secret>,
     sandbox: bool,
 ) -> anyhow::Result<()> {
-    let mut missing: BTreeMap<&ConnectorName, Needs<'_>> = BTreeMap::new();
+    let mut missing: BTreeMap<&ConnectorName, Needs> = BTreeMap::new();
     for connector in workflows.values().flat_map(|workflow| workflow.connectors.values()) {
-        let mut needs = Needs::of(connector);
-        needs.env.retain(|name| !env.contains_key(*name));
-        needs.secrets.retain(|name| !secrets.contains_key(*name));
+        let needs = Needs {
+            env: connector.needs.env.iter().filter(|name| !env.contains_key(*name)).cloned().collect(),
+            secrets: connector.needs.secrets.iter().filter(|name| !secrets.contains_key(*name)).cloned().collect(),
+        };
         if !(needs.env.is_empty() && needs.secrets.is_empty()) {
             missing.insert(&connector.name, needs);
         }
@@ -65,46 +66,4 @@ pub(super) fn must_be_built(
     }
     let lines: Vec<String> = wrong.iter().map(|(name, why)| format!("\n  {name}: {why}")).collect();
     bail!("connectors cannot be used as they are configured:{}\nsee docs/configuration.md", lines.concat())
-}
-
-#[derive(Default)]
-struct Needs<'a> {
-    env: BTreeSet<&'a str>,
-    secrets: BTreeSet<&'a str>,
-}
-
-impl<'a> Needs<'a> {
-    fn of(connector: &'a Connector) -> Self {
-        let mut needs = Self::default();
-        if let ConnectorKind::Http(http) = &connector.kind {
-            needs.text(&http.base_url);
-            http.ca.iter().for_each(|ca| needs.text(ca));
-            match &http.auth {
-                Auth::None => {}
-                Auth::Bearer(secret) | Auth::Header { value: secret, .. } | Auth::StandardWebhooks(secret) => {
-                    needs.secret(secret);
-                }
-                Auth::Basic { username, password } => {
-                    needs.text(username);
-                    needs.secret(password);
-                }
-            }
-        }
-        if let Some(webhooks) = &connector.webhooks {
-            let Verify::StandardWebhooks { secrets, .. } = &webhooks.verify;
-            secrets.iter().for_each(|secret| needs.secret(secret));
-        }
-        needs
-    }
-
-    fn text(&mut self, text: &'a EnvText) {
-        self.env.extend(text.0.iter().filter_map(|part| match part {
-            EnvPart::Env(name) => Some(name.as_str()),
-            EnvPart::Text(_) => None,
-        }));
-    }
-
-    fn secret(&mut self, secret: &'a SecretRef) {
-        self.secrets.insert(&secret.0);
-    }
 }

@@ -10,6 +10,7 @@ use super::boot::{Boot, Node};
 use super::config::Config;
 use super::{Verdict, output};
 use crate::api::{self, HostName, Server, ServerOptions};
+use crate::definition::Network;
 
 const LISTEN: &str = "127.0.0.1:7878";
 
@@ -52,6 +53,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let listen = args.listen.clone().or_else(|| config.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
     let listener = listen_on(&listen)?;
     let hosts = if args.listen_as.is_empty() { config.listen_as.clone() } else { args.listen_as };
+    let proxies = config.trusted_proxies.clone();
     let boot = Boot {
         data: args.data.or_else(|| config.data.clone()).unwrap_or_else(|| PathBuf::from("data")),
         workflows: args.workflows.or_else(|| config.workflows.clone()).unwrap_or_else(|| PathBuf::from("workflows")),
@@ -60,7 +62,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         config,
     };
     let node = boot.start().await?;
-    let mut server = serve(&node, listener, hosts)?;
+    let mut server = serve(&node, listener, hosts, proxies)?;
     announce(&node, &server, args.json)?;
     let ended = tokio::select! {
         ended = server.ended() => ended.context("the HTTP server ended"),
@@ -81,8 +83,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 }
 
 /// Serves the API of a node, and tells its sandbox where notifications and orders go.
-pub(super) fn serve(node: &Node, listener: TcpListener, hosts: Vec<HostName>) -> anyhow::Result<Server> {
-    let options = ServerOptions { hosts, ..ServerOptions::within(files_max()) };
+pub(super) fn serve(
+    node: &Node,
+    listener: TcpListener,
+    hosts: Vec<HostName>,
+    proxies: Vec<Network>,
+) -> anyhow::Result<Server> {
+    let options = ServerOptions { hosts, proxies, ..ServerOptions::within(files_max()) };
     let server = Server::start(Arc::new(node.executor.clone()), listener, options)
         .context("the HTTP server could not be started")?;
     if let Some(sandbox) = &node.sandbox {

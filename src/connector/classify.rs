@@ -18,6 +18,10 @@ pub(super) struct Reply {
     /// Lower-case names.
     pub headers: Value,
     pub body: Body,
+    /// The part of it that was encrypted; null when none was.
+    pub decrypted: Value,
+    /// Why it is not known to be the provider's, where answers are signed.
+    pub doubted: Option<String>,
     pub retry_after_ms: Option<u64>,
 }
 
@@ -27,7 +31,7 @@ pub(super) enum Body {
     Empty,
     /// It says that it is JSON and is not, so this is not the provider speaking as agreed.
     Broken(&'static str),
-    /// Text, HTML, XML. For a call that moves money that may be a proxy or a login page on the way.
+    /// Text, HTML, XML, where JSON is expected. For a call that moves money that may be a proxy or a login page on the way.
     Foreign,
 }
 
@@ -45,6 +49,11 @@ pub(super) struct Names<'a> {
     pub order: &'a Value,
     pub key: Value,
     pub attempt: Value,
+    pub env: &'a Value,
+    pub tables: &'a Value,
+    /// The moment of the request, and a number that is used once.
+    pub now: Value,
+    pub nonce: Value,
 }
 
 impl Names<'_> {
@@ -54,12 +63,71 @@ impl Names<'_> {
             .with("order", self.order)
             .with("key", &self.key)
             .with("attempt", &self.attempt)
+            .with("env", self.env)
+            .with("tables", self.tables)
+            .with("now", &self.now)
+            .with("nonce", &self.nonce)
     }
+}
+
+/// What a reply means, and what each rule said to it up to the one that held.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Understood {
+    pub outcome: Outcome,
+    pub rules: Vec<RuleTold>,
+}
+
+/// A rule of `outcomes`, and whether it held.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct RuleTold {
+    pub outcome: &'static str,
+    pub when: String,
+    pub held: bool,
+    pub error: Option<String>,
+}
+
+impl From<Outcome> for Understood {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, rules: Vec::new() }
+    }
+}
+
+/// The same as `classify`, with the reasons.
+pub(super) fn explain(operation: &Operation, question: Question<'_>, names: &Names<'_>, reply: Reply) -> Understood {
+    let body = match &reply.body {
+        Body::Json(value) => value.clone(),
+        Body::Empty | Body::Broken(_) | Body::Foreign => Value::Null,
+    };
+    let response = response(reply.status, reply.headers.clone(), body, reply.decrypted.clone());
+    let scope = names.scope().with("response", &response);
+    let mut rules = Vec::new();
+    for rule in Rules::of(operation, question).rules {
+        let held = rule.when.eval_bool(&scope);
+        rules.push(RuleTold {
+            outcome: name(rule.outcome),
+            when: rule.when.source().to_owned(),
+            held: held == Ok(true),
+            error: held.as_ref().err().map(|error| error.message.clone()),
+        });
+        if held == Ok(true) {
+            break;
+        }
+    }
+    Understood { outcome: classify(operation, question, names, reply), rules }
+}
+
+/// `response` of an expression.
+fn response(status: u16, headers: Value, body: Value, decrypted: Value) -> Value {
+    let mut response = serde_json::json!({ "status": status, "headers": headers, "body": body });
+    if !decrypted.is_null() {
+        response["decrypted"] = decrypted;
+    }
+    response
 }
 
 /// Reads a reply by the rules of its operation.
 pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Names<'_>, reply: Reply) -> Outcome {
-    let Reply { status, headers, body, retry_after_ms } = reply;
+    let Reply { status, headers, body, decrypted, doubted, retry_after_ms } = reply;
     let unknown = |text: &str| Outcome::Unknown { reason: reason(text), retry_after_ms };
     if (300..400).contains(&status) {
         return unknown(&format!("status {status}: redirects are not followed"));
@@ -71,7 +139,7 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
         Body::Foreign if operation.money.is_some() => (Value::Null, Some("not JSON")),
         Body::Foreign => (Value::Null, None),
     };
-    let response = serde_json::json!({ "status": status, "headers": headers, "body": body });
+    let response = response(status, headers, body, decrypted);
     let scope = names.scope().with("response", &response);
 
     let rules = Rules::of(operation, question);
@@ -82,6 +150,12 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
             return unknown(&format!("status {status}{body}: {why}"));
         }
     };
+    // Whoever could answer in the provider's place could say "paid", and "declined" to have it paid again.
+    if let Some(why) = doubted
+        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Unknown)
+    {
+        return unknown(&format!("status {status} reads as {}, but the answer is not believed: {why}", name(kind)));
+    }
     if let Some(why) = unreadable
         && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Unknown)
     {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::definition::{EnvPart, EnvText, SecretRef};
-use crate::types::{ConnectorName, Secret, Timestamp, Version};
+use crate::definition::{EnvPart, EnvText, Needs, SecretRef};
+use crate::types::{ConnectorName, Secret, Timestamp, Value, Version};
 
 /// Tells the wall clock's time. Passed in, so that this room reads no clock of its own.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -20,6 +20,8 @@ pub struct ConnectorConfig {
     /// The only hosts that may be called, each `host` or `host:port`; these may also lie in inner networks. None allows
     /// every host that a definition names, as long as it lies on the internet or is written as an address.
     pub allowed_hosts: Option<Vec<String>>,
+    /// Nothing is ever sent, so that the files of `tls` are not looked for.
+    pub offline: bool,
     /// Dates the signatures of requests.
     pub clock: Clock,
 }
@@ -45,13 +47,15 @@ pub enum ConnectorSetupError {
     Header(String, &'static str),
     #[error("tls.ca: {path}: {reason}")]
     Ca { path: String, reason: String },
+    #[error("tls.certificate: {path}: {reason}")]
+    Identity { path: String, reason: String },
     #[error("the HTTP client cannot be built")]
     Client,
 }
 
 impl ConnectorConfig {
     pub fn new(clock: Clock) -> Self {
-        Self { env: BTreeMap::new(), secrets: BTreeMap::new(), allowed_hosts: None, clock }
+        Self { env: BTreeMap::new(), secrets: BTreeMap::new(), allowed_hosts: None, offline: false, clock }
     }
 
     pub(super) fn env_text(&self, text: &EnvText) -> Result<String, ConnectorSetupError> {
@@ -69,6 +73,21 @@ impl ConnectorConfig {
 
     pub(super) fn secret(&self, name: &SecretRef) -> Result<&Secret, ConnectorSetupError> {
         self.secrets.get(&name.0).ok_or_else(|| ConnectorSetupError::Secret(name.0.clone()))
+    }
+
+    /// What a connector needs of the environment, as expressions see it; fails when something is missing.
+    pub(super) fn env_of(&self, needs: &Needs) -> Result<Value, ConnectorSetupError> {
+        let given = |name: &String| {
+            let value = self.env.get(name).ok_or_else(|| ConnectorSetupError::Env(name.clone()))?;
+            Ok((name.clone(), Value::from(value.as_str())))
+        };
+        needs.env.iter().map(given).collect::<Result<_, _>>().map(Value::Object)
+    }
+
+    /// The secrets that a connector needs; fails when one is missing.
+    pub(super) fn secrets_of(&self, needs: &Needs) -> Result<BTreeMap<String, Secret>, ConnectorSetupError> {
+        let given = |name: &String| Ok((name.clone(), self.secret(&SecretRef(name.clone()))?.clone()));
+        needs.secrets.iter().map(given).collect()
     }
 
     pub(super) fn allows(&self, host: &str, port: u16) -> bool {

@@ -2,12 +2,17 @@
 //!
 //! **Invariant.** Nothing behind this border sees a provider's error; the default of every classification is `Unknown`.
 
+mod authentic;
 mod breaker;
 mod classify;
 mod config;
+mod content;
+mod crypto;
 mod http;
 mod json;
 mod limits;
+mod opened;
+mod payload;
 mod reason;
 mod registry;
 mod scripted;
@@ -18,14 +23,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::breaker::BreakerState;
+pub use self::classify::{RuleTold, Understood};
 pub use self::config::{Clock, ConnectorConfig, ConnectorSetupError};
-pub use self::http::HttpConnector;
+pub use self::http::{HttpConnector, Preview};
 pub use self::json::JsonError;
 pub use self::limits::GateStatus;
+pub use self::payload::BodyError;
 pub use self::registry::Connectors;
 pub use self::scripted::{Answer, Effect, Recorded, Script, ScriptError, ScriptedConnector};
 pub use self::webhook::{
-    Notification, TranslateError, Verified, WebhookError, parse_notification, sign_standard_webhook, translate, verify,
+    Arrived, Notification, TranslateError, Verified, WebhookConfig, WebhookError, receive, sign_standard_webhook,
+    verify_standard_webhook,
 };
 use crate::machine::Outcome;
 use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value, Version};

@@ -57,6 +57,11 @@ impl Connectors {
         &self.config.secrets
     }
 
+    /// The values of `${env.NAME}`.
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.config.env
+    }
+
     /// The connector of an order's version.
     pub fn get(&self, name: &ConnectorName, version: &Version) -> Result<Arc<dyn Connector>, ConnectorSetupError> {
         let key = (name.clone(), version.clone());

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::expr::Expr;
-use super::{Connector, ConnectorKind, Idempotency, Inquiry, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay};
-use crate::types::{ConnectorName, OperationName, Version};
+use super::{
+    Connector, ConnectorKind, Idempotency, Inquiry, Needs, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay,
+};
+use crate::types::{ConnectorName, OperationName, Value, Version};
 
 /// An operation of a built-in connector: how it can end, and the arguments that it takes.
 struct Builtin {
@@ -88,6 +90,8 @@ pub(super) fn connectors() -> Vec<Arc<Connector>> {
             kind: ConnectorKind::Builtin,
             operations: operations.collect(),
             webhooks: None,
+            tables: Value::Null,
+            needs: Needs::default(),
         })
     });
     made.collect()

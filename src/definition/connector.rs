@@ -1,11 +1,13 @@
 //! What a provider is like, apart from any method: how to reach it, what it promises, how to read its answers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::auth::{Auth, Decrypt, Sign, Verify};
 use super::expr::{Expr, Template};
-use crate::types::{ConnectorName, EventName, OperationName, Version};
+use super::webhook::Webhooks;
+use crate::types::{ConnectorName, OperationName, Value, Version};
 
 #[derive(Debug)]
 pub struct Connector {
@@ -16,11 +18,23 @@ pub struct Connector {
     pub kind: ConnectorKind,
     pub operations: BTreeMap<OperationName, Arc<Operation>>,
     pub webhooks: Option<Webhooks>,
+    /// Lists and maps that expressions look codes up in: `tables`.
+    pub tables: Value,
+    pub needs: Needs,
+}
+
+/// What the configuration must give before the connector can be built.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Names of `${env.NAME}`.
+    pub env: BTreeSet<String>,
+    /// Names of `${secret.NAME}`.
+    pub secrets: BTreeSet<String>,
 }
 
 #[derive(Debug)]
 pub enum ConnectorKind {
-    Http(Http),
+    Http(Box<Http>),
     /// Part of Paystate: `limits`, `refunds`, `orders`.
     Builtin,
 }
@@ -30,9 +44,21 @@ pub struct Http {
     /// Text that may hold `${env.NAME}` and nothing else: the host is never built from an order's data.
     pub base_url: EnvText,
     pub auth: Auth,
-    /// A PEM file with the certificates to trust instead of the system's: `tls: { ca: "${env.SANDBOX_CA}" }`.
-    pub ca: Option<EnvText>,
+    pub sign: Option<Sign>,
+    /// How answers are known to be the provider's, beside TLS.
+    pub verify: Option<Verify>,
+    pub decrypt: Option<Decrypt>,
+    pub tls: Tls,
     pub limits: Limits,
+}
+
+/// `tls: { ca: "${env.PROVIDER_CA}", certificate: …, key: … }`: PEM files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// The certificates to trust instead of the system's.
+    pub ca: Option<EnvText>,
+    /// Our own certificate and its private key, for a provider that asks for one.
+    pub identity: Option<(EnvText, EnvText)>,
 }
 
 /// Text with `${env.NAME}` in it, filled in from the configuration when the connector is built.
@@ -48,22 +74,6 @@ pub enum EnvPart {
 /// The name of a secret: `${secret.gateway_key}`. Its value never enters an expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretRef(pub String);
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Auth {
-    None,
-    Bearer(SecretRef),
-    Basic {
-        username: EnvText,
-        password: SecretRef,
-    },
-    Header {
-        name: String,
-        value: SecretRef,
-    },
-    /// Signs the body as the Standard Webhooks specification says.
-    StandardWebhooks(SecretRef),
-}
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -143,6 +153,56 @@ pub struct Request {
     pub query: Vec<(String, Template)>,
     pub headers: Vec<(String, Template)>,
     pub body: Option<Template>,
+    pub encoding: BodyEncoding,
+    /// How the answer is read.
+    pub reply: ReplyFormat,
+    /// The fields of the body that are encrypted, each on its own.
+    pub encrypt: Option<Encrypt>,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum BodyEncoding {
+    #[default]
+    Json,
+    Form(Lists),
+    /// One element at the top; `@name` is an attribute and `#text` the text beside attributes.
+    Xml,
+    Text,
+}
+
+/// How a list is written in a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lists {
+    /// `a[0]=1&a[1]=2`
+    Indices,
+    /// `a[]=1&a[]=2`
+    Brackets,
+    /// `a=1&a=2`
+    Repeat,
+}
+
+/// How an answer or a notification is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyFormat {
+    /// JSON, if it says that it is.
+    #[default]
+    SaysJson,
+    /// JSON, whatever it says that it is. The same for the others.
+    Json,
+    Form,
+    Xml,
+    Text,
+}
+
+/// Parts of a body that only the provider can read: compact JWE, RSA-OAEP-256 with A256GCM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encrypt {
+    /// The provider's public key or certificate, in PEM.
+    pub key: SecretRef,
+    pub key_id: Option<EnvText>,
+    /// The fields that are encrypted; none is the whole body.
+    pub fields: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,30 +288,6 @@ pub enum Replay {
     Safe,
     /// Does it again: never sent twice.
     None,
-}
-
-#[derive(Debug)]
-pub struct Webhooks {
-    pub verify: Verify,
-    pub events: Vec<WebhookEvent>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verify {
-    StandardWebhooks { secrets: Vec<SecretRef>, tolerance: Duration },
-}
-
-/// Which event of an order a notification is.
-#[derive(Debug)]
-pub struct WebhookEvent {
-    pub when: Option<Expr>,
-    pub event: EventName,
-    /// Our reference in the notification: the key of a call, or the order's id.
-    pub correlate: Expr,
-    /// The provider's id of the notification.
-    pub id: Expr,
-    /// What is kept of it as `event`; the whole body when it is not said.
-    pub payload: Option<Template>,
 }
 
 impl Idempotency {

@@ -2,6 +2,7 @@
 //!
 //! **Invariant.** A `Workflow` that exists is checked: every name in it resolves, every state can end.
 
+mod auth;
 mod builtin;
 mod check;
 mod connector;
@@ -11,6 +12,7 @@ mod expr;
 mod files;
 mod graph;
 mod load;
+mod network;
 mod problem;
 mod read;
 mod render;
@@ -19,23 +21,31 @@ mod schema;
 mod source;
 pub(crate) mod suggest;
 mod text;
+mod webhook;
 mod workflow;
 
+pub use auth::{
+    Auth, Cipher, Content, ContentPart, Decrypt, Encoding, Hash, KeyFormat, Login, OAuth2, Place, Scheme, Sign, Signed,
+    Slot, Verify,
+};
 pub use connector::{
-    Auth, Breaker, Connector, ConnectorKind, EnvPart, EnvText, Http, Idempotency, Inquiry, Integrity, Limits, Method,
-    MoneyKind, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef, Verify, WebhookEvent,
-    Webhooks,
+    BodyEncoding, Breaker, Connector, ConnectorKind, Encrypt, EnvPart, EnvText, Http, Idempotency, Inquiry, Integrity,
+    Limits, Lists, Method, MoneyKind, Needs, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, ReplyFormat,
+    Request, SecretRef, Tls,
 };
 pub use data::read_data;
 pub use expr::{EvalError, Expr, ExprError, LateValue, Scope, Template, TextPart, scalar_text};
+pub(crate) use expr::{decode_form, encode_form, percent_encode};
 pub use files::{Library, ReadError};
 pub use graph::{GraphFormat, graph};
 pub use load::{load, load_connector, load_kept};
+pub use network::{Network, NetworkError};
 pub use problem::Problem;
 pub use render::{Style, render, render_github};
 pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use text::YamlText;
+pub use webhook::{Acknowledge, WebhookEvent, Webhooks};
 pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,
     State, StateKind, Transition, Verdict, Workflow,

@@ -1,24 +1,30 @@
-//! Notifications that come in: verified over the raw bytes, turned into an event, durable before they are acknowledged.
+//! Notifications that come in: verified over the raw bytes, turned into events, durable before they are acknowledged.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::Executor;
 use super::shard::{ApplyError, How};
-use crate::connector::{JsonError, Notification, TranslateError, WebhookError, parse_notification, translate, verify};
-use crate::definition::Connector;
+use crate::connector::{Arrived, Notification, TranslateError, WebhookConfig, WebhookError, receive};
+use crate::definition::{Acknowledge, Connector};
 use crate::machine::{Event, Rejection};
-use crate::types::{EventId, OrderId};
+use crate::types::{EventId, OrderId, order_of_reference};
 
-/// What became of a notification. All of these are acknowledged: sending it again would change nothing.
+/// What became of a notification, and what its sender wants to hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// One for each thing that it tells of. None: no rule of the connector asks for it.
+    pub told: Vec<Hooked>,
+    pub acknowledge: Acknowledge,
+}
+
+/// What became of one thing that a notification tells of. All of these are acknowledged: sending it again would change
+/// nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hooked {
     Applied {
         order: OrderId,
         how: How,
     },
-    /// No rule of the connector asks for it.
-    Unwanted,
     /// It is about an order that Paystate does not have, or that does not know the event.
     Unmatched {
         why: String,
@@ -30,47 +36,43 @@ pub enum HookError {
     #[error("no connector {0} takes notifications")]
     UnknownConnector(String),
     #[error(transparent)]
-    Unverified(#[from] WebhookError),
-    #[error("the body is not JSON: {0}")]
-    Json(String),
+    Unverified(WebhookError),
     #[error(transparent)]
-    Unreadable(#[from] TranslateError),
+    Unreadable(TranslateError),
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
 
-impl From<JsonError> for HookError {
-    fn from(error: JsonError) -> Self {
-        Self::Json(error.to_string())
+impl From<TranslateError> for HookError {
+    fn from(error: TranslateError) -> Self {
+        match error {
+            TranslateError::Unverified(error) => Self::Unverified(error),
+            error => Self::Unreadable(error),
+        }
     }
 }
 
 impl Executor {
-    /// Takes a provider's notification. `headers` have lower-case names; `body` is what came in, byte for byte.
-    pub async fn hook(
-        &self,
-        connector: &str,
-        headers: &BTreeMap<String, String>,
-        body: &[u8],
-    ) -> Result<Hooked, HookError> {
+    /// Takes a provider's notification, once all that it tells of is durable.
+    pub async fn hook(&self, connector: &str, arrived: &Arrived<'_>) -> Result<Received, HookError> {
         let definition = self.notifier(connector).ok_or_else(|| HookError::UnknownConnector(connector.to_owned()))?;
         let Some(webhooks) = &definition.webhooks else {
             return Err(HookError::UnknownConnector(connector.to_owned()));
         };
-        let secrets = self.shared.connectors.secrets();
+        let connectors = &self.shared.connectors;
+        let config = WebhookConfig { secrets: connectors.secrets(), env: connectors.env() };
         // Its sender goes by the wall clock, which may be wrong for a while here; an event counts once in any case.
-        let verified = match verify(&webhooks.verify, secrets, headers, body, self.shared.clock.wall()) {
-            Err(WebhookError::Timestamp) => verify(&webhooks.verify, secrets, headers, body, self.shared.clock.now()),
-            verified => verified,
-        };
-        verified?;
-        let body = parse_notification(body)?;
-        let Some(notification) = translate(webhooks, &body, headers)? else { return Ok(Hooked::Unwanted) };
-        self.notify(connector, notification).await
+        let now = [self.shared.clock.wall(), self.shared.clock.now()];
+        let notifications = receive(&definition, webhooks, &config, arrived, &now)?;
+        let mut told = Vec::with_capacity(notifications.len());
+        for notification in notifications {
+            told.push(self.notify(connector, notification).await?);
+        }
+        Ok(Received { told, acknowledge: webhooks.acknowledge.clone() })
     }
 
     async fn notify(&self, connector: &str, notification: Notification) -> Result<Hooked, HookError> {
-        let Some(order) = order_of(&notification.correlate) else {
+        let Some(order) = order_of_reference(&notification.correlate) else {
             // The reference is the sender's text: the log has the provider and what kind of notification it is.
             tracing::warn!(%connector, event = %notification.event, "a notification has no reference of ours");
             return Ok(Hooked::Unmatched { why: format!("{} is not a reference of ours", notification.correlate) });
@@ -98,9 +100,4 @@ impl Executor {
         let connectors = workflows.iter().filter_map(|workflow| workflow.connectors.get(name));
         connectors.into_iter().find(|connector| connector.webhooks.is_some()).cloned()
     }
-}
-
-/// The order in a reference of ours: `{order}` or `{order}-{call}-{epoch}`.
-fn order_of(reference: &str) -> Option<OrderId> {
-    reference.get(..36).and_then(|id| id.parse().ok())
 }

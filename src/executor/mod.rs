@@ -31,7 +31,7 @@ pub use catalog::Catalog;
 pub use clock::{Clock, Machine, Readings, SystemClock, instant, pause, random_id};
 pub use core::{Core, Dispatch, Opened, Staged};
 pub use desk::Counter;
-pub use hook::{HookError, Hooked};
+pub use hook::{HookError, Hooked, Received};
 pub use recovery::{Refold, StartError, read_versions};
 pub use shard::{Applied, ApplyError, How};
 pub use steady::SteadyClock;

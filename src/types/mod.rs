@@ -6,6 +6,7 @@ mod duration;
 mod id;
 mod money;
 mod name;
+mod reference;
 mod secret;
 mod time;
 
@@ -13,6 +14,7 @@ pub use duration::{DurationError, format_duration, parse_duration};
 pub use id::{Attempt, CallId, Epoch, OrderId, OrderIdError, Position, Seq};
 pub use money::{Currency, Money, MoneyError};
 pub use name::{ConnectorName, EventId, EventName, OperationName, StateName, Version, WorkflowName};
+pub use reference::{order_of_reference, short_key_of};
 pub use secret::Secret;
 pub use time::Timestamp;
 

@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use paystate::api::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Related, SendError, Sent, Server, ServerOptions,
+    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, Related, SendError, Sent, Server, ServerOptions,
     Submission, SubmitError, Submitted,
 };
-use paystate::definition::{Sources, Workflow, load};
+use paystate::definition::{Acknowledge, Sources, Workflow, load};
 use paystate::journal::{Entry, FORMAT_VERSION, Opening};
 use paystate::machine::{self, Decision, Event, Outcome, Phase, Rejection, Resolution, Snapshot, Status};
 use paystate::store::OrderQuery;
@@ -367,14 +366,18 @@ impl Engine for Fake {
         self.ask(order, Event::Resolved { id: named(id), by, note, resolution })
     }
 
-    async fn hook(&self, connector: ConnectorName, headers: Headers, body: Bytes) -> Result<HookAnswer, HookError> {
+    async fn hook(&self, connector: ConnectorName, notice: Notice) -> Result<HookAnswer, HookError> {
         if connector.as_str() != "gateway" {
             return Err(HookError::UnknownConnector { name: connector.to_string() });
         }
-        match headers.get("webhook-signature").map(String::as_str) {
-            Some("good") if body.starts_with(b"{") => {
-                Ok(HookAnswer { how: How::Applied, order: None, event: Some("payment.succeeded".into()) })
-            }
+        let body = &notice.body;
+        match notice.headers.get("webhook-signature").map(String::as_str) {
+            Some("good") if body.starts_with(b"{") => Ok(HookAnswer {
+                how: How::Applied,
+                order: None,
+                event: Some("payment.succeeded".into()),
+                acknowledge: Acknowledge::default(),
+            }),
             Some("good") => Err(HookError::Malformed("the body is not JSON".to_owned())),
             _ => Err(HookError::BadSignature("no signature fits".to_owned())),
         }

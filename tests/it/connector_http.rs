@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use paystate::connector::{Connector as _, ConnectorSetupError, HttpConnector};
-use paystate::definition::{Auth, EnvPart, EnvText, Method, OutcomeKind, Outcomes, SecretRef, Template};
+use paystate::connector::{Connector as _, ConnectorSetupError, HttpConnector, verify_standard_webhook};
+use paystate::definition::{EnvPart, EnvText, Login, Method, OutcomeKind, Outcomes, SecretRef, Template};
 use paystate::machine::Outcome;
 use paystate::types::{Secret, Timestamp};
 use serde_json::{Value, json};
@@ -241,7 +241,7 @@ async fn an_echo_of_our_credentials_is_not_kept() {
 async fn a_signed_request_verifies() {
     let server = Server::replying("201 Created", APPROVED).await;
     let mut http = http(&format!("http://{}", server.address));
-    http.auth = Auth::StandardWebhooks(SecretRef("hook".into()));
+    http.auth = login(Login::StandardWebhooks(vec![SecretRef("hook".into())]));
     let mut config = config();
     config.secrets.insert("hook".into(), Secret::new("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"));
     let connector = HttpConnector::new(Arc::new(definition(http, authorize())), &config).unwrap();
@@ -253,12 +253,9 @@ async fn a_signed_request_verifies() {
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
-    let verify = paystate::definition::Verify::StandardWebhooks {
-        secrets: vec![SecretRef("hook".into())],
-        tolerance: Duration::from_secs(300),
-    };
+    let (names, tolerance) = ([SecretRef("hook".into())], Duration::from_secs(300));
     let now = Timestamp::from_unix_ms(NOW_MS);
-    let verified = paystate::connector::verify(&verify, &config.secrets, &headers, body.as_bytes(), now).unwrap();
+    let verified = verify_standard_webhook(&names, tolerance, &config.secrets, &headers, body.as_bytes(), now).unwrap();
     assert_eq!(verified.id, "0707-1-0");
 }
 
@@ -299,10 +296,11 @@ fn setup_refuses_what_can_never_be_right() {
     assert_eq!(elsewhere, ConnectorSetupError::HostNotAllowed("gateway.example:443".into()));
     let line = setup(&|_, config| drop(config.secrets.insert("gateway_key".into(), Secret::new("a\r\nb"))));
     assert!(matches!(line, ConnectorSetupError::UnfitSecret(..)) && !format!("{line} {line:?}").contains('\n'));
-    let no_ca = setup(&|http, _| http.ca = Some(env_text("/nowhere/ca.pem")));
+    let no_ca = setup(&|http, _| http.tls.ca = Some(env_text("/nowhere/ca.pem")));
     assert!(matches!(no_ca, ConnectorSetupError::Ca { .. }));
-    let host =
-        setup(&|http, _| http.auth = Auth::Header { name: "Host".into(), value: SecretRef("gateway_key".into()) });
+    let host = setup(&|http, _| {
+        http.auth = login(Login::Header { name: "Host".into(), value: SecretRef("gateway_key".into()) })
+    });
     assert!(matches!(host, ConnectorSetupError::Header(..)));
 
     let mut allowed = config();

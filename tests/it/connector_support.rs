@@ -9,7 +9,8 @@ use std::time::Duration;
 use paystate::connector::{ConnectorConfig, HttpConnector, Invocation};
 use paystate::definition::{
     Auth, Breaker, Connector, ConnectorKind, EnvPart, EnvText, Expr, Http, Idempotency, Inquiry, Integrity, Limits,
-    Method, MoneyKind, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef, Template,
+    Login, Method, MoneyKind, Needs, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Request, SecretRef,
+    Template, Tls,
 };
 use paystate::types::{Attempt, OrderId, Secret, Timestamp, Value};
 use serde_json::json;
@@ -186,7 +187,16 @@ pub(crate) fn rules(rules: &[(OutcomeKind, &str)]) -> Vec<OutcomeRule> {
 }
 
 pub(crate) fn request(method: Method, path: &str, body: Option<Value>) -> Request {
-    Request { method, path: template(path.into()), query: Vec::new(), headers: Vec::new(), body: body.map(template) }
+    Request {
+        method,
+        path: template(path.into()),
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: body.map(template),
+        encoding: Default::default(),
+        reply: Default::default(),
+        encrypt: None,
+    }
 }
 
 /// `authorize` as a gateway would offer it.
@@ -236,11 +246,18 @@ pub(crate) fn authorize() -> Operation {
     }
 }
 
+pub(crate) fn login(login: Login) -> Auth {
+    Auth { login, ..Auth::default() }
+}
+
 pub(crate) fn http(base_url: &str) -> Http {
     Http {
         base_url: env_text(base_url),
-        auth: Auth::Bearer(SecretRef("gateway_key".to_owned())),
-        ca: None,
+        auth: login(Login::Bearer(SecretRef("gateway_key".to_owned()))),
+        sign: None,
+        verify: None,
+        decrypt: None,
+        tls: Tls::default(),
         limits: Limits {
             concurrency: 8,
             rate_per_second: None,
@@ -255,9 +272,11 @@ pub(crate) fn definition(http: Http, operation: Operation) -> Connector {
         name: "gateway".into(),
         version: "v1".into(),
         title: "Gateway".to_owned(),
-        kind: ConnectorKind::Http(http),
+        kind: ConnectorKind::Http(Box::new(http)),
         operations: BTreeMap::from([(operation.name.clone(), Arc::new(operation))]),
         webhooks: None,
+        tables: Value::Null,
+        needs: Needs { env: Default::default(), secrets: ["gateway_key".to_owned()].into() },
     }
 }
 
@@ -285,7 +304,7 @@ pub(crate) fn invocation(timeout: Duration) -> Invocation {
         key: "0707-1-0".to_owned(),
         attempt: Attempt(1),
         with: Arc::new(json!({"amount": 600, "currency": "CNY"})),
-        context: Arc::new(json!({"id": "0707"})),
+        context: Arc::new(json!({"id": "019ab1c2-7d4e-7000-8000-0242ac120002"})),
         timeout,
         sent_at: Timestamp::from_unix_ms(NOW_MS),
     }

@@ -67,7 +67,7 @@ async fn invoke(base_url: &str, trusted: &Issuer) -> Outcome {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), trusted.pem()).unwrap();
     let mut http = http(base_url);
-    http.ca = Some(env_text(file.path().to_str().unwrap()));
+    http.tls.ca = Some(env_text(file.path().to_str().unwrap()));
     connect(http, authorize()).invoke(&call()).await
 }
 

@@ -4,8 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use paystate::connector::{TranslateError, WebhookError, parse_notification, sign_standard_webhook, translate, verify};
-use paystate::definition::{Expr, SecretRef, Template, Verify, WebhookEvent, Webhooks};
+use paystate::connector::{
+    Arrived, Notification, TranslateError, WebhookConfig, WebhookError, receive, sign_standard_webhook,
+    verify_standard_webhook,
+};
+use paystate::definition::{SecretRef, load_connector};
 use paystate::types::{Secret, Timestamp};
 use serde_json::json;
 
@@ -31,11 +34,9 @@ fn check(names: &[&str], headers: &BTreeMap<String, String>, body: &[u8], now: i
     let secrets = [("old", SECRET), ("new", NEW_SECRET), ("short", "whsec_c2hvcnQ="), ("plain", "not base64!")]
         .map(|(name, text)| (name.to_owned(), Secret::new(text)))
         .into();
-    let rule = Verify::StandardWebhooks {
-        secrets: names.iter().map(|name| SecretRef((*name).to_owned())).collect(),
-        tolerance: Duration::from_secs(300),
-    };
-    verify(&rule, &secrets, headers, body, at(now)).map(|verified| verified.id)
+    let names: Vec<SecretRef> = names.iter().map(|name| SecretRef((*name).to_owned())).collect();
+    let tolerance = Duration::from_secs(300);
+    verify_standard_webhook(&names, tolerance, &secrets, headers, body, at(now)).map(|verified| verified.id)
 }
 
 #[test]
@@ -114,45 +115,77 @@ fn our_own_mistakes_are_told_apart_and_show_no_secret() {
     assert_eq!(check(&[], &good, BODY, STAMP), Err(WebhookError::Signature), "no secret believes nobody");
 }
 
-fn webhooks() -> Webhooks {
-    let expr = |text: &str| Expr::compile(text, &["body", "headers"]).unwrap();
-    let event = |when: Option<&str>, event: &str, payload: Option<serde_json::Value>| WebhookEvent {
-        when: when.map(expr),
-        event: event.into(),
-        correlate: expr("body.reference"),
-        id: expr("body.id"),
-        payload: payload.map(|payload| Template::compile(&payload, &["body", "headers"]).unwrap()),
-    };
-    Webhooks {
-        verify: Verify::StandardWebhooks { secrets: Vec::new(), tolerance: Duration::from_secs(300) },
-        events: vec![
-            event(Some("body.type == 'payment.succeeded'"), "payment.succeeded", None),
-            event(Some("body.data.kind == 'refund'"), "refund.done", Some(json!({"amount": "${body.data.amount}"}))),
-        ],
-    }
+const SHOP: &str = r#"
+connector: shop
+base_url: https://shop.example
+operations: { ping: { get: /ping, outcomes: { ok: response.status == 200 } } }
+webhooks:
+  verify: { scheme: sender-address }
+  allow_from: [192.0.2.0/24]
+  events:
+    - { when: body.type == "payment.succeeded", event: payment.succeeded, correlate: body.reference, id: body.id }
+    - { when: body.data.kind == "refund", event: refund.done, correlate: body.reference, id: body.id, payload: { amount: "${body.data.amount}" } }
+"#;
+
+fn told(yaml: &str, body: &[u8], from: &str) -> Result<Vec<Notification>, TranslateError> {
+    let connector = load_connector("shop.yaml", yaml).unwrap();
+    let (secrets, env) = (BTreeMap::new(), BTreeMap::new());
+    let config = WebhookConfig { secrets: &secrets, env: &env };
+    let headers = BTreeMap::new();
+    let arrived = Arrived { headers: &headers, query: &json!({}), body, from: from.parse().ok() };
+    receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &[at(STAMP)])
+}
+
+fn of_shop(body: &serde_json::Value) -> Result<Vec<Notification>, TranslateError> {
+    told(SHOP, body.to_string().as_bytes(), "192.0.2.7")
 }
 
 #[test]
 fn a_notification_becomes_the_first_event_that_fits() {
-    let none = BTreeMap::new();
     let body = json!({"type": "payment.succeeded", "reference": "0707-1-0", "id": "evt_1"});
-    let said = translate(&webhooks(), &body, &none).unwrap().unwrap();
+    let said = of_shop(&body).unwrap().remove(0);
     assert_eq!(
         (said.event.as_str(), said.correlate.as_str(), said.id.as_str()),
         ("payment.succeeded", "0707-1-0", "evt_1")
     );
     assert_eq!(said.payload, body);
     let refund = json!({"type": "x", "data": {"kind": "refund", "amount": 5}, "reference": "r", "id": 77});
-    let said = translate(&webhooks(), &refund, &none).unwrap().unwrap();
+    let said = of_shop(&refund).unwrap().remove(0);
     assert_eq!((said.event.as_str(), said.id.as_str(), said.payload), ("refund.done", "77", json!({"amount": 5})));
-    assert_eq!(translate(&webhooks(), &json!({"type": "ping"}), &none), Ok(None));
-    assert_eq!(translate(&webhooks(), &json!(null), &none), Ok(None));
+    assert_eq!(of_shop(&json!({"type": "ping"})), Ok(Vec::new()));
+    assert_eq!(of_shop(&json!(null)), Ok(Vec::new()));
     for broken in
         [json!({"type": "payment.succeeded"}), json!({"type": "payment.succeeded", "reference": "", "id": "e"})]
     {
-        assert!(translate(&webhooks(), &broken, &none).is_err(), "{broken}");
+        assert!(of_shop(&broken).is_err(), "{broken}");
     }
     let long = json!({"type": "payment.succeeded", "reference": "r".repeat(201), "id": "e"});
-    assert_eq!(translate(&webhooks(), &long, &none), Err(TranslateError::NotText("correlate")));
-    assert!(parse_notification(br#"{"id": 1, "id": 2}"#).is_err());
+    assert_eq!(of_shop(&long), Err(TranslateError::NotText("correlate")));
+    assert!(told(SHOP, br#"{"id": 1, "id": 2}"#, "192.0.2.7").is_err());
+}
+
+#[test]
+fn only_the_addresses_that_are_listed_may_send() {
+    for from in ["192.0.3.7", "::1", "nobody"] {
+        assert_eq!(told(SHOP, b"{}", from), Err(TranslateError::Unverified(WebhookError::Sender)), "{from}");
+    }
+    assert_eq!(told(SHOP, b"{}", "::ffff:192.0.2.9"), Ok(Vec::new()));
+}
+
+#[test]
+fn one_notification_can_tell_of_several_things() {
+    let yaml =
+        SHOP.replace("  events:", "  each: body.items").replace("  each: body.items", "  each: body.items\n  events:");
+    let yaml = yaml
+        .replace("body.type", "item.type")
+        .replace("body.reference", "item.reference")
+        .replace("body.id", "item.id");
+    let item = |id: &str, kind: &str| json!({"type": kind, "reference": "r", "id": id});
+    let body = json!({"items": [item("1", "payment.succeeded"), item("2", "ping"), item("3", "payment.succeeded")]});
+    let said = told(&yaml, body.to_string().as_bytes(), "192.0.2.7").unwrap();
+    assert_eq!(said.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
+    assert_eq!(said[0].payload, item("1", "payment.succeeded"));
+    for none in [json!({"items": 1}), json!({"items": vec![1; 101]})] {
+        assert_eq!(told(&yaml, none.to_string().as_bytes(), "192.0.2.7"), Err(TranslateError::NotAList));
+    }
 }

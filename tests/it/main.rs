@@ -6,6 +6,7 @@ mod api_contract;
 mod api_fake;
 mod api_stop;
 mod api_trust;
+mod authoring;
 #[path = "../browser/mod.rs"]
 mod browser;
 mod cli;
@@ -17,6 +18,7 @@ mod connector_faults;
 mod connector_http;
 mod connector_limits;
 mod connector_scripted;
+mod connector_signing;
 mod connector_support;
 mod connector_tls;
 mod connector_webhook;

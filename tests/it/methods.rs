@@ -9,7 +9,7 @@ use axum::body::Bytes;
 use axum::extract::{Path as Segment, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
-use paystate::connector::{ConnectorConfig, Connectors};
+use paystate::connector::{Arrived, ConnectorConfig, Connectors};
 use paystate::definition::{Library, Workflow, read_data};
 use paystate::executor::{Clock, Executor, HookError, Options, Submission, SystemClock};
 use paystate::machine::{Event, Snapshot, Status};
@@ -119,7 +119,8 @@ async fn hook(
 ) -> StatusCode {
     let headers: BTreeMap<String, String> =
         headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
-    match executor.hook(&connector, &headers, &body).await {
+    let arrived = Arrived { headers: &headers, query: &json!({}), body: &body, from: None };
+    match executor.hook(&connector, &arrived).await {
         Ok(_) => StatusCode::OK,
         Err(HookError::Unverified(_)) => StatusCode::UNAUTHORIZED,
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -46,6 +46,8 @@ const DOORS: &[(&str, &[&str])] = &[
     ("clap", &["src/cli/"]),
     ("reqwest", &["src/connector/http/", "src/sandbox/", "src/cli/client.rs"]),
     ("uuid", &["src/types/id.rs", "src/executor/clock.rs"]),
+    ("quick_xml", &["src/connector/payload/"]),
+    ("webpki", &["src/connector/crypto/"]),
     ("dagre", &["src/definition/graph/", "src/definition/graph.rs"]),
     ("fail", &["src/fault.rs"]),
 ];

@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         believe_clock: false,
     };
     let node = boot.start().await?;
-    let server = serve(&node, listener, Vec::new())?;
+    let server = serve(&node, listener, Vec::new(), Vec::new())?;
     let api = format!("http://{}", server.address());
     let outcome = drive(&node, &args, &api).await;
     if outcome.is_ok() && !args.exit {

@@ -1,84 +1,123 @@
 //! Who we are: credentials on every request. Expressions never see them.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{self, HeaderName, HeaderValue};
 
+use super::oauth2::Tokens;
 use super::request::{Draft, header_name};
 use super::send::Failure;
-use crate::connector::config::{Clock, ConnectorConfig, ConnectorSetupError};
+use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
+use crate::connector::content;
 use crate::connector::webhook::{SigningKey, sign_standard_webhook};
-use crate::definition::{Auth, SecretRef};
-use crate::types::Secret;
+use crate::definition::{Auth, Content, Login, Scope};
+use crate::types::{Secret, Timestamp};
 
 /// Credentials, ready to be put on a request.
 #[derive(Debug)]
-pub(super) enum Credentials {
+pub(super) struct Credentials {
+    login: Ready,
+    headers: Vec<(String, Content)>,
+    query: Vec<(String, Content)>,
+    fields: Vec<(String, Content)>,
+}
+
+#[derive(Debug)]
+enum Ready {
     None,
-    /// The value is marked as sensitive: it prints as `Sensitive`. Beside it, the part of it that is secret.
-    Header(HeaderName, HeaderValue, Secret),
-    Sign(Secret),
+    /// The header's name, and its whole value.
+    Header(String, Secret),
+    Sign(Vec<Secret>),
+    Token(Tokens),
 }
 
 impl Credentials {
     pub(super) fn new(auth: &Auth, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
-        match auth {
-            Auth::None => Ok(Self::None),
-            Auth::Bearer(secret) => sensitive(header::AUTHORIZATION, "Bearer ", config.secret(secret)?.clone(), secret),
-            Auth::Basic { username, password } => {
-                let username = config.env_text(username)?;
-                let pair = Secret::new(format!("{username}:{}", config.secret(password)?.reveal()));
-                sensitive(header::AUTHORIZATION, "Basic ", Secret::new(STANDARD.encode(pair.reveal())), password)
-            }
-            Auth::Header { name, value } => sensitive(header_name(name)?, "", config.secret(value)?.clone(), value),
-            Auth::StandardWebhooks(name) => {
-                let secret = config.secret(name)?;
-                SigningKey::new(secret)
-                    .map_err(|_| ConnectorSetupError::UnfitSecret(name.0.clone(), "not a whsec_ secret"))?;
-                Ok(Self::Sign(secret.clone()))
-            }
+        for (name, _) in &auth.headers {
+            header_name(name)?;
         }
+        let (headers, query, fields) = (auth.headers.clone(), auth.query.clone(), auth.fields.clone());
+        Ok(Self { login: login(&auth.login, config)?, headers, query, fields })
     }
 
-    /// What must not come back in a reply: a provider that echoes requests would have it journaled.
-    pub(super) fn secret(&self) -> Option<&Secret> {
-        match self {
-            Self::Header(_, _, secret) => Some(secret),
-            Self::None | Self::Sign(_) => None,
+    /// What proves who we are and is no signature. `scope` has `env` and nothing of the order.
+    pub(super) fn apply(
+        &self,
+        draft: &mut Draft,
+        scope: &Scope<'_>,
+        secrets: &BTreeMap<String, Secret>,
+    ) -> Result<(), Failure> {
+        let text = |content: &Content| {
+            content::render(content, scope, secrets).map_err(|why| Failure::not_sent(format!("request: auth: {why}")))
+        };
+        if let Ready::Header(name, value) = &self.login {
+            draft.set_secret_header(name, value.reveal())?;
         }
-    }
-
-    /// `id` is the idempotency key: the id of a signed message stays the same when it is sent again.
-    pub(super) fn apply(&self, draft: &mut Draft, id: &str, clock: &Clock) -> Result<(), Failure> {
-        match self {
-            Self::None => {}
-            Self::Header(name, value, _) => {
-                draft.headers.insert(name.clone(), value.clone());
-            }
-            Self::Sign(secret) => {
-                let now = clock();
-                let body = draft.body.as_deref().unwrap_or_default();
-                let signature = sign_standard_webhook(secret, id, now, body)
-                    .map_err(|_| Failure::not_sent("request: it cannot be signed"))?;
-                draft.set_header("webhook-id", id)?;
-                draft.set_header("webhook-timestamp", &now.unix_ms().div_euclid(1_000).to_string())?;
-                draft.set_header("webhook-signature", &signature)?;
-            }
+        for (name, content) in &self.headers {
+            draft.set_secret_header(name, &text(content)?)?;
+        }
+        for (name, content) in &self.query {
+            draft.add_query(name, &text(content)?)?;
+        }
+        for (name, content) in &self.fields {
+            draft.set_field(name, text(content)?.to_string())?;
         }
         Ok(())
     }
+
+    /// Signs as Standard Webhooks, once nothing else changes. `id` is the idempotency key: the id of a signed message
+    /// stays the same when it is sent again. While one secret replaces another, both sign.
+    pub(super) fn sign(&self, draft: &mut Draft, id: &str, now: Timestamp) -> Result<(), Failure> {
+        let Ready::Sign(secrets) = &self.login else { return Ok(()) };
+        let body = draft.text()?.unwrap_or_default();
+        let signatures = secrets.iter().map(|secret| sign_standard_webhook(secret, id, now, body.as_bytes()));
+        let signatures = signatures.collect::<Result<Vec<_>, _>>();
+        let signatures = signatures.map_err(|_| Failure::not_sent("request: it cannot be signed"))?;
+        draft.set_header("webhook-id", id)?;
+        draft.set_header("webhook-timestamp", &now.unix_ms().div_euclid(1_000).to_string())?;
+        draft.set_header("webhook-signature", &signatures.join(" "))
+    }
+
+    pub(super) const fn tokens(&self) -> Option<&Tokens> {
+        match &self.login {
+            Ready::Token(tokens) => Some(tokens),
+            Ready::None | Ready::Header(..) | Ready::Sign(_) => None,
+        }
+    }
 }
 
-fn sensitive(
-    name: HeaderName,
-    scheme: &str,
-    secret: Secret,
-    reference: &SecretRef,
-) -> Result<Credentials, ConnectorSetupError> {
-    let text = Secret::new(format!("{scheme}{}", secret.reveal()));
-    let mut value = HeaderValue::from_str(text.reveal()).map_err(|_| {
-        ConnectorSetupError::UnfitSecret(reference.0.clone(), "it has characters that a header cannot carry")
-    })?;
-    value.set_sensitive(true);
-    Ok(Credentials::Header(name, value, secret))
+fn login(login: &Login, config: &ConnectorConfig) -> Result<Ready, ConnectorSetupError> {
+    Ok(match login {
+        Login::None => Ready::None,
+        Login::Bearer(secret) => {
+            header("authorization", format!("Bearer {}", config.secret(secret)?.reveal()), &secret.0)?
+        }
+        Login::Basic { username, password } => {
+            let pair = Secret::new(format!("{}:{}", config.env_text(username)?, config.secret(password)?.reveal()));
+            header("authorization", format!("Basic {}", STANDARD.encode(pair.reveal())), &password.0)?
+        }
+        Login::Header { name, value } => {
+            header_name(name)?;
+            header(name, config.secret(value)?.reveal().to_owned(), &value.0)?
+        }
+        Login::StandardWebhooks(names) => {
+            let fit = |name: &crate::definition::SecretRef| {
+                let secret = config.secret(name)?;
+                SigningKey::new(secret)
+                    .map_err(|_| ConnectorSetupError::UnfitSecret(name.0.clone(), "not a whsec_ secret"))?;
+                Ok(secret.clone())
+            };
+            Ready::Sign(names.iter().map(fit).collect::<Result<_, ConnectorSetupError>>()?)
+        }
+        Login::OAuth2(oauth2) => Ready::Token(Tokens::new(oauth2, config)?),
+    })
+}
+
+fn header(name: &str, value: String, secret: &str) -> Result<Ready, ConnectorSetupError> {
+    if reqwest::header::HeaderValue::from_str(&value).is_err() || !value.is_ascii() {
+        let why = "it has characters that a header cannot carry";
+        return Err(ConnectorSetupError::UnfitSecret(secret.to_owned(), why));
+    }
+    Ok(Ready::Header(name.to_owned(), Secret::new(value)))
 }

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, Url, redirect, retry};
+use reqwest::{Certificate, Client, Identity, Url, redirect, retry};
+use zeroize::Zeroizing;
 
 use super::egress::{Reach, Resolver, is_forbidden};
 use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::limits::{Gate, GateStatus};
-use crate::definition::{Http, Limits};
+use crate::definition::{EnvText, Http, Limits, Login};
 
 /// Finding the host, connecting and the TLS handshake together. Shorter than most deadlines, so that a host that does
 /// not answer is known as not reached.
@@ -21,6 +22,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(in crate::connector) struct Link {
     pub(super) client: Client,
+    /// For access tokens, where they come from another host.
+    tokens: Option<Client>,
     pub(super) gate: Gate,
     pub(super) body_max: usize,
     fits: Fits,
@@ -30,7 +33,11 @@ pub(in crate::connector) struct Link {
 #[derive(Debug, PartialEq)]
 struct Fits {
     base: String,
+    /// Where access tokens come from, if it is another host.
+    tokens: Option<String>,
     ca: Option<String>,
+    /// The files of our certificate and of its key.
+    identity: Option<(String, String)>,
     limits: Limits,
 }
 
@@ -44,7 +51,11 @@ pub(super) struct Base {
 
 impl Base {
     pub(super) fn new(http: &Http, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
-        let text = config.env_text(&http.base_url)?;
+        Self::at(&config.env_text(&http.base_url)?, config)
+    }
+
+    /// The same for any address that a definition names.
+    fn at(text: &str, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
         let text = text.trim_end_matches('/').to_owned();
         let url = Url::parse(&text).map_err(|_| ConnectorSetupError::BaseUrl("not a URL"))?;
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
@@ -104,14 +115,32 @@ impl Link {
         config: &ConnectorConfig,
         offered: Option<&Arc<Self>>,
     ) -> Result<Arc<Self>, ConnectorSetupError> {
-        let ca = http.ca.as_ref().map(|ca| config.env_text(ca)).transpose()?;
-        let fits = Fits { base: base.text.clone(), ca, limits: http.limits.clone() };
+        let text = |text: &EnvText| config.env_text(text);
+        let ca = http.tls.ca.as_ref().filter(|_| !config.offline).map(text).transpose()?;
+        let identity = match &http.tls.identity {
+            Some((certificate, key)) if !config.offline => Some((text(certificate)?, text(key)?)),
+            _ => None,
+        };
+        let tokens = match &http.auth.login {
+            Login::OAuth2(oauth2) => Some(text(&oauth2.token_url)?).filter(|address| !address.starts_with('/')),
+            _ => None,
+        };
+        let fits = Fits { base: base.text.clone(), tokens, ca, identity, limits: http.limits.clone() };
         if let Some(link) = offered.filter(|link| link.fits == fits) {
             return Ok(Arc::clone(link));
         }
-        let client = client(fits.ca.as_deref(), &http.limits, base)?;
+        let tokens = match &fits.tokens {
+            Some(address) => Some(client(&fits, &Base::at(address, config)?)?),
+            None => None,
+        };
+        let client = client(&fits, base)?;
         let (gate, body_max) = (Gate::new(&http.limits), http.limits.body_max);
-        Ok(Arc::new(Self { client, gate, body_max, fits }))
+        Ok(Arc::new(Self { client, tokens, gate, body_max, fits }))
+    }
+
+    /// The client that fetches access tokens.
+    pub(super) fn token_client(&self) -> &Client {
+        self.tokens.as_ref().unwrap_or(&self.client)
     }
 }
 
@@ -120,7 +149,7 @@ impl Link {
 /// Below this client, the pool may take up a request again only when the connection it had been given closed before
 /// any byte of the request was encoded, so the provider has not seen it. Bodies cannot be cloned (`body.rs`), which
 /// rules out every other way of sending one twice.
-fn client(ca: Option<&str>, limits: &Limits, base: &Base) -> Result<Client, ConnectorSetupError> {
+fn client(fits: &Fits, base: &Base) -> Result<Client, ConnectorSetupError> {
     let mut builder = Client::builder()
         .user_agent(concat!("paystate/", env!("CARGO_PKG_VERSION")))
         .http1_only()
@@ -131,8 +160,11 @@ fn client(ca: Option<&str>, limits: &Limits, base: &Base) -> Result<Client, Conn
         .dns_resolver(Resolver(base.reach))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
-        .pool_max_idle_per_host(limits.concurrency as usize);
-    if let Some(path) = ca {
+        .pool_max_idle_per_host(fits.limits.concurrency as usize);
+    if let Some((certificate, key)) = &fits.identity {
+        builder = builder.identity(identity(certificate, key)?);
+    }
+    if let Some(path) = &fits.ca {
         builder = builder.tls_certs_only(certificates(path)?);
     } else if base.url.scheme() == "http" {
         // Reading the system's certificates takes a while, and nobody will ask for them.
@@ -149,6 +181,24 @@ fn certificates(path: &str) -> Result<Vec<Certificate>, ConnectorSetupError> {
         return Err(unfit("it holds no certificate".to_owned()));
     }
     Ok(certificates)
+}
+
+/// Our own certificate, with those between it and a known one, and its private key.
+fn identity(certificate: &str, key: &str) -> Result<Identity, ConnectorSetupError> {
+    let read = |path: &str| {
+        let unfit = |error: std::io::Error| ConnectorSetupError::Identity {
+            path: path.to_owned(),
+            reason: error.kind().to_string(),
+        };
+        std::fs::read(path).map_err(unfit)
+    };
+    let mut pem = Zeroizing::new(read(key)?);
+    pem.push(b'\n');
+    pem.extend_from_slice(&read(certificate)?);
+    Identity::from_pem(&pem).map_err(|_| ConnectorSetupError::Identity {
+        path: certificate.to_owned(),
+        reason: "the two files are no certificate and its private key in PEM".to_owned(),
+    })
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -1,4 +1,4 @@
-//! Providers that speak HTTP and JSON. The only place that names the HTTP client.
+//! Providers that speak HTTP. The only place that names the HTTP client.
 //!
 //! **Invariant.** A request leaves at most once. `NotSent` is said only when no byte of it can have been written, or
 //! when a rule reads the provider's own reply so; an inquiry never says it.
@@ -7,12 +7,17 @@ mod auth;
 mod body;
 mod client;
 mod egress;
+mod encrypt;
+mod oauth2;
 mod path;
+mod preview;
 mod read;
 mod request;
 mod retry_after;
 mod send;
+mod sign;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,17 +27,23 @@ use tokio::time::Instant;
 use self::auth::Credentials;
 use self::client::Base;
 pub(super) use self::client::Link;
-use self::request::Draft;
+use self::encrypt::Sealers;
+pub use self::preview::Preview;
+use self::read::Reader;
+use self::request::{Draft, Ready};
 use self::send::Failure;
+use super::authentic::Given;
 use super::breaker::Verdict;
 use super::classify::{Names, Question, classify};
 use super::config::{Clock, ConnectorConfig, ConnectorSetupError};
+use super::crypto::Signer;
 use super::limits::GateStatus;
+use super::opened::Openers;
 use super::reason::reason;
 use super::{Connector, Invocation};
-use crate::definition::{self, ConnectorKind, Operation, Request};
+use crate::definition::{self, ConnectorKind, Http, Operation, Request};
 use crate::machine::Outcome;
-use crate::types::Value;
+use crate::types::{Secret, Timestamp, Value};
 
 /// A provider that is described by a YAML file and reached over HTTP.
 #[derive(Debug)]
@@ -40,6 +51,11 @@ pub struct HttpConnector {
     definition: Arc<definition::Connector>,
     base: Base,
     credentials: Credentials,
+    signer: Option<Signer>,
+    sealers: Sealers,
+    /// What the configuration gives: values of `${env.NAME}` and `${secret.NAME}`.
+    env: Value,
+    secrets: BTreeMap<String, Secret>,
     link: Arc<Link>,
     clock: ClockBox,
 }
@@ -59,12 +75,18 @@ impl HttpConnector {
         let ConnectorKind::Http(http) = &definition.kind else {
             return Err(ConnectorSetupError::Builtin(definition.name.clone()));
         };
+        let (env, secrets) = (config.env_of(&definition.needs)?, config.secrets_of(&definition.needs)?);
         let base = Base::new(http, config)?;
         let credentials = Credentials::new(&http.auth, config)?;
+        let signer = sign::signer(&definition, config)?;
+        let sealers = Sealers::new(&definition, config)?;
+        if let Some(decrypt) = &http.decrypt {
+            Openers::new(decrypt, &secrets).map_err(|(name, why)| ConnectorSetupError::UnfitSecret(name, why))?;
+        }
         request::check_headers(&definition)?;
         let link = Link::obtain(http, &base, config, link)?;
         let clock = ClockBox(Arc::clone(&config.clock));
-        Ok(Self { base, credentials, link, clock, definition })
+        Ok(Self { base, credentials, signer, sealers, env, secrets, link, clock, definition })
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -85,26 +107,95 @@ impl HttpConnector {
         question: Question<'_>,
     ) -> Result<Outcome, Failure> {
         let deadline = Instant::now() + invocation.timeout;
-        let names = Names {
-            with: &invocation.with,
-            order: &invocation.context,
-            key: Value::String(invocation.key.clone()),
-            attempt: Value::from(invocation.attempt.0),
+        let now = (self.clock.0)();
+        let names = self.names(invocation, now);
+        let mut draft = self.draft(invocation, operation, request, question, &names, now)?;
+        let token = match self.credentials.tokens() {
+            Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, deadline).await?)),
+            None => None,
         };
-        let mut draft = Draft::render(request, &self.base, &names.scope())?;
-        if let (Question::Invoke, Some(header)) = (question, &operation.idempotency.header) {
-            draft.set_header(header, &invocation.key)?;
+        if let Some((_, token)) = &token {
+            draft.set_secret_header("authorization", &format!("Bearer {}", token.reveal()))?;
         }
-        self.credentials.apply(&mut draft, &invocation.key, &self.clock.0)?;
-
+        let ready = draft.ready(&self.base)?;
         let entry = self.link.gate.enter(deadline).await?;
-        let sent = send::send(&self.link, draft, deadline, self.credentials.secret(), &self.clock.0).await;
+        let reader = self.reader(request, token.as_ref().map(|(_, token)| token));
+        let sent = send::send(&self.link, ready, deadline, &reader).await;
         entry.settle(match &sent {
             Ok(reply) if reply.status < 500 => Verdict::Healthy,
             _ => Verdict::Failed,
         });
+        if let (Ok(reply), Some((tokens, token))) = (&sent, &token)
+            && reply.status == 401
+        {
+            tokens.refused(token).await;
+        }
         Ok(classify(operation, question, &names, sent?))
     }
+
+    fn names<'a>(&'a self, invocation: &'a Invocation, now: Timestamp) -> Names<'a> {
+        Names {
+            with: &invocation.with,
+            order: &invocation.context,
+            key: Value::String(invocation.key.clone()),
+            attempt: Value::from(invocation.attempt.0),
+            env: &self.env,
+            tables: &self.definition.tables,
+            now: Value::String(now.to_string()),
+            nonce: Value::String(nonce()),
+        }
+    }
+
+    /// The request with all that is on it but an access token.
+    fn draft(
+        &self,
+        invocation: &Invocation,
+        operation: &Operation,
+        request: &Request,
+        question: Question<'_>,
+        names: &Names<'_>,
+        now: Timestamp,
+    ) -> Result<Draft, Failure> {
+        let scope = names.scope();
+        let mut draft = Draft::render(request, &scope)?;
+        if let (Question::Invoke, Some(header)) = (question, &operation.idempotency.header) {
+            draft.set_header(header, &invocation.key)?;
+        }
+        self.sealers.apply(request, &mut draft)?;
+        if let (Some(sign), Some(signer)) = (self.http().and_then(|http| http.sign.as_ref()), &self.signer) {
+            sign::apply(sign, signer, &mut draft, &self.base, &scope, &self.secrets)?;
+        }
+        // Behind the signature, whose expressions see the request: no secret is in it yet.
+        self.credentials.apply(&mut draft, &definition::Scope::new().with("env", &self.env), &self.secrets)?;
+        self.credentials.sign(&mut draft, &invocation.key, now)?;
+        Ok(draft)
+    }
+
+    fn reader<'a>(&'a self, request: &Request, token: Option<&'a Secret>) -> Reader<'a> {
+        let http = self.http();
+        let openers = http.and_then(|http| http.decrypt.as_ref());
+        Reader {
+            body_max: self.link.body_max,
+            format: request.reply,
+            secrets: self.secrets.values().chain(token).collect(),
+            verify: http.and_then(|http| http.verify.as_ref()),
+            openers: openers.and_then(|decrypt| Openers::new(decrypt, &self.secrets).ok()),
+            given: Given { secrets: &self.secrets, env: &self.env, tables: &self.definition.tables },
+            clock: &self.clock.0,
+        }
+    }
+
+    fn http(&self) -> Option<&Http> {
+        match &self.definition.kind {
+            ConnectorKind::Http(http) => Some(http),
+            ConnectorKind::Builtin => None,
+        }
+    }
+}
+
+/// 32 hexadecimal digits that nobody guesses.
+fn nonce() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
-//! Paths, query values and forms from templates: each value is one percent-encoded piece.
+//! Paths and query values from templates: each value is one percent-encoded piece.
 
 use super::send::Failure;
-use crate::definition::{Scope, Template, TextPart};
+use crate::definition::{Scope, Template, TextPart, percent_encode};
 use crate::types::Value;
 
 const LENGTH_MAX: usize = 8 * 1024;
@@ -46,32 +46,19 @@ pub(super) fn push_query(path: &mut String, name: &str, template: &Template, sco
         return Ok(());
     }
     let value = scalar(&value).ok_or_else(|| Failure::not_sent("request: a query value is not a text or a number"))?;
+    push_pair(path, name, &value)
+}
+
+/// The same for a value that is known.
+pub(super) fn push_pair(path: &mut String, name: &str, value: &str) -> Result<(), Failure> {
     path.push(if path.contains('?') { '&' } else { '?' });
-    encode_into(path, name);
+    path.push_str(&percent_encode(name));
     path.push('=');
-    encode_into(path, &value);
+    path.push_str(&percent_encode(value));
     if path.len() > LENGTH_MAX {
         return Err(Failure::not_sent("request: the query is too long"));
     }
     Ok(())
-}
-
-/// The fields of a flat object as a form. A null leaves its field out.
-pub(super) fn encode_form(body: &Value) -> Result<String, Failure> {
-    let flat = || Failure::not_sent("request: a form is an object of texts and numbers");
-    let mut out = String::new();
-    for (name, value) in body.as_object().ok_or_else(flat)? {
-        if value.is_null() {
-            continue;
-        }
-        if !out.is_empty() {
-            out.push('&');
-        }
-        encode_into(&mut out, name);
-        out.push('=');
-        encode_into(&mut out, &scalar(value).ok_or_else(flat)?);
-    }
-    Ok(out)
 }
 
 /// The text of a string, a number or a boolean.
@@ -90,20 +77,6 @@ fn push_value(out: &mut String, value: &Value) -> Result<(), Failure> {
     if text.is_empty() && !out.contains('?') {
         return Err(Failure::not_sent("request: a value in the path is empty"));
     }
-    encode_into(out, &text);
+    out.push_str(&percent_encode(&text));
     Ok(())
-}
-
-/// Everything but the unreserved characters of RFC 3986.
-fn encode_into(out: &mut String, text: &str) {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    for &byte in text.as_bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push('%');
-            out.push(char::from(HEX[usize::from(byte >> 4)]));
-            out.push(char::from(HEX[usize::from(byte & 15)]));
-        }
-    }
 }

@@ -1,4 +1,6 @@
-//! Reads a reply: bounded after decompression, and parsed.
+//! Reads a reply: bounded after decompression, believed or not, and parsed.
+
+use std::collections::BTreeMap;
 
 use bytes::BytesMut;
 use reqwest::Response;
@@ -7,48 +9,112 @@ use serde_json::Map;
 
 use super::retry_after::retry_after;
 use super::send::Failure;
+use crate::connector::authentic::{self, Given, Incoming};
 use crate::connector::classify::{Body, Reply};
 use crate::connector::config::Clock;
-use crate::connector::json::{JsonError, parse_json};
+use crate::connector::json::JsonError;
+use crate::connector::opened::Openers;
+use crate::connector::payload::{self, BodyError};
+use crate::definition::{ReplyFormat, Verify};
 use crate::types::{Secret, Value};
 
 const SECRET_MIN: usize = 8;
 
-/// Whatever fails here fails after the request was sent.
-pub(super) async fn read_reply(
-    mut response: Response,
-    body_max: usize,
-    secret: Option<&Secret>,
-    clock: &Clock,
-) -> Result<Reply, Failure> {
-    let status = response.status().as_u16();
-    let mut bytes = BytesMut::new();
-    loop {
-        let chunk = response.chunk().await;
-        let chunk = chunk.map_err(|_| Failure::unknown(format!("status {status}, but the body was cut off")))?;
-        let Some(chunk) = chunk else { break };
-        if bytes.len() + chunk.len() > body_max {
-            return Err(Failure::unknown(format!("status {status}, but the body is larger than {body_max} bytes")));
+/// How the replies of one call are read.
+pub(super) struct Reader<'a> {
+    pub(super) body_max: usize,
+    pub(super) format: ReplyFormat,
+    /// What must not come back: a provider that echoes requests would have it journaled.
+    pub(super) secrets: Vec<&'a Secret>,
+    pub(super) verify: Option<&'a Verify>,
+    pub(super) openers: Option<Openers<'a>>,
+    pub(super) given: Given<'a>,
+    pub(super) clock: &'a Clock,
+}
+
+impl Reader<'_> {
+    /// Whatever fails here fails after the request was sent.
+    pub(super) async fn read(&self, mut response: Response) -> Result<Reply, Failure> {
+        let status = response.status().as_u16();
+        let mut bytes = BytesMut::new();
+        loop {
+            let chunk = response.chunk().await;
+            let chunk = chunk.map_err(|_| Failure::unknown(format!("status {status}, but the body was cut off")))?;
+            let Some(chunk) = chunk else { break };
+            if bytes.len() + chunk.len() > self.body_max {
+                let max = self.body_max;
+                return Err(Failure::unknown(format!("status {status}, but the body is larger than {max} bytes")));
+            }
+            bytes.extend_from_slice(&chunk);
         }
-        bytes.extend_from_slice(&chunk);
+        Ok(self.understand(status, response.headers(), bytes))
     }
-    let headers = response.headers();
-    if let Some(secret) = secret {
-        mask(&mut bytes, secret.reveal().as_bytes());
+
+    /// The reply that these bytes are.
+    pub(super) fn understand(&self, status: u16, headers: &HeaderMap, mut bytes: BytesMut) -> Reply {
+        let names = texts(headers);
+        let (doubted, decrypted) = self.believe(status, &names, &bytes);
+        for secret in self.long_secrets() {
+            mask(&mut bytes, secret.as_bytes());
+        }
+        let mut masked = Map::new();
+        for (name, mut text) in names {
+            for secret in self.long_secrets() {
+                text = text.replace(secret, "***");
+            }
+            masked.insert(name, Value::String(text));
+        }
+        Reply {
+            status,
+            headers: Value::Object(masked),
+            body: self.body(headers, &bytes),
+            decrypted,
+            doubted,
+            retry_after_ms: retry_after(headers, self.clock),
+        }
     }
-    let body = if bytes.is_empty() {
-        Body::Empty
-    } else if !is_json(headers) {
-        Body::Foreign
-    } else {
-        match parse_json(&bytes) {
+
+    /// Why it is not known to be the provider's; and what of it was encrypted.
+    fn believe(&self, status: u16, headers: &BTreeMap<String, String>, bytes: &[u8]) -> (Option<String>, Value) {
+        let query = Value::Null;
+        let format = if self.format == ReplyFormat::SaysJson { ReplyFormat::Json } else { self.format };
+        let incoming = Incoming { headers, query: &query, status: Some(status), body: bytes, format };
+        let checked = match self.verify {
+            Some(verify) => authentic::check(verify, &self.given, &incoming, (self.clock)()),
+            None => Ok(()),
+        };
+        if let Err(error) = checked {
+            return (Some(error.to_string()), Value::Null);
+        }
+        match self.openers.as_ref().map(|openers| openers.open(&self.given, &incoming)) {
+            None => (None, Value::Null),
+            Some(Ok(value)) => (None, value),
+            Some(Err(why)) => (Some(why), Value::Null),
+        }
+    }
+
+    fn body(&self, headers: &HeaderMap, bytes: &[u8]) -> Body {
+        if bytes.is_empty() {
+            return Body::Empty;
+        }
+        if self.format == ReplyFormat::SaysJson && !is_json(headers) {
+            return Body::Foreign;
+        }
+        match payload::decode(bytes, self.format) {
             Ok(value) => Body::Json(value),
-            Err(JsonError::Syntax) => Body::Broken("not JSON"),
-            Err(JsonError::TooDeep) => Body::Broken("nested too deeply"),
-            Err(JsonError::DuplicateKey) => Body::Broken("ambiguous: it has a key twice"),
+            Err(BodyError::Json(JsonError::Syntax)) => Body::Broken("not JSON"),
+            Err(BodyError::Json(JsonError::TooDeep)) => Body::Broken("nested too deeply"),
+            Err(BodyError::Json(JsonError::DuplicateKey)) => Body::Broken("ambiguous: it has a key twice"),
+            Err(BodyError::Form) => Body::Broken("not a form"),
+            Err(BodyError::Xml) => Body::Broken("not XML"),
+            Err(BodyError::Text) => Body::Broken("not text"),
         }
-    };
-    Ok(Reply { status, headers: header_values(headers, secret), body, retry_after_ms: retry_after(headers, clock) })
+    }
+
+    /// Shorter ones are no secrets, and could stand anywhere.
+    fn long_secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.iter().map(|secret| secret.reveal()).filter(|text| text.len() >= SECRET_MIN)
+    }
 }
 
 /// `application/json` or `application/…+json`, in UTF-8.
@@ -63,24 +129,16 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 /// The client bounds how many there are. Repeated ones are joined, as HTTP says they may be.
-fn header_values(headers: &HeaderMap, secret: Option<&Secret>) -> Value {
-    let mut out = Map::new();
-    for name in headers.keys() {
+fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
+    let joined = |name: &header::HeaderName| {
         let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).collect();
-        let mut text = values.join(", ");
-        if let Some(secret) = secret.filter(|secret| secret.reveal().len() >= SECRET_MIN) {
-            text = text.replace(secret.reveal(), "***");
-        }
-        out.insert(name.as_str().to_owned(), Value::String(text));
-    }
-    Value::Object(out)
+        (name.as_str().to_owned(), values.join(", "))
+    };
+    headers.keys().map(joined).collect()
 }
 
-/// Overwrites every copy of `secret` with asterisks. Shorter ones are no secrets, and could stand anywhere.
+/// Overwrites every copy of `secret` with asterisks.
 fn mask(bytes: &mut [u8], secret: &[u8]) {
-    if secret.len() < SECRET_MIN {
-        return;
-    }
     let mut at = 0;
     while let Some(found) = bytes[at..].windows(secret.len()).position(|window| window == secret) {
         bytes[at + found..at + found + secret.len()].fill(b'*');

@@ -4,10 +4,11 @@ use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
 
 use super::client::Base;
-use super::path::{encode_form, push_query, render_path, scalar};
+use super::path::{push_pair, push_query, render_path, scalar};
 use super::send::Failure;
 use crate::connector::config::ConnectorSetupError;
-use crate::definition::{self, Request, Scope};
+use crate::connector::payload;
+use crate::definition::{self, BodyEncoding, Request, Scope};
 use crate::types::Value;
 
 const HEADERS_MAX: usize = 8 * 1024;
@@ -23,27 +24,42 @@ const RESERVED: [HeaderName; 6] = [
     header::ACCEPT_ENCODING,
 ];
 
-/// A request whose every part is known.
+/// A request that logins and signatures are still put on.
 pub(super) struct Draft {
-    pub method: Method,
-    pub url: Url,
-    pub headers: HeaderMap,
-    pub body: Option<Vec<u8>>,
+    pub(super) method: Method,
+    /// Below the base, with its query.
+    pub(super) path: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Payload>,
+}
+
+/// A body as a value, until its last byte is known.
+pub(super) struct Payload {
+    pub(super) value: Value,
+    pub(super) encoding: BodyEncoding,
+}
+
+/// A request whose every part is known.
+pub(super) struct Ready {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<Vec<u8>>,
 }
 
 impl Draft {
     /// Every failure here is `NotSent`: nothing has left.
-    pub(super) fn render(request: &Request, base: &Base, scope: &Scope<'_>) -> Result<Self, Failure> {
+    pub(super) fn render(request: &Request, scope: &Scope<'_>) -> Result<Self, Failure> {
         let mut path = render_path(&request.path, scope)?;
         for (name, template) in &request.query {
             push_query(&mut path, name, template, scope)?;
         }
-        let url = base.join(&path).ok_or_else(|| Failure::not_sent("request: the path leads out of the base URL"))?;
         let mut headers = HeaderMap::new();
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        let mut draft = Self { method: method(request.method), url, headers, body: None };
+        headers.insert(header::ACCEPT, HeaderValue::from_static(payload::accept(request.reply)));
+        let mut draft = Self { method: method(request.method), path, headers, body: None };
         if request.body.is_some() {
-            draft.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let kind = HeaderValue::from_static(payload::content_type(request.encoding));
+            draft.headers.insert(header::CONTENT_TYPE, kind);
         }
         for (name, template) in &request.headers {
             let value = template.render(scope).map_err(Failure::eval("headers"))?;
@@ -54,42 +70,79 @@ impl Draft {
             draft.set_header(name, &value)?;
         }
         if let Some(template) = &request.body {
-            let body = template.render(scope).map_err(Failure::eval("body"))?;
-            draft.set_body(&body)?;
+            let value = template.render(scope).map_err(Failure::eval("body"))?;
+            let encoding = draft.encoding(request.encoding);
+            draft.body = Some(Payload { value, encoding });
         }
         Ok(draft)
     }
 
-    /// JSON, unless the definition's own `content-type` asks for a form.
-    fn set_body(&mut self, body: &Value) -> Result<(), Failure> {
+    /// A definition's own `content-type` may ask for a form as well.
+    fn encoding(&self, said: BodyEncoding) -> BodyEncoding {
         let form = self.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes() == FORM);
-        let bytes = if form {
-            encode_form(body)?.into_bytes()
-        } else {
-            serde_json::to_vec(body).map_err(|_| Failure::not_sent("request: the body is not JSON"))?
-        };
-        if bytes.len() > BODY_MAX {
-            return Err(Failure::not_sent("request: the body is too large"));
+        match said {
+            BodyEncoding::Json if form => BodyEncoding::Form(definition::Lists::Indices),
+            said => said,
         }
-        self.body = Some(bytes);
+    }
+
+    /// The body as it stands now.
+    pub(super) fn text(&self) -> Result<Option<String>, Failure> {
+        let Some(body) = &self.body else { return Ok(None) };
+        let text = payload::encode(&body.value, body.encoding);
+        let text = text.map_err(|why| Failure::not_sent(format!("request: body: {why}")))?;
+        if text.len() > BODY_MAX { Err(Failure::not_sent("request: the body is too large")) } else { Ok(Some(text)) }
+    }
+
+    /// Sets a field of the body. Fields that are set before there is a body make a body.
+    pub(super) fn set_field(&mut self, name: &str, value: String) -> Result<(), Failure> {
+        let body =
+            self.body.as_mut().ok_or_else(|| Failure::not_sent("request: a field is set, and there is no body"))?;
+        let fields = match (&mut body.value, body.encoding) {
+            // The fields of XML are those of its one element.
+            (Value::Object(root), BodyEncoding::Xml) => root.values_mut().next().and_then(Value::as_object_mut),
+            (Value::Object(fields), _) => Some(fields),
+            _ => None,
+        };
+        let fields = fields.ok_or_else(|| Failure::not_sent("request: a field is set, and the body is no object"))?;
+        fields.insert(name.to_owned(), Value::String(value));
         Ok(())
+    }
+
+    pub(super) fn add_query(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        push_pair(&mut self.path, name, value)
     }
 
     /// Sets a header. Line breaks and other control characters are refused: they would begin another header.
     pub(super) fn set_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
-        let name =
-            HeaderName::from_bytes(name.as_bytes()).map_err(|_| Failure::not_sent("request: a header's name"))?;
-        let value = HeaderValue::from_str(value).ok().filter(|_| value.is_ascii());
-        let value = value.ok_or_else(|| {
-            Failure::not_sent(format!("request: the value of header {name} has forbidden characters"))
-        })?;
-        self.headers.insert(name, value);
-        let size: usize = self.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-        if size > HEADERS_MAX {
-            return Err(Failure::not_sent("request: the headers are too large"));
-        }
-        Ok(())
+        set_header(&mut self.headers, name, value, false)
     }
+
+    /// The same for a secret: it prints as `Sensitive`.
+    pub(super) fn set_secret_header(&mut self, name: &str, value: &str) -> Result<(), Failure> {
+        set_header(&mut self.headers, name, value, true)
+    }
+
+    /// The address of it, if it still lies below the base.
+    pub(super) fn url(&self, base: &Base) -> Result<Url, Failure> {
+        base.join(&self.path).ok_or_else(|| Failure::not_sent("request: the path leads out of the base URL"))
+    }
+
+    pub(super) fn ready(self, base: &Base) -> Result<Ready, Failure> {
+        let body = self.text()?.map(String::into_bytes);
+        Ok(Ready { url: self.url(base)?, method: self.method, headers: self.headers, body })
+    }
+}
+
+fn set_header(headers: &mut HeaderMap, name: &str, value: &str, secret: bool) -> Result<(), Failure> {
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Failure::not_sent("request: a header's name"))?;
+    let made = HeaderValue::from_str(value).ok().filter(|_| value.is_ascii());
+    let mut made =
+        made.ok_or_else(|| Failure::not_sent(format!("request: the value of header {name} has forbidden characters")))?;
+    made.set_sensitive(secret);
+    headers.insert(name, made);
+    let size: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if size > HEADERS_MAX { Err(Failure::not_sent("request: the headers are too large")) } else { Ok(()) }
 }
 
 /// Refuses a connector whose headers can never be sent.

@@ -9,13 +9,11 @@ use tokio::time::{Instant, timeout_at};
 use super::body::{Taken, WatchedBody};
 use super::client::Link;
 use super::egress::OutOfReach;
-use super::read::read_reply;
-use super::request::Draft;
+use super::read::Reader;
+use super::request::Ready;
 use crate::connector::classify::Reply;
-use crate::connector::config::Clock;
 use crate::connector::limits::Refused;
 use crate::definition::EvalError;
-use crate::types::Secret;
 
 /// Why there is no reply. The reason is ours and holds nothing of the provider's.
 #[derive(Debug)]
@@ -45,24 +43,18 @@ impl From<Refused> for Failure {
     }
 }
 
-/// Sends `draft` once. At the deadline the connection is closed.
-pub(super) async fn send(
-    link: &Link,
-    draft: Draft,
-    deadline: Instant,
-    secret: Option<&Secret>,
-    clock: &Clock,
-) -> Result<Reply, Failure> {
-    let mut request = link.client.request(draft.method, draft.url).headers(draft.headers);
+/// Sends it once. At the deadline the connection is closed.
+pub(super) async fn send(link: &Link, ready: Ready, deadline: Instant, reader: &Reader<'_>) -> Result<Reply, Failure> {
+    let mut request = link.client.request(ready.method, ready.url).headers(ready.headers);
     let mut taken = None;
-    if let Some(bytes) = draft.body {
+    if let Some(bytes) = ready.body {
         let (body, watch) = WatchedBody::new(bytes);
         request = request.body(reqwest::Body::wrap(body));
         taken = Some(watch);
     }
     let exchange = async {
         let response = request.send().await.map_err(|error| no_response(&error, taken.as_ref()))?;
-        read_reply(response, link.body_max, secret, clock).await
+        reader.read(response).await
     };
     timeout_at(deadline, exchange).await.unwrap_or_else(|_| Err(late(taken.as_ref())))
 }

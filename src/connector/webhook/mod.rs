@@ -1,4 +1,4 @@
-//! Notifications from providers: is it theirs, and which event of which order is it?
+//! Notifications from providers: is it theirs, and which events of which orders is it?
 //!
 //! **Invariant.** The signature is checked over the bytes that came in, before any of them is interpreted.
 
@@ -6,5 +6,5 @@ mod signature;
 mod translate;
 
 pub(super) use signature::SigningKey;
-pub use signature::{Verified, WebhookError, sign_standard_webhook, verify};
-pub use translate::{Notification, TranslateError, parse_notification, translate};
+pub use signature::{Verified, WebhookError, sign_standard_webhook, verify_standard_webhook};
+pub use translate::{Arrived, Notification, TranslateError, WebhookConfig, receive};

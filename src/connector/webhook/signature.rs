@@ -9,7 +9,7 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::definition::Verify;
+use crate::definition::SecretRef;
 use crate::types::{Secret, Timestamp};
 
 const PREFIX: &str = "whsec_";
@@ -42,23 +42,31 @@ pub enum WebhookError {
     TooManySignatures,
     #[error("no signature fits")]
     Signature,
+    #[error("its sender is not among those that may send it")]
+    Sender,
     /// Ours to repair: there is no such secret.
     #[error("there is no secret {0}")]
     NoSecret(String),
+    /// What the check needs is not in it.
+    #[error("it cannot be checked: {0}")]
+    Unreadable(String),
+    /// Ours to repair: the key of a signature.
+    #[error("the key {0} cannot be used: {1}")]
+    UnfitKey(String, &'static str),
     /// Ours to repair: not base64, or too short.
     #[error("a webhook secret is whsec_ and at least {KEY_BYTES_MIN} bytes in base64")]
     UnfitSecret,
 }
 
 /// Checks a notification. `headers` have lower-case names; `body` is what came in, byte for byte.
-pub fn verify(
-    verify: &Verify,
+pub fn verify_standard_webhook(
+    names: &[SecretRef],
+    tolerance: Duration,
     secrets: &BTreeMap<String, Secret>,
     headers: &BTreeMap<String, String>,
     body: &[u8],
     now: Timestamp,
 ) -> Result<Verified, WebhookError> {
-    let Verify::StandardWebhooks { secrets: names, tolerance } = verify;
     let keys = names
         .iter()
         .map(|name| SigningKey::new(secrets.get(&name.0).ok_or_else(|| WebhookError::NoSecret(name.0.clone()))?))
@@ -71,7 +79,7 @@ pub fn verify(
     }
     let stamp = header(headers, "webhook-timestamp")?;
     let timestamp = parse_seconds(stamp).ok_or(WebhookError::Header("webhook-timestamp"))?;
-    if !within(timestamp, now, *tolerance) {
+    if !within(timestamp, now, tolerance) {
         return Err(WebhookError::Timestamp);
     }
     let signatures: Vec<&str> = header(headers, "webhook-signature")?.split_ascii_whitespace().collect();

@@ -1,11 +1,17 @@
-//! An authentic notification → an event of an order.
+//! A notification → events of orders.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::super::json::{JsonError, parse_json};
-use crate::definition::{EvalError, Scope, Webhooks};
-use crate::types::{EventId, EventName, Value};
+use super::WebhookError;
+use crate::connector::authentic::{self, Given, Incoming};
+use crate::connector::opened::Openers;
+use crate::connector::payload::{self, BodyError};
+use crate::definition::{Connector, EvalError, Scope, Webhooks};
+use crate::types::{EventId, EventName, Secret, Timestamp, Value};
 
+/// What one notification tells of.
+const ITEMS_MAX: usize = 100;
 const TEXT_MAX: usize = 200;
 
 /// What a notification says.
@@ -18,41 +24,117 @@ pub struct Notification {
     pub payload: Value,
 }
 
-/// It is one of ours, but cannot be read.
+/// It is not believed, or cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TranslateError {
     #[error(transparent)]
+    Unverified(#[from] WebhookError),
+    #[error("the body is {0}")]
+    Body(#[from] BodyError),
+    #[error("{0}")]
+    Encrypted(String),
+    #[error(transparent)]
     Eval(#[from] EvalError),
+    #[error("`each` is not a list of at most {ITEMS_MAX}")]
+    NotAList,
     #[error("{0} is not a text of 1 to {TEXT_MAX} characters")]
     NotText(&'static str),
 }
 
-/// Parses the body of a notification, once its signature has been checked.
-pub fn parse_notification(body: &[u8]) -> Result<Value, JsonError> {
-    parse_json(body)
+/// A notification as it came in.
+#[derive(Clone, Debug)]
+pub struct Arrived<'a> {
+    /// Lower-case names.
+    pub headers: &'a BTreeMap<String, String>,
+    /// What stands behind the `?` of the address, decoded.
+    pub query: &'a Value,
+    /// Byte for byte.
+    pub body: &'a [u8],
+    /// The address of the sender, where it is known.
+    pub from: Option<IpAddr>,
+}
+
+/// What the configuration gives to the connector.
+#[derive(Clone, Copy, Debug)]
+pub struct WebhookConfig<'a> {
+    pub secrets: &'a BTreeMap<String, Secret>,
+    pub env: &'a BTreeMap<String, String>,
+}
+
+/// Which events a notification is: verified over the raw bytes, then read. What no rule asks for is left out. Every time
+/// in `now` is good enough for the sender's clock.
+pub fn receive(
+    connector: &Connector,
+    webhooks: &Webhooks,
+    config: &WebhookConfig<'_>,
+    arrived: &Arrived<'_>,
+    now: &[Timestamp],
+) -> Result<Vec<Notification>, TranslateError> {
+    if !webhooks.allow_from.is_empty() {
+        let known = arrived.from.is_some_and(|from| webhooks.allow_from.iter().any(|net| net.contains(from)));
+        if !known {
+            return Err(WebhookError::Sender.into());
+        }
+    }
+    let env = connector.needs.env.iter();
+    let env = env.filter_map(|name| Some((name.clone(), Value::from(config.env.get(name)?.as_str())))).collect();
+    let given = Given { secrets: config.secrets, env: &env, tables: &connector.tables };
+    let incoming = Incoming {
+        headers: arrived.headers,
+        query: arrived.query,
+        status: None,
+        body: arrived.body,
+        format: webhooks.format,
+    };
+    let mut checked = Err(WebhookError::Timestamp);
+    for now in now {
+        checked = authentic::check(&webhooks.verify, &given, &incoming, *now);
+        if checked != Err(WebhookError::Timestamp) {
+            break;
+        }
+    }
+    checked?;
+    let decrypted = match &webhooks.decrypt {
+        Some(decrypt) => Openers::new(decrypt, config.secrets)
+            .map_err(|(name, why)| WebhookError::UnfitKey(name, why))?
+            .open(&given, &incoming)
+            .map_err(TranslateError::Encrypted)?,
+        None => Value::Null,
+    };
+    let body = payload::decode(arrived.body, webhooks.format)?;
+    let headers: Value =
+        arrived.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let scope = Scope::new()
+        .with("body", &body)
+        .with("headers", &headers)
+        .with("query", arrived.query)
+        .with("decrypted", &decrypted)
+        .with("env", &env)
+        .with("tables", &connector.tables);
+    let Some(each) = &webhooks.each else { return Ok(translate(webhooks, &scope, &body)?.into_iter().collect()) };
+    let items = match each.eval(&scope)? {
+        Value::Array(items) if items.len() <= ITEMS_MAX => items,
+        _ => return Err(TranslateError::NotAList),
+    };
+    let told = items.iter().map(|item| translate(webhooks, &scope.clone().with("item", item), item));
+    told.filter_map(Result::transpose).collect()
 }
 
 /// The first rule whose `when` holds decides. None: a notification that nobody asked for, to be acknowledged and
 /// forgotten. A `when` that cannot be evaluated does not hold.
-pub fn translate(
-    webhooks: &Webhooks,
-    body: &Value,
-    headers: &BTreeMap<String, String>,
-) -> Result<Option<Notification>, TranslateError> {
-    let headers: Value = headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    let scope = Scope::new().with("body", body).with("headers", &headers);
+fn translate(webhooks: &Webhooks, scope: &Scope<'_>, whole: &Value) -> Result<Option<Notification>, TranslateError> {
     let rule = webhooks
         .events
         .iter()
-        .find(|rule| rule.when.as_ref().is_none_or(|when| when.eval_bool(&scope).unwrap_or(false)));
+        .find(|rule| rule.when.as_ref().is_none_or(|when| when.eval_bool(scope).unwrap_or(false)));
     let Some(rule) = rule else { return Ok(None) };
     Ok(Some(Notification {
         event: rule.event.clone(),
-        correlate: text("correlate", &rule.correlate.eval(&scope)?)?,
-        id: EventId::new(text("id", &rule.id.eval(&scope)?)?),
+        correlate: text("correlate", &rule.correlate.eval(scope)?)?,
+        id: EventId::new(text("id", &rule.id.eval(scope)?)?),
         payload: match &rule.payload {
-            Some(template) => template.render(&scope)?,
-            None => body.clone(),
+            Some(template) => template.render(scope)?,
+            None => whole.clone(),
         },
     }))
 }

@@ -24,7 +24,7 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
         replies::of_operation(ctx, entry, operation);
     }
     notifications(ctx, root, connector.webhooks.as_ref());
-    names::of_connector(ctx);
+    names::of_connector(ctx, root.get("tables").map(Node::entries).unwrap_or_default());
 }
 
 fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {

@@ -19,6 +19,17 @@ const FIELDS: &[(&str, &str, Type)] = &[
     ("response", "status", Type::Int),
     ("response", "headers", Type::Object),
     ("response", "body", Type::Any),
+    ("response", "decrypted", Type::Any),
+    ("request", "method", Type::Text),
+    ("request", "url", Type::Text),
+    ("request", "host", Type::Text),
+    ("request", "path", Type::Text),
+    ("request", "target", Type::Text),
+    ("request", "query", Type::Text),
+    ("request", "params", Type::Object),
+    ("request", "headers", Type::Object),
+    ("request", "body", Type::Text),
+    ("request", "fields", Type::Any),
 ];
 
 /// Why nothing is ever at a path.
@@ -32,10 +43,13 @@ pub(super) struct Unknown {
 /// The type of a path, where it is the same for every order.
 pub(super) fn type_of(path: &[String]) -> Type {
     match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["key"] => Type::Text,
-        ["attempt"] => Type::Int,
-        ["response", "headers", _] | ["headers", _] => Type::Text,
-        ["order" | "decline" | "call" | "response" | "headers" | "input" | "data"] => Type::Object,
+        ["key" | "now" | "nonce" | "raw" | "signature" | "content"] => Type::Text,
+        ["attempt" | "status"] => Type::Int,
+        ["response" | "request", "headers", _] | ["headers" | "env", _] => Type::Text,
+        [
+            "order" | "decline" | "call" | "response" | "request" | "headers" | "input" | "data" | "env" | "tables"
+            | "query",
+        ] => Type::Object,
         [root, field] => field_of(root, field).unwrap_or(Type::Any),
         _ => Type::Any,
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::fields::{self, Unknown};
 use super::inputs::{Found, Inputs};
 use super::{Check, transitions};
-use crate::definition::document::Node;
+use crate::definition::document::{Entry, Node};
 use crate::definition::expr::Type;
 use crate::definition::read::{Ctx, Use};
 use crate::definition::{Late, StateKind, Transition, rules};
@@ -75,9 +75,16 @@ impl Check<'_> {
 }
 
 /// The expressions of a connector, which know nothing of any workflow.
-pub(super) fn of_connector(ctx: &Ctx<'_>) {
+pub(super) fn of_connector(ctx: &Ctx<'_>, tables: &[Entry]) {
     let uses = ctx.uses();
+    let known = || tables.iter().map(|table| table.key.as_str());
     for used in &uses {
+        let named = used.expr.paths().into_iter().filter(|path| path.first().is_some_and(|root| root == "tables"));
+        for name in named.filter_map(|path| path.into_iter().nth(1)) {
+            if known().all(|table| table != name) {
+                report(ctx, used, fields::among(format!("there is no table `{name}`"), &name, known()));
+            }
+        }
         for unknown in used.expr.paths().iter().filter_map(|path| fields::unknown(path)) {
             report(ctx, used, unknown);
         }

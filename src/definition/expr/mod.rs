@@ -7,6 +7,7 @@
 
 mod decimal;
 mod engine;
+mod functions;
 mod lexical;
 mod path;
 mod template;
@@ -17,6 +18,7 @@ pub use template::{Template, TextPart, scalar_text};
 
 use self::engine::Compiled;
 pub(super) use self::engine::Type;
+pub(crate) use self::functions::{decode_form, encode_form, percent_encode};
 use self::path::Path;
 use super::suggest;
 use crate::types::Value;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::operation::Shared;
+use super::verify::ANSWER_ROOTS;
 use super::{Ctx, Fields};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::{
-    Auth, Breaker, Connector, ConnectorKind, EnvPart, EnvText, Http, Idempotency, Limits, Replay, SecretRef, rules,
-    suggest,
+    Breaker, Connector, ConnectorKind, EnvPart, EnvText, Http, Idempotency, Limits, Replay, SecretRef, Tls, rules,
 };
 use crate::types::{ConnectorName, Value, Version};
 
@@ -19,6 +20,12 @@ const KEYS: &[&str] = &[
     "base_url",
     "tls",
     "auth",
+    "sign",
+    "verify",
+    "decrypt",
+    "encoding",
+    "reply",
+    "tables",
     "idempotency",
     "limits",
     "operations",
@@ -50,26 +57,38 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node) -> Option<Con
     let name = name.unwrap_or("?");
     let title = fields.get("title").and_then(|node| ctx.text(node, "`title`")).unwrap_or(name);
     let base_url = fields.required(ctx, what, "base_url").map(|node| ctx.base_url(node));
-    let idempotency = fields.entry("idempotency").map(|entry| ctx.idempotency(entry, None));
+    let shared = Shared {
+        idempotency: fields.entry("idempotency").map(|entry| ctx.idempotency(entry, None)),
+        encoding: ctx.encoding(&fields),
+        reply: ctx.reply_format(&fields, "reply"),
+    };
     let operations = fields.required(ctx, what, "operations").map(|node| ctx.map(node, "`operations`"));
     let mut read = BTreeMap::new();
     for entry in operations.unwrap_or_default() {
-        if let Some(operation) = ctx.operation(entry, idempotency.as_ref()) {
+        if let Some(operation) = ctx.operation(entry, &shared) {
             read.insert(operation.name.clone(), Arc::new(operation));
         }
     }
+    let http = Http {
+        base_url: base_url.unwrap_or(EnvText(Vec::new())),
+        auth: fields.entry("auth").map(|entry| ctx.auth(entry)).unwrap_or_default(),
+        sign: fields.entry("sign").and_then(|entry| ctx.sign(entry)),
+        verify: fields.get("verify").and_then(|node| ctx.verify(node, ANSWER_ROOTS)),
+        decrypt: fields.entry("decrypt").and_then(|entry| ctx.decrypt(entry, ANSWER_ROOTS)),
+        tls: fields.entry("tls").and_then(|entry| ctx.tls(entry)).unwrap_or_default(),
+        limits: ctx.limits(&fields),
+    };
+    let webhooks = fields.entry("webhooks").and_then(|entry| ctx.webhooks(entry));
+    let tables = fields.get("tables").map_or(Value::Null, |node| ctx.tables(node));
     Some(Connector {
         name: ConnectorName::from(name),
         version: Version::from(""),
         title: title.to_owned(),
-        kind: ConnectorKind::Http(Http {
-            base_url: base_url.unwrap_or(EnvText(Vec::new())),
-            auth: fields.entry("auth").map_or(Auth::None, |entry| ctx.auth(entry)),
-            ca: fields.entry("tls").and_then(|entry| ctx.tls(entry)),
-            limits: ctx.limits(&fields),
-        }),
+        kind: ConnectorKind::Http(Box::new(http)),
         operations: read,
-        webhooks: fields.entry("webhooks").and_then(|entry| ctx.webhooks(entry)),
+        webhooks,
+        tables,
+        needs: ctx.needs.borrow().clone(),
     })
 }
 
@@ -87,7 +106,7 @@ impl Ctx<'_> {
         read
     }
 
-    fn env_text(&self, node: &Node, what: &str, rule: &'static str) -> EnvText {
+    pub(super) fn env_text(&self, node: &Node, what: &str, rule: &'static str) -> EnvText {
         let mut parts = Vec::new();
         let mut rest = self.text(node, what).unwrap_or_default();
         while let Some((before, after)) = rest.split_once("${") {
@@ -95,6 +114,7 @@ impl Ctx<'_> {
             match inner.trim().strip_prefix("env.").filter(|name| is_env_name(name)) {
                 Some(name) => {
                     parts.extend((!before.is_empty()).then(|| EnvPart::Text(before.to_owned())));
+                    self.needs.borrow_mut().env.insert(name.to_owned());
                     parts.push(EnvPart::Env(name.to_owned()));
                 }
                 None => {
@@ -109,47 +129,33 @@ impl Ctx<'_> {
         EnvText(parts)
     }
 
-    fn tls(&self, entry: &Entry) -> Option<EnvText> {
-        let fields = self.fields(&entry.node, &entry.key_span, "`tls`", &["ca"])?;
-        fields.get("ca").map(|node| self.env_text(node, "`ca`", rules::BAD_VALUE))
-    }
-
-    fn auth(&self, entry: &Entry) -> Auth {
-        let keys: &[&str] = &["bearer", "basic", "header", "standard-webhooks"];
-        if entry.node.text() == Some("none") {
-            return Auth::None;
-        }
-        let Some(fields) = self.fields(&entry.node, &entry.key_span, "`auth`", keys) else { return Auth::None };
-        fields.exclusive(self, keys);
-        if entry.node.entries().is_empty() {
-            let message = format!("`auth` needs one of {}, or is `none`", suggest::one_of(keys.iter().copied()));
+    fn tls(&self, entry: &Entry) -> Option<Tls> {
+        let fields = self.fields(&entry.node, &entry.key_span, "`tls`", &["ca", "certificate", "key"])?;
+        let read = |key: &str| fields.get(key).map(|node| self.env_text(node, &format!("`{key}`"), rules::BAD_VALUE));
+        let (certificate, key) = (read("certificate"), read("key"));
+        if certificate.is_some() != key.is_some() {
+            let message = "a certificate of ours and its private key come together: `certificate` and `key`";
             self.report(rules::MISSING_KEY, &entry.key_span, message);
         }
-        let read = if let Some(node) = fields.get("bearer") {
-            self.secret(node).map(Auth::Bearer)
-        } else if let Some(entry) = fields.entry("basic") {
-            self.basic(entry)
-        } else if let Some(entry) = fields.entry("header") {
-            self.header_auth(entry)
-        } else {
-            fields.get("standard-webhooks").and_then(|node| self.secret(node)).map(Auth::StandardWebhooks)
-        };
-        read.unwrap_or(Auth::None)
+        Some(Tls { ca: read("ca"), identity: certificate.zip(key) })
     }
 
-    fn basic(&self, entry: &Entry) -> Option<Auth> {
-        let fields = self.fields(&entry.node, &entry.key_span, "`basic`", &["username", "password"])?;
-        let username = fields.required(self, "`basic`", "username");
-        let password = fields.required(self, "`basic`", "password");
-        let username = self.env_text(username?, "`username`", rules::BAD_VALUE);
-        Some(Auth::Basic { username, password: self.secret(password?)? })
+    /// A path below `base_url`, or an address as `base_url` is one.
+    pub(super) fn token_url(&self, node: &Node) -> EnvText {
+        match node.text() {
+            Some(text) if text.starts_with('/') => self.env_text(node, "`token_url`", rules::HOST_FROM_ORDER),
+            _ => self.base_url(node),
+        }
     }
 
-    fn header_auth(&self, entry: &Entry) -> Option<Auth> {
-        let fields = self.fields(&entry.node, &entry.key_span, "`header`", &["name", "value"])?;
-        let name = fields.required(self, "`header`", "name").and_then(|node| self.header_name(node));
-        let value = fields.required(self, "`header`", "value").and_then(|node| self.secret(node));
-        Some(Auth::Header { name: name?, value: value? })
+    fn tables(&self, node: &Node) -> Value {
+        for entry in self.map(node, "`tables`") {
+            self.name(&entry.key, &entry.key_span, "the name of a table", "");
+            if matches!(entry.node.kind, Kind::Scalar(_)) {
+                self.wrong_type(&entry.node, "a table is a list, or a map from codes to what they mean");
+            }
+        }
+        node.to_json()
     }
 
     /// A secret is referred to by its name; one that is written out is in every copy of the file.
@@ -158,6 +164,7 @@ impl Ctx<'_> {
         let inner = text.trim().strip_prefix("${").and_then(|rest| rest.strip_suffix('}'));
         let name = inner.and_then(|inner| inner.trim().strip_prefix("secret."));
         let found = name.filter(|name| is_env_name(name)).map(|name| SecretRef(name.to_owned()));
+        self.needs.borrow_mut().secrets.extend(found.as_ref().map(|found| found.0.clone()));
         if found.is_none() {
             let problem = self.problem(rules::BAD_VALUE, &node.span, "a secret is referred to by its name");
             self.add(
@@ -263,6 +270,6 @@ pub(super) fn unstated() -> Idempotency {
     Idempotency { header: None, replay: Replay::None, window: None, not_found_final_after: NOT_FOUND_FINAL_AFTER }
 }
 
-fn is_env_name(name: &str) -> bool {
+pub(super) fn is_env_name(name: &str) -> bool {
     !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }

@@ -85,6 +85,7 @@ impl Ctx<'_> {
     fn remember<'e>(&self, node: &Node, expressions: impl Iterator<Item = &'e Expr>, wanted: &'static [Type]) {
         let mut from = node.span.start;
         for expr in expressions {
+            self.environment(node, expr);
             let rest = self.source.text.get(from..node.span.end).unwrap_or_default();
             let span = match rest.find(expr.source()) {
                 Some(at) => from + at..from + at + expr.source().len(),
@@ -92,6 +93,18 @@ impl Ctx<'_> {
             };
             from = if span == node.span { from } else { span.end };
             self.uses.borrow_mut().push(Use { expr: expr.clone(), span, wanted });
+        }
+    }
+
+    /// Notes what an expression needs of the configuration. It is read by name, so that the names are known beforehand.
+    fn environment(&self, node: &Node, expr: &Expr) {
+        for path in expr.paths().iter().filter(|path| path.first().is_some_and(|root| root == "env")) {
+            match path.get(1) {
+                Some(name) => drop(self.needs.borrow_mut().env.insert(name.clone())),
+                None => {
+                    self.report(rules::BAD_EXPRESSION, &node.span, "`env` is read by name, such as `env.MERCHANT_ID`")
+                }
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! The tree → typed definitions. Every problem is collected, with its place; what could not be read is replaced by
 //! something harmless, so that the rest is examined too.
 
+mod auth;
 mod call;
 mod connector;
 mod expressions;
@@ -11,6 +12,7 @@ mod retry;
 mod scalars;
 mod state;
 mod transition;
+mod verify;
 mod webhook;
 mod workflow;
 
@@ -26,7 +28,7 @@ pub(super) use self::workflow::{Read, workflow};
 use super::document::{Entry, Kind, Node};
 use super::expr::{Expr, Type};
 use super::source::{Problems, Source};
-use super::{Problem, rules};
+use super::{Needs, Problem, rules};
 
 /// What reading needs everywhere: the text, and where problems go.
 pub(super) struct Ctx<'a> {
@@ -35,6 +37,8 @@ pub(super) struct Ctx<'a> {
     judged: Judged,
     /// The expressions read so far.
     uses: RefCell<Vec<Use>>,
+    /// What the configuration must give.
+    needs: RefCell<Needs>,
 }
 
 /// When a definition is examined for what it should not mean.
@@ -67,7 +71,7 @@ pub(super) struct Fields<'a> {
 
 impl<'a> Ctx<'a> {
     pub(super) fn new(source: &'a Source<'a>, judged: Judged, problems: &'a Problems) -> Self {
-        Self { source, problems, judged, uses: RefCell::default() }
+        Self { source, problems, judged, uses: RefCell::default(), needs: RefCell::default() }
     }
 
     pub(super) fn problem(&self, rule: &'static str, span: &Range<usize>, message: impl Into<String>) -> Problem {

@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::{Ctx, Fields, connector};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Expr, Template, TextPart};
-use crate::definition::{Idempotency, Inquiry, Integrity, Method, MoneyKind, Operation, Replay, Request, rules};
+use crate::definition::{
+    BodyEncoding, Encrypt, Idempotency, Inquiry, Integrity, Lists, Method, MoneyKind, Operation, Replay, ReplyFormat,
+    Request, rules,
+};
 use crate::types::{OperationName, Value};
 
 const KEYS: &[&str] = &[
@@ -18,6 +21,9 @@ const KEYS: &[&str] = &[
     "query",
     "headers",
     "body",
+    "encoding",
+    "encrypt",
+    "reply",
     "money",
     "integrity",
     "outcomes",
@@ -26,8 +32,10 @@ const KEYS: &[&str] = &[
     "poll",
     "repeat",
 ];
-const INQUIRE_KEYS: &[&str] =
-    &["get", "post", "put", "patch", "delete", "query", "headers", "body", "outcomes", "schedule"];
+const INQUIRE_KEYS: &[&str] = &[
+    "get", "post", "put", "patch", "delete", "query", "headers", "body", "encoding", "encrypt", "reply", "outcomes",
+    "schedule",
+];
 const METHODS: &[(&str, Method)] = &[
     ("get", Method::Get),
     ("post", Method::Post),
@@ -35,6 +43,16 @@ const METHODS: &[(&str, Method)] = &[
     ("patch", Method::Patch),
     ("delete", Method::Delete),
 ];
+const BODY_ENCODINGS: &[(&str, BodyEncoding)] = &[
+    ("json", BodyEncoding::Json),
+    ("form", BodyEncoding::Form(Lists::Indices)),
+    ("form-brackets", BodyEncoding::Form(Lists::Brackets)),
+    ("form-repeat", BodyEncoding::Form(Lists::Repeat)),
+    ("xml", BodyEncoding::Xml),
+    ("text", BodyEncoding::Text),
+];
+const REPLY_FORMATS: &[(&str, ReplyFormat)] =
+    &[("json", ReplyFormat::Json), ("form", ReplyFormat::Form), ("xml", ReplyFormat::Xml), ("text", ReplyFormat::Text)];
 const MONEY: &[(&str, MoneyKind)] = &[
     ("hold", MoneyKind::Hold),
     ("capture", MoneyKind::Capture),
@@ -45,25 +63,33 @@ const MONEY: &[(&str, MoneyKind)] = &[
     ("refund_return", MoneyKind::RefundReturn),
     ("chargeback", MoneyKind::Chargeback),
 ];
-const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order"];
-pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "response"];
+pub(super) const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order", "env", "tables", "now", "nonce"];
+pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "response", "env", "tables"];
+
+/// What a connector says for all its operations.
+pub(super) struct Shared {
+    pub(super) idempotency: Option<Idempotency>,
+    pub(super) encoding: Option<BodyEncoding>,
+    pub(super) reply: Option<ReplyFormat>,
+}
 
 impl Ctx<'_> {
-    pub(super) fn operation(&self, entry: &Entry, shared: Option<&Idempotency>) -> Option<Operation> {
+    pub(super) fn operation(&self, entry: &Entry, shared: &Shared) -> Option<Operation> {
         self.name(&entry.key, &entry.key_span, "the name of an operation", "-");
         let what = format!("operation `{}`", entry.key);
         let fields = self.fields(&entry.node, &entry.key_span, &what, KEYS)?;
         fields.get("title").map(|node| self.text(node, "`title`"));
-        let request = self.request(&fields, &what)?;
+        let request = self.request(&fields, &what, shared)?;
         let money = fields.get("money").and_then(|node| self.word(node, "`money`", MONEY));
         let outcomes_node = fields.required(self, &what, "outcomes");
-        let idempotency = self.operation_idempotency(&fields, shared, request.method, money.is_some());
+        let idempotency =
+            self.operation_idempotency(&fields, shared.idempotency.as_ref(), request.method, money.is_some());
         Some(Operation {
             name: OperationName::from(entry.key.as_str()),
             money,
             integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
             outcomes: outcomes_node.map(|node| self.outcomes(node, None, false)).unwrap_or_default(),
-            inquire: fields.entry("inquire").and_then(|entry| self.inquiry(entry, outcomes_node)),
+            inquire: fields.entry("inquire").and_then(|entry| self.inquiry(entry, outcomes_node, shared)),
             idempotency,
             poll: fields.get("poll").and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
             request: Some(request),
@@ -91,7 +117,7 @@ impl Ctx<'_> {
         read
     }
 
-    fn request(&self, fields: &Fields<'_>, what: &str) -> Option<Request> {
+    fn request(&self, fields: &Fields<'_>, what: &str, shared: &Shared) -> Option<Request> {
         let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
         fields.exclusive(self, &names);
         let found = METHODS.iter().find_map(|(name, method)| Some((*method, fields.get(name)?)));
@@ -106,6 +132,9 @@ impl Ctx<'_> {
             query: fields.get("query").map(|node| self.pairs(node, "`query`")).unwrap_or_default(),
             headers: fields.get("headers").map(|node| self.headers(node)).unwrap_or_default(),
             body: fields.get("body").map(|node| self.template(node, REQUEST_ROOTS)),
+            encoding: self.encoding(fields).or(shared.encoding).unwrap_or_default(),
+            reply: self.reply_format(fields, "reply").or(shared.reply).unwrap_or_default(),
+            encrypt: fields.entry("encrypt").and_then(|entry| self.encrypt(entry)),
         })
     }
 
@@ -142,9 +171,9 @@ impl Ctx<'_> {
         self.pairs(node, "`headers`")
     }
 
-    fn inquiry(&self, entry: &Entry, of_operation: Option<&Node>) -> Option<Inquiry> {
+    fn inquiry(&self, entry: &Entry, of_operation: Option<&Node>, shared: &Shared) -> Option<Inquiry> {
         let fields = self.fields(&entry.node, &entry.key_span, "`inquire`", INQUIRE_KEYS)?;
-        let request = self.request(&fields, "`inquire`")?;
+        let request = self.request(&fields, "`inquire`", shared)?;
         let outcomes = match (fields.get("outcomes"), of_operation) {
             (Some(node), shared) => self.outcomes(node, shared, true),
             (None, Some(shared)) => self.outcomes(shared, None, true),
@@ -152,6 +181,24 @@ impl Ctx<'_> {
         };
         let schedule = fields.get("schedule").and_then(|node| self.durations(node, "`schedule`"));
         Some(Inquiry { request: Some(request), outcomes, schedule: schedule.unwrap_or_else(inquire) })
+    }
+
+    pub(super) fn encoding(&self, fields: &Fields<'_>) -> Option<BodyEncoding> {
+        fields.get("encoding").and_then(|node| self.word(node, "`encoding`", BODY_ENCODINGS))
+    }
+
+    pub(super) fn reply_format(&self, fields: &Fields<'_>, key: &str) -> Option<ReplyFormat> {
+        fields.get(key).and_then(|node| self.word(node, &format!("`{key}`"), REPLY_FORMATS))
+    }
+
+    fn encrypt(&self, entry: &Entry) -> Option<Encrypt> {
+        let what = "`encrypt`";
+        let fields = self.fields(&entry.node, &entry.key_span, what, &["key", "key_id", "fields"])?;
+        let key = fields.required(self, what, "key").and_then(|node| self.secret(node));
+        let key_id = fields.get("key_id").map(|node| self.env_text(node, "`key_id`", rules::BAD_VALUE));
+        let names = fields.get("fields").map(Node::items).unwrap_or_default();
+        let names = names.iter().filter_map(|node| self.text(node, "a field of the body").map(str::to_owned));
+        Some(Encrypt { fields: names.collect(), key: key?, key_id })
     }
 
     fn integrity(&self, node: &Node) -> Vec<Integrity> {

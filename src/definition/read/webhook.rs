@@ -1,23 +1,29 @@
 //! Notifications that a provider sends.
 
-use std::time::Duration;
-
+use super::verify::HOOK_ROOTS;
 use super::{Ctx, LABEL, TRUTH};
 use crate::definition::document::{Entry, Kind, Node};
-use crate::definition::{Verify, WebhookEvent, Webhooks, rules};
+use crate::definition::{Acknowledge, ReplyFormat, Verify, WebhookEvent, Webhooks, rules};
 use crate::types::EventName;
 
-const ROOTS: &[&str] = &["body", "headers"];
+const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "events"];
+/// What an event is read from, once the notification is believed.
+const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "env", "tables"];
 const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "id", "payload"];
-const TOLERANCE: Duration = Duration::from_secs(300);
 
 impl Ctx<'_> {
     pub(super) fn webhooks(&self, entry: &Entry) -> Option<Webhooks> {
         let what = "`webhooks`";
-        let fields = self.fields(&entry.node, &entry.key_span, what, &["verify", "events"])?;
+        let fields = self.fields(&entry.node, &entry.key_span, what, KEYS)?;
         let verify = fields.required(self, what, "verify");
         let events = fields.required(self, what, "events");
-        let verify = verify.and_then(|node| self.verify(node));
+        let verify = verify.and_then(|node| self.verify(node, HOOK_ROOTS));
+        let allow_from = fields.get("allow_from").map(|node| self.networks(node, "`allow_from`")).unwrap_or_default();
+        if matches!(verify, Some(Verify::SenderAddress)) && fields.get("allow_from").is_none() {
+            self.report(rules::MISSING_KEY, &fields.head, "`scheme: sender-address` needs `allow_from`");
+        }
+        let decrypt = fields.entry("decrypt").and_then(|entry| self.decrypt(entry, HOOK_ROOTS));
+        let each = fields.get("each").and_then(|node| self.expr(node, "`each`", EVENT_ROOTS, &[]));
         let events = events.map(|node| match &node.kind {
             Kind::List(items) => items.iter().filter_map(|item| self.webhook_event(item)).collect(),
             _ => {
@@ -25,45 +31,50 @@ impl Ctx<'_> {
                 Vec::new()
             }
         });
-        Some(Webhooks { verify: verify?, events: events? })
+        let acknowledge = fields.entry("acknowledge").map(|entry| self.acknowledge(entry));
+        Some(Webhooks {
+            verify: verify?,
+            allow_from,
+            format: self.reply_format(&fields, "body").unwrap_or(ReplyFormat::Json),
+            decrypt,
+            each,
+            acknowledge: acknowledge.unwrap_or_default(),
+            events: events?,
+        })
     }
 
-    fn verify(&self, node: &Node) -> Option<Verify> {
-        let what = "`verify`";
-        let fields = self.fields(node, &node.span, what, &["scheme", "secret", "secrets", "tolerance"])?;
-        fields.exclusive(self, &["secret", "secrets"]);
-        let scheme = fields.required(self, what, "scheme");
-        let scheme = scheme.and_then(|node| self.word(node, "`scheme`", &[("standard-webhooks", ())]));
-        let nodes = match (fields.get("secret"), fields.get("secrets")) {
-            (Some(one), _) => vec![one],
-            (None, Some(list)) => list.items().iter().collect(),
-            (None, None) => Vec::new(),
-        };
-        if nodes.is_empty() {
-            self.report(
-                rules::MISSING_KEY,
-                &node.span,
-                "`verify` needs `secret`, or `secrets` while one replaces another",
-            );
+    fn acknowledge(&self, entry: &Entry) -> Acknowledge {
+        let mut read = Acknowledge::default();
+        let keys = &["status", "body", "content_type"];
+        let Some(fields) = self.fields(&entry.node, &entry.key_span, "`acknowledge`", keys) else { return read };
+        if let Some(status) = fields.get("status").and_then(|node| self.integer(node, "`status`", 200..=299)) {
+            read.status = u16::try_from(status).unwrap_or(200);
         }
-        let secrets: Vec<_> = nodes.iter().filter_map(|node| self.secret(node)).collect();
-        let tolerance = fields.get("tolerance").and_then(|node| self.duration(node, "`tolerance`"));
-        scheme?;
-        Some(Verify::StandardWebhooks { secrets, tolerance: tolerance.unwrap_or(TOLERANCE) })
+        read.body = fields.get("body").and_then(|node| match &node.kind {
+            Kind::Map(_) | Kind::List(_) => {
+                "application/json".clone_into(&mut read.content_type);
+                Some(node.to_json().to_string())
+            }
+            Kind::Scalar(_) => self.text(node, "`body`").map(str::to_owned),
+        });
+        if let Some(kind) = fields.get("content_type").and_then(|node| self.text(node, "`content_type`")) {
+            kind.clone_into(&mut read.content_type);
+        }
+        read
     }
 
     fn webhook_event(&self, node: &Node) -> Option<WebhookEvent> {
         let what = "an event";
         let fields = self.fields(node, &node.span, what, EVENT_KEYS)?;
-        let when = fields.get("when").map(|node| self.expr(node, "`when`", ROOTS, TRUTH));
+        let when = fields.get("when").map(|node| self.expr(node, "`when`", EVENT_ROOTS, TRUTH));
         let event = fields.required(self, what, "event").and_then(|node| {
             let text = self.text(node, "`event`")?;
             self.name(text, &node.span, "the name of an event", ".-").then(|| EventName::from(text))
         });
         let correlate =
-            fields.required(self, what, "correlate").and_then(|n| self.expr(n, "`correlate`", ROOTS, LABEL));
-        let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", ROOTS, LABEL));
-        let payload = fields.get("payload").map(|node| self.template(node, ROOTS));
+            fields.required(self, what, "correlate").and_then(|n| self.expr(n, "`correlate`", EVENT_ROOTS, LABEL));
+        let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", EVENT_ROOTS, LABEL));
+        let payload = fields.get("payload").map(|node| self.template(node, EVENT_ROOTS));
         let when = match when {
             Some(None) => return None,
             Some(guard) => guard,

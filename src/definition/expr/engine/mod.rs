@@ -3,6 +3,7 @@
 //! Every path in an expression is taken out of it and looked up by ourselves, so that only the values it reads are
 //! converted, and JSON integers become CEL integers (not the unsigned ones, which cannot be subtracted from).
 
+mod calls;
 mod types;
 
 use std::sync::{Arc, LazyLock};
@@ -14,6 +15,7 @@ use ::cel::objects::{Key, Map};
 use ::cel::{Context, Env, ExecutionError, ParseErrors, Program, extensions};
 
 pub(in crate::definition) use self::types::Type;
+use super::functions::FUNCTIONS;
 use super::path::{Path, Step};
 use super::{ExprError, Scope, decimal, known_root};
 use crate::definition::suggest;
@@ -28,7 +30,8 @@ const EACH: &str = "@each";
 /// Wraps what is added to something: CEL would append an object's keys to a list in an order that is never the same.
 const ADDED: &str = "@added";
 
-const FUNCTIONS: &[&str] = &[
+/// The functions of CEL that an expression may call, and two of ours that are about money.
+const OF_CEL: &[&str] = &[
     "size",
     "contains",
     "startsWith",
@@ -56,6 +59,10 @@ const FUNCTIONS: &[&str] = &[
     "filter",
     "map",
 ];
+
+fn names() -> impl Iterator<Item = &'static str> {
+    OF_CEL.iter().copied().chain(FUNCTIONS.iter().map(|function| function.name))
+}
 
 #[derive(Debug)]
 pub(super) struct Compiled {
@@ -132,6 +139,12 @@ impl Compiled {
             ExecutionError::Overflow(..) => "the result is too large for an integer".to_owned(),
             ExecutionError::ValuesNotComparable(..) => "values of these types cannot be compared".to_owned(),
             ExecutionError::UnexpectedType { got, want } => format!("expected {want}, got {got}"),
+            // Our own say why in words of theirs; what a function of CEL says may show data.
+            ExecutionError::FunctionError { function, message }
+                if FUNCTIONS.iter().any(|ours| ours.name == function) =>
+            {
+                format!("`{function}` {message}")
+            }
             ExecutionError::FunctionError { function, .. } => format!("`{function}` cannot be applied to this value"),
             _ => "has no value".to_owned(),
         }
@@ -170,10 +183,10 @@ impl Rewrite<'_> {
 
     fn call(&mut self, call: &mut CallExpr) -> Result<(), ExprError> {
         let is_operator = call.func_name.starts_with(|first: char| !first.is_ascii_alphabetic());
-        if !is_operator && !FUNCTIONS.contains(&call.func_name.as_str()) {
+        if !is_operator && !names().any(|name| name == call.func_name) {
             let message = format!("there is no function `{}`", call.func_name);
-            let help = suggest::did_you_mean(&call.func_name, FUNCTIONS.iter().copied())
-                .or_else(|| Some(format!("the functions are {}", FUNCTIONS.join(", "))));
+            let help = suggest::did_you_mean(&call.func_name, names())
+                .or_else(|| Some(format!("the functions are {}", names().collect::<Vec<_>>().join(", "))));
             return Err(ExprError { help, ..self.error(&call.func_name, message) });
         }
         call.target.iter_mut().try_for_each(|target| self.node(target))?;
@@ -302,6 +315,7 @@ fn environment() -> Env {
         .and_then(|()| env.add_overload(ADDED, ADDED, vec![DYN_TYPE], added))
         .and_then(|()| env.add_overload("minor", "minor", vec![STRING_TYPE, INT_TYPE], minor))
         .and_then(|()| env.add_overload("major", "major", vec![INT_TYPE, INT_TYPE], major));
+    let complete = complete.and_then(|()| calls::declare(&mut env));
     debug_assert!(complete.is_ok(), "each name is added once: {complete:?}");
     env
 }

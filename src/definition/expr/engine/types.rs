@@ -3,6 +3,7 @@
 
 use ::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, IdedExpr, LiteralValue, operators};
 
+use super::super::functions::FUNCTIONS;
 use super::{ADDED, Compiled, EACH};
 
 /// The type of a value, as far as it is known.
@@ -53,6 +54,12 @@ const SIGNATURES: &[Signature] = &[
     ("minor", None, &[TEXT, INT], 0, Int),
     ("major", None, &[INT, INT], 0, Text),
 ];
+
+/// How a function may be called.
+fn signatures(name: &str) -> impl Iterator<Item = Signature> {
+    let ours = FUNCTIONS.iter().map(|ours| (ours.name, None, ours.takes, ours.optional, ours.gives));
+    SIGNATURES.iter().copied().chain(ours).filter(move |form| form.0 == name)
+}
 
 impl Type {
     /// In words of the language.
@@ -271,16 +278,16 @@ impl<'a> Typing<'a> {
     fn function(&mut self, name: &str, call: &'a CallExpr) -> Told {
         let on = call.target.as_deref().map(|target| self.node(target)).transpose()?;
         let given = call.args.iter().map(|argument| self.node(argument)).collect::<Result<Vec<Type>, String>>()?;
-        let mut forms = SIGNATURES.iter().filter(|form| form.0 == name).peekable();
+        let mut forms = signatures(name).peekable();
         if forms.peek().is_none() {
             return Ok(Any);
         }
-        let called = |form: &&Signature| match (on, form.1) {
+        let called = |form: &Signature| match (on, form.1) {
             (None, None) => true,
             (Some(on), Some(taken)) => on.fits(taken),
             _ => false,
         };
-        let fits = |form: &&Signature| {
+        let fits = |form: &Signature| {
             let least = form.2.len() - form.3;
             (least..=form.2.len()).contains(&given.len()) && given.iter().zip(form.2).all(|(a, taken)| a.fits(taken))
         };
@@ -320,11 +327,11 @@ fn usage(name: &str) -> String {
         [only] => only.name().trim_start_matches("a ").to_owned(),
         _ => "value".to_owned(),
     };
-    let forms = SIGNATURES.iter().filter(|form| form.0 == name).map(|(_, on, arguments, optional, _)| {
+    let forms = signatures(name).map(|(_, on, arguments, optional, _)| {
         let least = arguments.len() - optional;
         let all = |count: usize| arguments.iter().take(count).map(|taken| word(taken)).collect::<Vec<_>>().join(", ");
         let on = on.map(|taken| format!("{}.", word(taken))).unwrap_or_default();
-        let rest = if *optional > 0 { format!(" or `{on}{name}({})`", all(arguments.len())) } else { String::new() };
+        let rest = if optional > 0 { format!(" or `{on}{name}({})`", all(arguments.len())) } else { String::new() };
         format!("`{on}{name}({})`{rest}", all(least))
     });
     forms.collect::<Vec<_>>().join(" or ")
@@ -334,7 +341,7 @@ fn usage(name: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use super::super::FUNCTIONS;
+    use super::super::names;
     use super::*;
     use crate::definition::expr::{Expr, Scope};
     use crate::types::Value;
@@ -402,10 +409,9 @@ mod tests {
         ] {
             assert_eq!(both(text), (Ok(expected), true), "{text}");
         }
-        let functions =
-            FUNCTIONS.iter().filter(|name| !["has", "all", "exists", "exists_one", "filter", "map"].contains(name));
+        let functions = names().filter(|name| !["has", "all", "exists", "exists_one", "filter", "map"].contains(name));
         for name in functions {
-            assert!(SIGNATURES.iter().any(|form| form.0 == *name), "{name} has no signature");
+            assert!(signatures(name).next().is_some(), "{name} has no signature");
         }
     }
 

@@ -1,0 +1,98 @@
+//! What would be sent, and how a reply would be read, without a network: for those who write connectors.
+
+use bytes::BytesMut;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+
+use super::{HttpConnector, Question, Ready};
+use crate::connector::Invocation;
+use crate::connector::classify::{Understood, explain};
+use crate::definition::{Operation, Request};
+use crate::types::Secret;
+
+/// A request as it would leave. Secrets are masked.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Preview {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<String>,
+}
+
+impl HttpConnector {
+    /// The request of a call, or of the inquiry about it. Fails with the reason that would be journaled.
+    pub fn preview(&self, invocation: &Invocation, inquiry: bool) -> Result<Preview, String> {
+        let (operation, request, question) = self.asked(invocation, inquiry)?;
+        let now = (self.clock.0)();
+        let names = self.names(invocation, now);
+        let draft = self.draft(invocation, operation, request, question, &names, now).map_err(|error| error.reason)?;
+        let mut ready = draft.ready(&self.base).map_err(|error| error.reason)?;
+        if self.credentials.tokens().is_some() {
+            let mut value = HeaderValue::from_static("Bearer (an access token)");
+            value.set_sensitive(true);
+            ready.headers.insert("authorization", value);
+        }
+        Ok(self.masked(&ready))
+    }
+
+    /// What a reply means.
+    pub fn understand(
+        &self,
+        invocation: &Invocation,
+        inquiry: bool,
+        status: u16,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Result<Understood, String> {
+        let (operation, request, question) = self.asked(invocation, inquiry)?;
+        let mut read = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is not the name of a header"))?;
+            read.append(
+                name,
+                value.parse().map_err(|_| "a header has characters that headers do not have".to_owned())?,
+            );
+        }
+        let reply = self.reader(request, None).understand(status, &read, BytesMut::from(body));
+        let names = self.names(invocation, (self.clock.0)());
+        Ok(explain(operation, question, &names, reply))
+    }
+
+    fn asked(&self, invocation: &Invocation, inquiry: bool) -> Result<(&Operation, &Request, Question<'_>), String> {
+        let operation = self.definition.operations.get(&invocation.operation);
+        let operation = operation.ok_or_else(|| format!("there is no operation {}", invocation.operation))?;
+        if !inquiry {
+            let request = operation.request.as_ref().ok_or("the operation sends nothing")?;
+            return Ok((operation, request, Question::Invoke));
+        }
+        let asked = operation.inquire.as_ref();
+        let asked =
+            asked.and_then(|inquiry| Some((&**operation, inquiry.request.as_ref()?, Question::Inquire(inquiry))));
+        asked.ok_or_else(|| format!("the operation {} has no inquiry", invocation.operation))
+    }
+
+    fn masked(&self, ready: &Ready) -> Preview {
+        let mask = |text: &str| self.secrets.values().fold(text.to_owned(), |text, secret| without(&text, secret));
+        let shown = |(name, value): (&HeaderName, &HeaderValue)| {
+            let text = if value.is_sensitive() { scheme(value) } else { mask(value.to_str().unwrap_or("?")) };
+            (name.as_str().to_owned(), text)
+        };
+        Preview {
+            method: ready.method.to_string(),
+            url: mask(ready.url.as_str()),
+            headers: ready.headers.iter().map(shown).collect(),
+            body: ready.body.as_deref().map(|bytes| mask(&String::from_utf8_lossy(bytes))),
+        }
+    }
+}
+
+fn without(text: &str, secret: &Secret) -> String {
+    if secret.reveal().is_empty() { text.to_owned() } else { text.replace(secret.reveal(), "***") }
+}
+
+/// `Bearer ***`: the scheme of a login is no secret.
+fn scheme(value: &HeaderValue) -> String {
+    match value.to_str().ok().and_then(|text| text.split_once(' ')) {
+        Some((scheme @ ("Bearer" | "Basic"), _)) => format!("{scheme} ***"),
+        _ => "***".to_owned(),
+    }
+}

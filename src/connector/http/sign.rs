@@ -1,0 +1,100 @@
+//! Signs requests as the definition says: over any part of the request, into a header, the query or the body.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, json};
+
+use super::client::Base;
+use super::request::Draft;
+use super::send::Failure;
+use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
+use crate::connector::content;
+use crate::connector::crypto::{self, Signer};
+use crate::definition::{BodyEncoding, Connector, ConnectorKind, Scope, Sign, Slot};
+use crate::types::{Secret, Value};
+
+/// The key of `sign`, if the connector signs.
+pub(super) fn signer(connector: &Connector, config: &ConnectorConfig) -> Result<Option<Signer>, ConnectorSetupError> {
+    let ConnectorKind::Http(http) = &connector.kind else { return Ok(None) };
+    let Some(sign) = &http.sign else { return Ok(None) };
+    let key = sign.key.as_ref().map(|name| config.secret(name)).transpose()?;
+    let name = sign.key.as_ref().map(|name| name.0.clone()).unwrap_or_default();
+    let signer = Signer::new(sign.scheme, key, sign.key_format);
+    signer.map(Some).map_err(|why| ConnectorSetupError::UnfitSecret(name, why))
+}
+
+/// Puts the signature where it belongs. What is signed is what leaves, but for the signature itself.
+pub(super) fn apply(
+    sign: &Sign,
+    signer: &Signer,
+    draft: &mut Draft,
+    base: &Base,
+    scope: &Scope<'_>,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<(), Failure> {
+    let failed = |why: String| Failure::not_sent(format!("request: sign: {why}"));
+    for (name, template) in &sign.headers {
+        let request = seen(draft, base)?;
+        let value = template.render(&scope.clone().with("request", &request)).map_err(Failure::eval("sign"))?;
+        let value = super::path::scalar(&value).ok_or_else(|| failed(format!("header {name} has no text")))?;
+        draft.set_header(name, &value)?;
+    }
+    let request = seen(draft, base)?;
+    let scope = scope.clone().with("request", &request);
+    let content = content::render(&sign.content, &scope, secrets).map_err(failed)?;
+    let tag = signer.sign(content.as_bytes()).map_err(|why| failed(why.to_owned()))?;
+    let signature = Value::String(crypto::encode(&tag, sign.encoding));
+    // The content may hold a secret: it is shown to an expression only when it does not.
+    let shown = if sign.content.secrets().next().is_none() { Value::String(content.to_string()) } else { Value::Null };
+    let scope = scope.with("signature", &signature).with("content", &shown);
+    for place in &sign.places {
+        let value = content::render(&place.value, &scope, secrets).map_err(failed)?;
+        match place.slot {
+            Slot::Header => draft.set_header(&place.name, &value)?,
+            Slot::Query => draft.add_query(&place.name, &value)?,
+            Slot::Field => draft.set_field(&place.name, value.to_string())?,
+        }
+    }
+    Ok(())
+}
+
+/// `request` of an expression: the parts of what is about to leave.
+fn seen(draft: &Draft, base: &Base) -> Result<Value, Failure> {
+    let url = draft.url(base)?;
+    let target = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    let mut headers = Map::new();
+    // What proves who we are is no business of an expression.
+    for (name, value) in draft.headers.iter().filter(|(_, value)| !value.is_sensitive()) {
+        if let Ok(text) = value.to_str() {
+            headers.insert(name.as_str().to_owned(), Value::from(text));
+        }
+    }
+    let fields = match &draft.body {
+        Some(body) if body.encoding == BodyEncoding::Xml => {
+            body.value.as_object().and_then(|root| root.values().next()).cloned().unwrap_or(Value::Null)
+        }
+        Some(body) => body.value.clone(),
+        None => Value::Object(Map::new()),
+    };
+    let params: Map<String, Value> =
+        url.query_pairs().map(|(name, value)| (name.into_owned(), Value::from(value.into_owned()))).collect();
+    let host = match url.port() {
+        Some(port) => format!("{}:{port}", url.host_str().unwrap_or_default()),
+        None => url.host_str().unwrap_or_default().to_owned(),
+    };
+    Ok(json!({
+        "method": draft.method.as_str(),
+        "url": url.as_str(),
+        "host": host,
+        "path": url.path(),
+        "target": target,
+        "query": url.query().unwrap_or_default(),
+        "params": params,
+        "headers": headers,
+        "body": draft.text()?.unwrap_or_default(),
+        "fields": fields,
+    }))
+}

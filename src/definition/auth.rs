@@ -1,0 +1,214 @@
+//! How requests prove who sends them, and how notifications and answers prove who sent them.
+
+use std::time::Duration;
+
+use super::connector::{EnvText, SecretRef};
+use super::expr::{Expr, Template};
+
+/// Credentials on every request.
+#[derive(Debug, Default)]
+pub struct Auth {
+    pub login: Login,
+    /// Headers, query parameters and fields of the body that hold a secret.
+    pub headers: Vec<(String, Content)>,
+    pub query: Vec<(String, Content)>,
+    pub fields: Vec<(String, Content)>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Login {
+    #[default]
+    None,
+    Bearer(SecretRef),
+    Basic {
+        username: EnvText,
+        password: SecretRef,
+    },
+    Header {
+        name: String,
+        value: SecretRef,
+    },
+    /// Signs the body as the Standard Webhooks specification says. The first secret; while one replaces another, both.
+    StandardWebhooks(Vec<SecretRef>),
+    OAuth2(OAuth2),
+}
+
+/// The client credentials grant of OAuth 2 (RFC 6749, 4.4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OAuth2 {
+    /// A path below `base_url`, or a whole address.
+    pub token_url: EnvText,
+    pub client_id: EnvText,
+    pub client_secret: SecretRef,
+    pub scope: Option<EnvText>,
+    pub audience: Option<EnvText>,
+    /// The credentials go into the form instead of the `Authorization` header.
+    pub in_body: bool,
+}
+
+/// Signs a request.
+#[derive(Debug)]
+pub struct Sign {
+    pub scheme: Scheme,
+    /// None for a plain digest, whose secret stands in `content`.
+    pub key: Option<SecretRef>,
+    pub key_format: KeyFormat,
+    /// Headers that are made once the body is known, and are signed.
+    pub headers: Vec<(String, Template)>,
+    pub content: Content,
+    pub encoding: Encoding,
+    /// Where the signature goes.
+    pub places: Vec<Place>,
+}
+
+#[derive(Debug)]
+pub struct Place {
+    pub slot: Slot,
+    pub name: String,
+    /// Mostly `${signature}` alone.
+    pub value: Content,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    Header,
+    Query,
+    /// A field of the body.
+    Field,
+}
+
+/// How a signature is made and checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// A digest of a text that holds a secret.
+    Digest(Hash),
+    Hmac(Hash),
+    /// RSASSA-PKCS1-v1_5.
+    Rsa(Hash),
+    RsaPss(Hash),
+    /// ECDSA on P-256 with SHA-256; the signature is two numbers in ASN.1.
+    Ecdsa,
+    /// The same, the signature being the two numbers of 32 bytes, as in a JSON Web Signature.
+    EcdsaFixed,
+    Ed25519,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hash {
+    Md5,
+    Sha1,
+    Sha256,
+    Sha384,
+    Sha512,
+}
+
+/// What the text of a symmetric key is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum KeyFormat {
+    #[default]
+    Text,
+    Hex,
+    Base64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Hex,
+    HexUpper,
+    Base64,
+    Base64Url,
+}
+
+/// Text with expressions and secrets in it. The secrets are put in by what signs, and no expression sees them.
+#[derive(Clone, Debug, Default)]
+pub struct Content(pub Vec<ContentPart>);
+
+#[derive(Clone, Debug)]
+pub enum ContentPart {
+    Text(String),
+    Expr(Expr),
+    Secret(SecretRef),
+}
+
+/// How a notification, or an answer, is known to be the provider's.
+#[derive(Debug)]
+pub enum Verify {
+    StandardWebhooks {
+        secrets: Vec<SecretRef>,
+        tolerance: Duration,
+    },
+    Signature(Box<Signed>),
+    /// The sender shows a secret that both know.
+    SharedSecret {
+        secrets: Vec<SecretRef>,
+        given: Expr,
+    },
+    /// The sender shows a name and a password.
+    Basic {
+        username: EnvText,
+        secrets: Vec<SecretRef>,
+    },
+    /// Nothing but the address of its sender tells whose it is.
+    SenderAddress,
+}
+
+/// A signature over a text that is made of what came in.
+#[derive(Debug)]
+pub struct Signed {
+    pub scheme: Scheme,
+    /// Any of them, while one replaces another; those with an id only for what names it.
+    pub keys: Vec<(Option<String>, SecretRef)>,
+    pub key_format: KeyFormat,
+    pub key_id: Option<Expr>,
+    /// One text, or a list of texts of which one must fit.
+    pub signature: Expr,
+    pub encoding: Encoding,
+    pub content: Content,
+    /// When it was signed: seconds or milliseconds since 1970, or RFC 3339.
+    pub timestamp: Option<Expr>,
+    pub tolerance: Duration,
+}
+
+/// An encrypted part of what came in: `decrypted` in the expressions behind it.
+#[derive(Debug)]
+pub struct Decrypt {
+    pub scheme: Cipher,
+    pub secrets: Vec<SecretRef>,
+    /// The text that is encrypted, in base64; a whole compact JWE for `jwe`.
+    pub text: Expr,
+    pub nonce: Option<Expr>,
+    pub associated_data: Option<Expr>,
+    /// What is not encrypted has none of it, and is read as it is.
+    pub when: Option<Expr>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    /// The tag stands behind the text.
+    Aes256Gcm,
+    /// RSA-OAEP-256 with A256GCM, compact.
+    Jwe,
+}
+
+impl Content {
+    pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
+        self.0.iter().filter_map(|part| match part {
+            ContentPart::Expr(expr) => Some(expr),
+            ContentPart::Text(_) | ContentPart::Secret(_) => None,
+        })
+    }
+
+    pub fn secrets(&self) -> impl Iterator<Item = &SecretRef> {
+        self.0.iter().filter_map(|part| match part {
+            ContentPart::Secret(secret) => Some(secret),
+            ContentPart::Text(_) | ContentPart::Expr(_) => None,
+        })
+    }
+}
+
+impl Auth {
+    /// Every text with a secret in it.
+    pub fn contents(&self) -> impl Iterator<Item = &Content> {
+        self.headers.iter().chain(&self.query).chain(&self.fields).map(|(_, content)| content)
+    }
+}

@@ -1,0 +1,48 @@
+//! Notifications that a provider sends: whose they are, which events they are, and what it wants to hear.
+
+use super::auth::{Decrypt, Verify};
+use super::connector::ReplyFormat;
+use super::expr::{Expr, Template};
+use super::network::Network;
+use crate::types::EventName;
+
+#[derive(Debug)]
+pub struct Webhooks {
+    pub verify: Verify,
+    /// Who may send them; none is anybody.
+    pub allow_from: Vec<Network>,
+    pub format: ReplyFormat,
+    pub decrypt: Option<Decrypt>,
+    /// The list of what is told, where one notification tells of several things: each is `item`.
+    pub each: Option<Expr>,
+    pub acknowledge: Acknowledge,
+    pub events: Vec<WebhookEvent>,
+}
+
+/// What the provider takes for "received". Said only once the event is durable.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledge {
+    pub status: u16,
+    /// The exact body; none is an answer of ours in JSON.
+    pub body: Option<String>,
+    pub content_type: String,
+}
+
+/// Which event of an order a notification is.
+#[derive(Debug)]
+pub struct WebhookEvent {
+    pub when: Option<Expr>,
+    pub event: EventName,
+    /// Our reference in the notification (the key of a call, or the order's id), or the provider's own.
+    pub correlate: Expr,
+    /// The provider's id of the notification.
+    pub id: Expr,
+    /// What is kept of it as `event`; the whole body when it is not said.
+    pub payload: Option<Template>,
+}
+
+impl Default for Acknowledge {
+    fn default() -> Self {
+        Self { status: 200, body: None, content_type: "text/plain; charset=utf-8".to_owned() }
+    }
+}
