@@ -220,6 +220,9 @@ pub enum HookError {
     BadSignature(String),
     #[error("the notification is not understood: {0}")]
     Malformed(String),
+    /// It is to be sent again.
+    #[error("no order is known by the reference of this notification yet")]
+    TooEarly,
     #[error(transparent)]
     Send(#[from] SendError),
 }

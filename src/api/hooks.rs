@@ -26,6 +26,7 @@ use crate::types::{ConnectorName, Value};
         (status = 400, description = "It is not understood", body = Problem),
         (status = 401, description = "Its signature does not fit", body = Problem),
         (status = 404, description = "No such connector, or no such order", body = Problem),
+        (status = 503, description = "It is to be sent again: its order is not known by this reference yet", body = Problem),
     ))]
 pub(super) async fn hook(
     State(api): State<Api>,

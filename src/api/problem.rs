@@ -58,6 +58,7 @@ problems! {
     UNKNOWN_CONNECTOR = "connector-not-found" 404 "There is no such connector";
     SIGNATURE = "bad-signature" 401 "The notification is not authentic";
     NOTIFICATION = "bad-notification" 400 "The notification is not understood";
+    TOO_EARLY = "reference-not-known-yet" 503 "The notification is to be sent again";
     OVERLOADED = "overloaded" 429 "Too much is under way";
     TOO_BUSY = "too-many-requests" 503 "Too many requests are under way";
     FULL = "storage-full" 507 "Nothing can be stored";
@@ -225,6 +226,9 @@ impl From<HookError> for Failure {
                 SIGNATURE.because("the signature does not fit, or the notification is too old")
             }
             HookError::Malformed(reason) => NOTIFICATION.because(reason),
+            HookError::TooEarly => TOO_EARLY
+                .because("no order is known by the reference of this notification yet")
+                .retry_after(Duration::from_secs(30)),
             HookError::Send(error) => error.into(),
         }
     }

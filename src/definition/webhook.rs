@@ -35,6 +35,8 @@ pub struct WebhookEvent {
     pub event: EventName,
     /// Our reference in the notification (the key of a call, or the order's id), or the provider's own.
     pub correlate: Expr,
+    /// Whose reference that is: a name of the workflow's `references`, or ours.
+    pub by: Option<String>,
     /// The provider's id of the notification.
     pub id: Expr,
     /// What is kept of it as `event`; the whole body when it is not said.

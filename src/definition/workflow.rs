@@ -1,6 +1,6 @@
 //! What a workflow says, once it has been checked. Nothing here is text any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ pub struct Workflow {
     /// The longest that an order may stay open, and where it goes then.
     pub deadline: Option<After>,
     pub initial: StateName,
+    /// Fields of `data` by which notifications find their order.
+    pub references: BTreeSet<String>,
     /// In the order in which the file has them.
     pub states: Vec<State>,
     /// Where each state stands in `states`.

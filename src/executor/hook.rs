@@ -1,13 +1,19 @@
 //! Notifications that come in: verified over the raw bytes, turned into events, durable before they are acknowledged.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Executor;
 use super::shard::{ApplyError, How};
 use crate::connector::{Arrived, Notification, TranslateError, WebhookConfig, WebhookError, receive};
 use crate::definition::{Acknowledge, Connector};
 use crate::machine::{Event, Rejection};
+use crate::store::{Link, reference_id};
 use crate::types::{EventId, OrderId, order_of_reference};
+
+/// How long a notification waits for its order to learn how its provider calls it, before its sender has to send it again.
+const WAIT: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What became of a notification, and what its sender wants to hear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,9 @@ pub enum HookError {
     Unverified(WebhookError),
     #[error(transparent)]
     Unreadable(TranslateError),
+    /// No order is called so yet: it is not acknowledged, and is to be sent again.
+    #[error("no order is known by this reference yet")]
+    TooEarly,
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
@@ -72,7 +81,7 @@ impl Executor {
     }
 
     async fn notify(&self, connector: &str, notification: Notification) -> Result<Hooked, HookError> {
-        let Some(order) = order_of_reference(&notification.correlate) else {
+        let Some(order) = self.order_of(connector, &notification).await? else {
             // The reference is the sender's text: the log has the provider and what kind of notification it is.
             tracing::warn!(%connector, event = %notification.event, "a notification has no reference of ours");
             return Ok(Hooked::Unmatched { why: format!("{} is not a reference of ours", notification.correlate) });
@@ -92,6 +101,27 @@ impl Executor {
                 Ok(Hooked::Unmatched { why: error.to_string() })
             }
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The order that it is about. Where its provider calls the order by a name that no order has yet, the call that will
+    /// tell it may be under way: that is waited for, and then the sender has to send it again.
+    async fn order_of(&self, connector: &str, notification: &Notification) -> Result<Option<OrderId>, HookError> {
+        let Some(name) = &notification.by else { return Ok(order_of_reference(&notification.correlate)) };
+        let (clock, strays) = (&self.shared.clock, &self.shared.strays);
+        let (to, id) = (reference_id(name, &notification.correlate), format!("{connector}:{}", notification.id));
+        let until = clock.now().plus(WAIT);
+        loop {
+            let found = self.shared.store.linked(Link::Reference, to, 1).await.map_err(ApplyError::from)?;
+            if let Some(order) = found.first() {
+                strays.found(&id);
+                return Ok(Some(*order));
+            }
+            let now = clock.now();
+            if now >= until {
+                return if strays.may_wait(&id, now) { Err(HookError::TooEarly) } else { Ok(None) };
+            }
+            clock.sleep_until(now.plus(LOOK_AGAIN)).await;
         }
     }
 

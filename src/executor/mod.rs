@@ -17,6 +17,7 @@ mod round;
 mod shard;
 mod shared;
 mod steady;
+mod strays;
 mod submit;
 mod tally;
 

@@ -10,6 +10,7 @@ use super::catalog::Catalog;
 use super::clock::Clock;
 use super::desk::Desk;
 use super::shard::Message;
+use super::strays::Strays;
 use super::tally::Counts;
 use crate::connector::{Connector, Connectors, Invocation};
 use crate::machine::Snapshot;
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub(super) changes: broadcast::Sender<Arc<Snapshot>>,
     pub(super) in_flight: AtomicU64,
     pub(super) counts: Counts,
+    pub(super) strays: Strays,
     /// What each loop has.
     pub(super) holdings: Vec<Holding>,
     pub(super) failed: OnceLock<String>,
@@ -61,6 +63,7 @@ impl Shared {
             changes: broadcast::channel(1_024).0,
             in_flight: AtomicU64::new(0),
             counts: Counts::default(),
+            strays: Strays::default(),
             holdings: (0..shards).map(|_| Holding::default()).collect(),
             failed: OnceLock::new(),
             stopping: AtomicBool::new(false),

@@ -8,7 +8,7 @@ use super::event::{Outcome, Timer};
 use super::run::Run;
 use super::scope::Given;
 use super::snapshot::{Call, Early, Phase, Role};
-use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition};
+use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition, scalar_text};
 use crate::types::{CallId, EventName, StateName, Value};
 
 /// Transitions that one event may cause. More can only be a loop that the checker did not see.
@@ -84,6 +84,11 @@ impl<'w> Run<'w> {
         }
         if let Value::Object(data) = Arc::make_mut(&mut self.snapshot.data) {
             for (name, value) in values {
+                if self.workflow.references.contains(name)
+                    && let Some(text) = scalar_text(&value).filter(|text| !text.is_empty())
+                {
+                    self.snapshot.references.insert(name.clone(), text);
+                }
                 data.insert(name.clone(), value);
             }
         }

@@ -30,6 +30,9 @@ pub struct Snapshot {
     pub input: Arc<Value>,
     /// What transitions have assigned: a JSON object.
     pub data: Arc<Value>,
+    /// What providers call it: the fields of `data` that the workflow names under `references`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub references: BTreeMap<String, String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub amount: Option<Money>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

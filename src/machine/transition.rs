@@ -58,6 +58,7 @@ pub fn start(
         entered_at: now,
         input,
         data: Arc::new(Value::Object(serde_json::Map::new())),
+        references: BTreeMap::new(),
         amount,
         parent,
         stages: Vec::new(),

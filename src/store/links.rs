@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_lc_rs::digest;
+
 use crate::machine::Snapshot;
 use crate::types::OrderId;
 
@@ -12,6 +14,16 @@ pub enum Link {
     Refund,
     /// They are the work of a call of this order (`orders.start`).
     Child,
+    /// A provider calls them so: see `reference_id`.
+    Reference,
+}
+
+/// Stands in a link for a provider's reference, as no order has it: the beginning of a digest.
+pub fn reference_id(name: &str, reference: &str) -> OrderId {
+    let digest = digest::digest(&digest::SHA256, format!("{name}\0{reference}").as_bytes());
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(digest.as_ref().get(..16).unwrap_or(&[0; 16]));
+    OrderId::from_bytes(bytes)
 }
 
 #[derive(Clone, Debug, Default)]
@@ -31,6 +43,9 @@ impl Links {
         }
         if let Some(parent) = &snapshot.parent {
             self.all.insert((Link::Child, parent.order, snapshot.id));
+        }
+        for (name, reference) in &snapshot.references {
+            self.all.insert((Link::Reference, reference_id(name, reference), snapshot.id));
         }
     }
 

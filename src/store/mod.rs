@@ -15,7 +15,7 @@ use crate::machine::{Snapshot, Status};
 use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
 
 pub use self::sled::{Archived, Checkup, CheckupOptions, Fold, OrderNote, SledOptions, SledStore, checkup};
-pub use links::Link;
+pub use links::{Link, reference_id};
 pub use memory::MemoryStore;
 
 /// One event of one order: everything that becomes durable together.

@@ -44,6 +44,7 @@ mod overload;
 mod power;
 mod readme;
 mod recorded;
+mod references;
 mod refunds;
 mod rot;
 mod sandbox;

@@ -20,6 +20,8 @@ pub struct Notification {
     pub event: EventName,
     /// Our reference: the key of a call, or the id of an order.
     pub correlate: String,
+    /// Whose reference that is, if not ours: a name of the workflow's `references`.
+    pub by: Option<String>,
     pub id: EventId,
     pub payload: Value,
 }
@@ -131,6 +133,7 @@ fn translate(webhooks: &Webhooks, scope: &Scope<'_>, whole: &Value) -> Result<Op
     Ok(Some(Notification {
         event: rule.event.clone(),
         correlate: text("correlate", &rule.correlate.eval(scope)?)?,
+        by: rule.by.clone(),
         id: EventId::new(text("id", &rule.id.eval(scope)?)?),
         payload: match &rule.payload {
             Some(template) => template.render(scope)?,

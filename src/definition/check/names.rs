@@ -25,7 +25,21 @@ impl Check<'_> {
                 }
             }
         }
+        self.references(&assigned);
         types(self.ctx, uses, &|path| inputs.type_of_path(path));
+    }
+
+    /// A reference that nothing assigns finds no order.
+    fn references(&self, assigned: &BTreeSet<&str>) {
+        let nodes = self.root.get("references").map(Node::items).unwrap_or_default();
+        for (node, name) in nodes.iter().filter_map(|node| Some((node, node.text()?))) {
+            if !assigned.contains(name) {
+                let unknown =
+                    fields::among(format!("no transition assigns `data.{name}`"), name, assigned.iter().copied());
+                let problem = self.ctx.problem(rules::UNKNOWN_VARIABLE, &node.span, unknown.message);
+                self.ctx.add(problem.with_help(unknown.help));
+            }
+        }
     }
 
     fn unknown(&self, used: &Use, path: &[String], assigned: &BTreeSet<&str>, inputs: &Inputs<'_>) -> Option<Unknown> {

@@ -9,7 +9,7 @@ use crate::types::EventName;
 const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "events"];
 /// What an event is read from, once the notification is believed.
 const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "env", "tables"];
-const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "id", "payload"];
+const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "by", "id", "payload"];
 
 impl Ctx<'_> {
     pub(super) fn webhooks(&self, entry: &Entry) -> Option<Webhooks> {
@@ -73,6 +73,10 @@ impl Ctx<'_> {
         });
         let correlate =
             fields.required(self, what, "correlate").and_then(|n| self.expr(n, "`correlate`", EVENT_ROOTS, LABEL));
+        let by = fields.get("by").and_then(|node| {
+            let text = self.text(node, "`by`")?;
+            self.name(text, &node.span, "the name of a reference", "").then(|| text.to_owned())
+        });
         let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", EVENT_ROOTS, LABEL));
         let payload = fields.get("payload").map(|node| self.template(node, EVENT_ROOTS));
         let when = match when {
@@ -80,6 +84,6 @@ impl Ctx<'_> {
             Some(guard) => guard,
             None => None,
         };
-        Some(WebhookEvent { when, event: event?, correlate: correlate?, id: id?, payload })
+        Some(WebhookEvent { when, event: event?, correlate: correlate?, by, id: id?, payload })
     }
 }

@@ -11,7 +11,8 @@ use crate::definition::{Connector, MoneyTemplate, RetryPolicy, Sources, State, W
 use crate::types::{ConnectorName, StateName, Value, Version, WorkflowName};
 
 const KEYS: &[&str] =
-    &["workflow", "title", "description", "input", "money", "deadline", "initial", "on", "states", "retries", "tests"];
+    &["workflow", "title", "description", "input", "money", "deadline", "references", "initial", "on", "states", "retries",
+        "tests"];
 
 /// More states than any person can follow; the checker's work grows with their square.
 const STATES_MAX: usize = 500;
@@ -58,6 +59,7 @@ pub(in crate::definition) fn workflow(
         input: ctx.input(&fields, &sources),
         money: ctx.money(&fields),
         deadline: fields.entry("deadline").and_then(|entry| ctx.deadline(entry)),
+        references: fields.get("references").map(|node| ctx.references(node)).unwrap_or_default(),
         initial,
         states,
         index,
@@ -69,6 +71,18 @@ pub(in crate::definition) fn workflow(
 }
 
 impl Ctx<'_> {
+    fn references(&self, node: &Node) -> BTreeSet<String> {
+        let Kind::List(items) = &node.kind else {
+            self.wrong_type(node, "`references` is a list of names that transitions assign");
+            return BTreeSet::new();
+        };
+        let name = |item: &Node| {
+            let text = self.text(item, "a reference")?;
+            self.name(text, &item.span, "the name of a reference", "").then(|| text.to_owned())
+        };
+        items.iter().filter_map(name).collect()
+    }
+
     fn initial(&self, fields: &Fields<'_>, index: &BTreeMap<StateName, usize>) -> StateName {
         let node = fields.required(self, "a workflow", "initial");
         let Some((node, text)) = node.and_then(|node| Some((node, self.text(node, "`initial`")?))) else {

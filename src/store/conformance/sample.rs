@@ -227,6 +227,7 @@ fn first(entry: &Entry, opening: &Opening) -> Snapshot {
         entered_at: entry.at,
         input: Arc::new(input),
         data: Arc::new(Value::Object(serde_json::Map::new())),
+        references: BTreeMap::new(),
         amount: None,
         parent,
         stages: Vec::new(),

@@ -92,8 +92,8 @@ pub(super) fn linked(shared: &Shared, link: Link, to: OrderId, limit: usize) -> 
     // What is in memory now stays there until it can be read in the working store, which is read after it.
     let (mut found, all) = {
         let overlay = shared.overlay();
-        // No order is written before the one that it belongs to.
-        (overlay.linked(link, to, limit), overlay.is_newer_than_all_written(to))
+        // No order is written before the one that it belongs to; what stands for a reference says nothing of when it was.
+        (overlay.linked(link, to, limit), link != Link::Reference && overlay.is_newer_than_all_written(to))
     };
     if !all {
         found.extend(shared.index()?.linked(link, to, limit)?);

@@ -18,7 +18,7 @@ pub(super) const MAX_VALUE: usize = 120 * 1024;
 
 const VERSION: u8 = 1;
 /// Which kinds of rows there are. A store that lacks some is made anew from the journal.
-const KINDS: u8 = 3;
+const KINDS: u8 = 4;
 /// Longer names are kept by their hash.
 const MAX_NAME: usize = 128;
 
@@ -106,11 +106,12 @@ pub(super) fn links_key(link: Link, to: OrderId) -> [u8; 17] {
     let kind = match link {
         Link::Refund => b'r',
         Link::Child => b'c',
+        Link::Reference => b'x',
     };
     id_key(kind, to)
 }
 
-/// The order in a key of the kinds `r` and `c` that belongs to the other one.
+/// The order in a key of the kinds `r`, `c` and `x` that belongs to the other one.
 pub(super) fn linked_in(key: &[u8]) -> Option<OrderId> {
     Some(OrderId::from_bytes(key.get(17..)?.try_into().ok()?))
 }

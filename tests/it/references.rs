@@ -1,0 +1,136 @@
+//! Notifications find their orders by what the provider calls them, also when they come first.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use paystate::connector::{Arrived, Connector, ConnectorConfig, Connectors, Invocation};
+use paystate::definition::{Sources, load};
+use paystate::executor::{Clock, Executor, HookError, Hooked, Options, Received, Submission, SystemClock};
+use paystate::machine::{Outcome, Snapshot};
+use paystate::store::{MemoryStore, SledOptions, SledStore, Store};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+const WORKFLOW: &str = r#"
+workflow: intent
+input: { type: object }
+references: [payment_intent]
+deadline: 7d
+initial: created
+states:
+  created:
+    invoke: acme.create
+    on: { ok: { target: waits, assign: { payment_intent: "${result.id}" } }, declined: stopped }
+  waits: { on: { payment.succeeded: paid }, after: { 1d: stopped } }
+  paid: { final: success, late: { payment.succeeded: ignore } }
+  stopped: { final: failure, late: { payment.succeeded: incident } }
+"#;
+const CONNECTOR: &str = r#"
+connector: acme
+base_url: https://acme.invalid
+operations:
+  create: { post: /intents, outcomes: { ok: response.status == 200, declined: response.status == 402 } }
+webhooks:
+  verify: { scheme: sender-address }
+  allow_from: [192.0.2.1]
+  acknowledge: { body: "[accepted]" }
+  events:
+    - { when: body.type == "succeeded", event: payment.succeeded, correlate: body.intent, by: payment_intent, id: body.id }
+"#;
+
+/// Calls the n-th order `pi_{n}`, once it is let.
+struct Acme(Arc<Semaphore>);
+
+#[async_trait]
+impl Connector for Acme {
+    async fn invoke(&self, call: &Invocation) -> Outcome {
+        self.0.acquire().await.unwrap().forget();
+        Outcome::Ok { result: json!({ "id": format!("pi_{}", call.order) }) }
+    }
+
+    async fn inquire(&self, _: &Invocation) -> Outcome {
+        Outcome::NotFound
+    }
+}
+
+async fn start(store: Arc<dyn Store>, may: &Arc<Semaphore>) -> Executor {
+    let connectors = BTreeMap::from([("acme".to_owned(), CONNECTOR.to_owned())]);
+    let (path, workflow) = ("intent.yaml".to_owned(), WORKFLOW.to_owned());
+    let workflow = load(Sources { path, workflow, connectors, schemas: BTreeMap::new() });
+    let workflow = Arc::new(workflow.unwrap_or_else(|problems| panic!("{problems:#?}")));
+    let connectors = Arc::new(Connectors::new(ConnectorConfig::new(Arc::new(|| SystemClock.now()))));
+    connectors.register("acme".into(), Arc::new(Acme(Arc::clone(may))));
+    Executor::start(store, Arc::new(SystemClock), connectors, vec![workflow], Options::default()).await.unwrap()
+}
+
+async fn submit(executor: &Executor) -> Arc<Snapshot> {
+    let submission = Submission { workflow: "intent".into(), input: json!({}), key: None, child: None };
+    executor.submit(submission).await.unwrap().snapshot
+}
+
+async fn notify(executor: &Executor, intent: &str, id: &str) -> Result<Received, HookError> {
+    let body = json!({"type": "succeeded", "intent": intent, "id": id}).to_string();
+    let (headers, query) = (BTreeMap::new(), json!({}));
+    let from = Some("192.0.2.1".parse().unwrap());
+    executor.hook("acme", &Arrived { headers: &headers, query: &query, body: body.as_bytes(), from }).await
+}
+
+async fn ends(executor: &Executor, order: &Snapshot, state: &str) {
+    let ended = executor.wait(order.id, Duration::from_secs(20)).await.expect("it ends");
+    assert_eq!(ended.state.as_str(), state);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_finds_its_order_by_the_providers_name_for_it() {
+    let executor = start(Arc::new(MemoryStore::new()), &Arc::new(Semaphore::new(2))).await;
+    let (one, other) = (submit(&executor).await, submit(&executor).await);
+    let told = notify(&executor, &format!("pi_{}", other.id), "evt_1").await.unwrap();
+    assert!(matches!(told.told.as_slice(), [Hooked::Applied { order, .. }] if *order == other.id));
+    assert_eq!((told.acknowledge.status, told.acknowledge.body.as_deref()), (200, Some("[accepted]")));
+    ends(&executor, &other, "paid").await;
+    assert_eq!(executor.order(one.id).await.unwrap().unwrap().state.as_str(), "waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_comes_before_the_order_knows_its_reference_waits_for_it() {
+    let may = Arc::new(Semaphore::new(0));
+    let executor = start(Arc::new(MemoryStore::new()), &may).await;
+    let order = submit(&executor).await;
+    let intent = format!("pi_{}", order.id);
+    // Too early for longer than anybody waits: its sender keeps it, and sends it again.
+    assert!(matches!(notify(&executor, &intent, "evt_1").await, Err(HookError::TooEarly)));
+    let waiting = tokio::spawn({
+        let (executor, intent) = (executor.clone(), intent.clone());
+        async move { notify(&executor, &intent, "evt_1").await }
+    });
+    may.add_permits(1);
+    assert!(matches!(waiting.await.unwrap().unwrap().told.as_slice(), [Hooked::Applied { .. }]));
+    ends(&executor, &order, "paid").await;
+    // Once more, as senders do.
+    assert!(matches!(notify(&executor, &intent, "evt_1").await.unwrap().told.as_slice(), [Hooked::Applied { .. }]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn references_outlive_a_restart_and_a_lost_working_store() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let fold = Arc::new(paystate::executor::Refold::default());
+        Arc::new(SledStore::open(dir.path(), SledOptions::default(), fold).unwrap())
+    };
+    let may = Arc::new(Semaphore::new(1));
+    let store = open();
+    let executor = start(Arc::<SledStore>::clone(&store), &may).await;
+    let order = submit(&executor).await;
+    while executor.order(order.id).await.unwrap().unwrap().state.as_str() != "waits" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    executor.shutdown(Duration::from_secs(10)).await.unwrap();
+    drop((executor, store));
+    std::fs::remove_dir_all(dir.path().join("sled")).unwrap();
+    let executor = start(open(), &may).await;
+    notify(&executor, &format!("pi_{}", order.id), "evt_1").await.unwrap();
+    ends(&executor, &order, "paid").await;
+    executor.shutdown(Duration::from_secs(10)).await.unwrap();
+}
