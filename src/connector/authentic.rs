@@ -29,6 +29,8 @@ pub(super) struct Incoming<'a> {
     pub(super) status: Option<u16>,
     pub(super) body: &'a [u8],
     pub(super) format: ReplyFormat,
+    /// One of the things that it tells of, where each is signed.
+    pub(super) item: Option<&'a Value>,
 }
 
 /// What the configuration gives to a check.
@@ -178,6 +180,7 @@ struct Read<'a> {
     headers: Value,
     status: Value,
     query: &'a Value,
+    item: Option<&'a Value>,
     body: Parsed<'a>,
 }
 
@@ -204,12 +207,17 @@ impl<'a> Read<'a> {
             headers: headers.collect(),
             status: incoming.status.map_or(Value::Null, Value::from),
             query: incoming.query,
+            item: incoming.item,
             body: Parsed { bytes: incoming.body, format: incoming.format, value: OnceCell::new() },
         })
     }
 
     fn scope(&'a self, given: &Given<'a>) -> Scope<'a> {
-        Scope::new()
+        let scope = match self.item {
+            Some(item) => Scope::new().with("item", item),
+            None => Scope::new(),
+        };
+        scope
             .with("raw", &self.raw)
             .with("headers", &self.headers)
             .with("status", &self.status)

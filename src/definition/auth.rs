@@ -190,6 +190,16 @@ pub enum Cipher {
     Jwe,
 }
 
+impl Verify {
+    /// It is about each thing that a notification tells of, and not about the notification as a whole.
+    pub fn is_of_each(&self) -> bool {
+        let Self::Signature(signed) = self else { return false };
+        let exprs = signed.content.expressions().chain([&signed.signature]);
+        let mut exprs = exprs.chain(&signed.key_id).chain(&signed.timestamp);
+        exprs.any(|expr| expr.paths().iter().any(|path| path.first().is_some_and(|root| root == "item")))
+    }
+}
+
 impl Content {
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
         self.0.iter().filter_map(|part| match part {

@@ -17,6 +17,7 @@ mod configuration;
 mod connector_faults;
 mod connector_http;
 mod connector_limits;
+mod connector_notices;
 mod connector_scripted;
 mod connector_signing;
 mod connector_support;

@@ -7,7 +7,7 @@ use super::WebhookError;
 use crate::connector::authentic::{self, Given, Incoming};
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
-use crate::definition::{Connector, EvalError, Scope, Webhooks};
+use crate::definition::{Connector, EvalError, Scope, Verify, Webhooks};
 use crate::types::{EventId, EventName, Secret, Timestamp, Value};
 
 /// What one notification tells of.
@@ -87,15 +87,11 @@ pub fn receive(
         status: None,
         body: arrived.body,
         format: webhooks.format,
+        item: None,
     };
-    let mut checked = Err(WebhookError::Timestamp);
-    for now in now {
-        checked = authentic::check(&webhooks.verify, &given, &incoming, *now);
-        if checked != Err(WebhookError::Timestamp) {
-            break;
-        }
+    if !webhooks.verify.is_of_each() {
+        believe(&webhooks.verify, &given, &incoming, now)?;
     }
-    checked?;
     let decrypted = match &webhooks.decrypt {
         Some(decrypt) => Openers::new(decrypt, config.secrets)
             .map_err(|(name, why)| WebhookError::UnfitKey(name, why))?
@@ -118,8 +114,26 @@ pub fn receive(
         Value::Array(items) if items.len() <= ITEMS_MAX => items,
         _ => return Err(TranslateError::NotAList),
     };
+    if webhooks.verify.is_of_each() {
+        // Before any of them counts: one that is not the provider's spoils them all.
+        for item in &items {
+            believe(&webhooks.verify, &given, &Incoming { item: Some(item), ..incoming }, now)?;
+        }
+    }
     let told = items.iter().map(|item| translate(webhooks, &scope.clone().with("item", item), item));
     told.filter_map(Result::transpose).collect()
+}
+
+/// Good enough for one of the clocks.
+fn believe(verify: &Verify, given: &Given<'_>, incoming: &Incoming<'_>, now: &[Timestamp]) -> Result<(), WebhookError> {
+    let mut checked = Err(WebhookError::Timestamp);
+    for now in now {
+        checked = authentic::check(verify, given, incoming, *now);
+        if checked != Err(WebhookError::Timestamp) {
+            break;
+        }
+    }
+    checked
 }
 
 /// The first rule whose `when` holds decides. None: a notification that nobody asked for, to be acknowledged and

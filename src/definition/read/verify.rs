@@ -28,7 +28,7 @@ const DECRYPT_KEYS: &[&str] = &["scheme", "secret", "secrets", "text", "nonce", 
 /// What is known of an answer before it is believed.
 pub(super) const ANSWER_ROOTS: &[&str] = &["raw", "status", "headers", "body", "env", "tables"];
 /// What is known of a notification before it is believed.
-pub(super) const HOOK_ROOTS: &[&str] = &["raw", "headers", "query", "body", "env", "tables"];
+pub(super) const HOOK_ROOTS: &[&str] = &["raw", "headers", "query", "body", "item", "env", "tables"];
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// What a scheme needs beside its secrets.

@@ -10,9 +10,20 @@ use crate::definition::document::{Kind, Node};
 use crate::definition::{Connector, MoneyTemplate, RetryPolicy, Sources, State, Workflow, rules, suggest};
 use crate::types::{ConnectorName, StateName, Value, Version, WorkflowName};
 
-const KEYS: &[&str] =
-    &["workflow", "title", "description", "input", "money", "deadline", "references", "initial", "on", "states", "retries",
-        "tests"];
+const KEYS: &[&str] = &[
+    "workflow",
+    "title",
+    "description",
+    "input",
+    "money",
+    "deadline",
+    "references",
+    "initial",
+    "on",
+    "states",
+    "retries",
+    "tests",
+];
 
 /// More states than any person can follow; the checker's work grows with their square.
 const STATES_MAX: usize = 500;
