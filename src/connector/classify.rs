@@ -234,7 +234,7 @@ fn build(
     let unknown = |text: String| Outcome::Unknown { reason: reason(&text), retry_after_ms };
     let status = &response["status"];
     match (kind, question) {
-        (OutcomeKind::Ok, _) => match (integrity(operation, scope), rules.result(scope, response)) {
+        (OutcomeKind::Ok, _) => match (integrity(operation, question, scope), rules.result(scope, response)) {
             (Err(why), _) => unknown(why),
             // A success without what it promises cannot be worked with, and an inquiry may tell more.
             (_, Err(why)) => unknown(format!("status {status} reads as ok, but its result has no value: {why}")),
@@ -270,8 +270,12 @@ fn build(
 }
 
 /// An answer for another order, another amount or another currency is never a success.
-fn integrity(operation: &Operation, scope: &Scope<'_>) -> Result<(), String> {
-    for check in &operation.integrity {
+fn integrity(operation: &Operation, question: Question<'_>, scope: &Scope<'_>) -> Result<(), String> {
+    let own = match question {
+        Question::Invoke => None,
+        Question::Inquire(inquiry) => inquiry.integrity.as_ref(),
+    };
+    for check in own.unwrap_or(&operation.integrity) {
         let expected =
             check.expected.eval(scope).map_err(|_| format!("integrity: {} was not asked for", check.field))?;
         let actual = check.actual.eval(scope).map_err(|_| format!("integrity: {} is not answered", check.field))?;

@@ -115,6 +115,7 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
     let inquire = builtin.asked.then(|| Inquiry {
         request: None,
         outcomes: outcomes(builtin.outcomes),
+        integrity: None,
         schedule: vec![Duration::from_secs(1), Duration::from_secs(5), minute],
     });
     Arc::new(Operation {

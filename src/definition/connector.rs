@@ -254,6 +254,8 @@ pub struct Inquiry {
     /// None for built-in connectors.
     pub request: Option<Request>,
     pub outcomes: Outcomes,
+    /// Where its answer has another shape than the operation's; else that of the operation.
+    pub integrity: Option<Vec<Integrity>>,
     /// How long after one another it is asked; when the list is used up, the next rung of the ladder is taken.
     pub schedule: Vec<Duration>,
 }

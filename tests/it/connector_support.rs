@@ -234,6 +234,7 @@ pub(crate) fn authorize() -> Operation {
                 rules: rules(&[(OutcomeKind::NotFound, "response.status == 404")]),
                 ..Outcomes::default()
             },
+            integrity: None,
             schedule: Vec::new(),
         }),
         idempotency: Idempotency {

@@ -43,6 +43,7 @@ mod mistakes;
 mod overload;
 #[cfg(target_os = "linux")]
 mod power;
+mod providers;
 mod readme;
 mod recorded;
 mod references;

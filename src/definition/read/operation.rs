@@ -33,7 +33,19 @@ const KEYS: &[&str] = &[
     "repeat",
 ];
 const INQUIRE_KEYS: &[&str] = &[
-    "get", "post", "put", "patch", "delete", "query", "headers", "body", "encoding", "encrypt", "reply", "outcomes",
+    "get",
+    "post",
+    "put",
+    "patch",
+    "delete",
+    "query",
+    "headers",
+    "body",
+    "encoding",
+    "encrypt",
+    "reply",
+    "integrity",
+    "outcomes",
     "schedule",
 ];
 const METHODS: &[(&str, Method)] = &[
@@ -180,7 +192,8 @@ impl Ctx<'_> {
             (None, None) => Default::default(),
         };
         let schedule = fields.get("schedule").and_then(|node| self.durations(node, "`schedule`"));
-        Some(Inquiry { request: Some(request), outcomes, schedule: schedule.unwrap_or_else(inquire) })
+        let integrity = fields.get("integrity").map(|node| self.integrity(node));
+        Some(Inquiry { request: Some(request), outcomes, integrity, schedule: schedule.unwrap_or_else(inquire) })
     }
 
     pub(super) fn encoding(&self, fields: &Fields<'_>) -> Option<BodyEncoding> {

@@ -1,0 +1,90 @@
+//! The connectors that are shipped, driven over HTTP against emulations of their providers: servers of ours that check
+//! what arrives as the providers' documentation says, and keep books of what happened to the money.
+
+mod clock;
+mod stripe;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use paystate::connector::{Arrived, ConnectorConfig, Connectors};
+use paystate::definition::{Sources, load};
+use paystate::executor::{Clock, Executor, HookError, Options, Received, Submission, SystemClock};
+use paystate::machine::Snapshot;
+use paystate::store::MemoryStore;
+use paystate::types::Secret;
+use serde_json::{Value, json};
+
+use self::clock::FastClock;
+
+/// An executor with one method on one shipped connector.
+struct World {
+    executor: Executor,
+    connector: &'static str,
+}
+
+impl World {
+    async fn start(connector: &'static str, method: &str, env: &[(&str, &str)], secrets: &[(&str, &str)]) -> Self {
+        let read = |path: String| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+        let text = read(format!("workflows/connectors/{connector}.yaml"));
+        let workflow = load(Sources {
+            path: format!("tests/providers/{method}.yaml"),
+            workflow: read(format!("tests/providers/{method}.yaml")),
+            connectors: BTreeMap::from([(connector.to_owned(), text)]),
+            schemas: BTreeMap::new(),
+        });
+        let workflow = Arc::new(workflow.unwrap_or_else(|problems| panic!("{problems:#?}")));
+        let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
+        config.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        config.secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
+        let connectors = Arc::new(Connectors::new(config));
+        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(FastClock::new()));
+        let executor = Executor::start(store, clock, connectors, vec![workflow], Options::default()).await.unwrap();
+        Self { executor, connector }
+    }
+
+    async fn submit(&self, workflow: &str, input: Value) -> Arc<Snapshot> {
+        let submission = Submission { workflow: workflow.into(), input, key: None, child: None };
+        self.executor.submit(submission).await.unwrap().snapshot
+    }
+
+    /// A notification as it comes in.
+    async fn hook(&self, headers: &[(&str, &str)], body: &str) -> Result<Received, HookError> {
+        let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let arrived = Arrived { headers: &headers, query: &json!({}), body: body.as_bytes(), from: None };
+        self.executor.hook(self.connector, &arrived).await
+    }
+
+    /// Waits until the order has come to a state.
+    async fn comes_to(&self, order: &Snapshot, state: &str) -> Arc<Snapshot> {
+        for _ in 0..1_500 {
+            let now = self.executor.order(order.id).await.unwrap().unwrap();
+            if now.state.as_str() == state {
+                return now;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let now = self.executor.order(order.id).await.unwrap().unwrap();
+        panic!("it is in {} and not in {state}: {} {:?}", now.state, now.outcome, now.incident);
+    }
+
+    async fn ends(&self, order: &Snapshot) -> Arc<Snapshot> {
+        self.executor.wait(order.id, Duration::from_secs(30)).await.expect("it ends, or needs a person")
+    }
+}
+
+/// Serves an emulation on the loopback; gives its address.
+async fn serve(router: Router) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    format!("http://{address}")
+}
+
+/// The fields of a form, decoded by other code than what wrote them.
+fn form(text: &str) -> BTreeMap<String, String> {
+    let url = reqwest::Url::parse(&format!("http://form.invalid/?{text}")).unwrap();
+    url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
+}
