@@ -69,17 +69,24 @@ fn pem(label: &str, der: &[u8]) -> String {
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 
-struct Rsa {
-    private: String,
-    public: String,
-    keys: RsaKeys,
+/// A key pair, in the forms that are asked for.
+pub(crate) struct Rsa {
+    pub(crate) private: String,
+    pub(crate) public: String,
+    pub(crate) public_der: Vec<u8>,
+    pub(crate) keys: RsaKeys,
 }
 
-fn rsa() -> Rsa {
+pub(crate) fn rsa() -> Rsa {
     let keys = RsaKeys::generate(KeySize::Rsa2048).unwrap();
     let private: Pkcs8V1Der<'_> = keys.as_der().unwrap();
     let public: PublicKeyX509Der<'_> = keys.public_key().as_der().unwrap();
-    Rsa { private: pem("PRIVATE KEY", private.as_ref()), public: pem("PUBLIC KEY", public.as_ref()), keys }
+    Rsa {
+        private: pem("PRIVATE KEY", private.as_ref()),
+        public: pem("PUBLIC KEY", public.as_ref()),
+        public_der: public.as_ref().to_vec(),
+        keys,
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 mod clock;
 mod stripe;
+mod wechat;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
