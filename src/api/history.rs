@@ -18,7 +18,7 @@ use super::redact::redact;
 use super::state::Api;
 use super::wire::{Entry, JournalPage, Problem};
 use crate::journal::{self, Lost, Record, event_text};
-use crate::machine::{Event, Timer};
+use crate::machine::{Command, Event, Timer};
 use crate::types::{CallId, OrderId, Seq, Value};
 
 /// Entries that are folded to find the names of calls. A longer journal is shown with the numbers of its calls.
@@ -188,13 +188,26 @@ fn show(entry: &journal::Entry, from: Option<String>, names: &HashMap<CallId, St
     Entry {
         seq: entry.seq.0,
         at: entry.at,
-        summary: event_text(&entry.event, &name),
+        summary: summary(entry, &name),
         from,
         to: entry.to.to_string(),
         call,
         event: json(&entry.event),
         commands: entry.commands.iter().map(json).collect(),
         postings: entry.postings.iter().map(json).collect(),
+    }
+}
+
+/// What happened, and why it needs a person, where it does: that is asked about long after the incident is closed.
+fn summary(entry: &journal::Entry, name: &dyn Fn(CallId) -> String) -> String {
+    let happened = event_text(&entry.event, name);
+    let incident = entry.commands.iter().find_map(|command| match command {
+        Command::OpenIncident { reason, .. } => Some(reason),
+        _ => None,
+    });
+    match incident {
+        Some(reason) if !happened.contains(reason.as_str()) => format!("{happened}; incident: {reason}"),
+        _ => happened,
     }
 }
 

@@ -19,9 +19,9 @@ mod timing;
 
 use std::ops::Range;
 
-use super::document::{Entry, Node};
+use super::document::{Entry, Kind, Node};
 use super::read::{Ctx, Read};
-use super::{CallRef, State, Transition, Workflow, rules};
+use super::{CallRef, State, Transition, Workflow, rules, suggest};
 
 pub(super) use self::connector::connector;
 use self::inputs::Inputs;
@@ -53,7 +53,7 @@ pub(super) fn workflow(ctx: &Ctx<'_>, root: &Node, read: &Read) {
     let check = Check { ctx, root, workflow: &read.workflow };
     check.targets();
     check.states();
-    if check.is_whole(root) {
+    if check.has_its_ways() {
         check.reach();
         check.holds();
     }
@@ -85,6 +85,21 @@ fn is_whole(ctx: &Ctx<'_>, node: &Node) -> bool {
 impl<'a> Check<'a> {
     fn is_whole(&self, node: &Node) -> bool {
         is_whole(self.ctx, node)
+    }
+
+    /// All transitions were read. What is wrong elsewhere, such as in a deadline that leads nowhere or in a retry policy,
+    /// hides nothing of where they lead; a key that is not known may be one of those that hold them.
+    fn has_its_ways(&self) -> bool {
+        let holds = |entry: &Entry| match entry.key.as_str() {
+            "states" | "on" | "initial" => true,
+            "deadline" => matches!(entry.node.kind, Kind::Map(_)),
+            key => suggest::nearest(key, ["states", "on", "initial", "deadline"]).is_some(),
+        };
+        let part = |entry: &Entry| entry.key_span.start..entry.node.span.end.max(entry.key_span.end);
+        let broken = |entry: &&Entry| self.ctx.problems.any(&self.ctx.source.name, &part(entry), SHAPE);
+        self.root.get("states").is_some()
+            && self.root.get("initial").is_some()
+            && !self.root.entries().iter().filter(|entry| holds(entry)).any(|entry| broken(&entry))
     }
 
     fn node(&self, path: &[&str]) -> Option<&'a Node> {
