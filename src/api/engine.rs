@@ -10,10 +10,13 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::definition::{Acknowledge, SchemaViolation, Workflow};
+use crate::executor::Provider;
 use crate::journal::Entry;
 use crate::machine::{Resolution, Snapshot};
 use crate::store::OrderQuery;
-use crate::types::{ConnectorName, EventId, EventName, OrderId, Seq, StateName, Value, Version, WorkflowName};
+use crate::types::{
+    ConnectorName, EventId, EventName, OrderId, Pause, Seq, StateName, Timestamp, Value, Version, WorkflowName,
+};
 
 /// Drives orders. Everything that is answered with `Ok` is durable.
 #[async_trait]
@@ -65,6 +68,15 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Takes a provider's notification: checks its signature over the bytes that came in, then applies it.
     async fn hook(&self, connector: ConnectorName, arrived: Notice) -> Result<HookAnswer, HookError>;
+
+    /// The providers that workflows call, by name; on demand with the calls that are in doubt.
+    async fn providers(&self, with_doubt: bool) -> Result<Vec<Provider>, EngineError>;
+
+    /// Pauses a provider, or lets it go on.
+    async fn pause(&self, connector: ConnectorName, pause: Option<Pause>) -> Result<(), PauseError>;
+
+    /// When it is, for what is said to happen now.
+    fn now(&self) -> Timestamp;
 
     /// The workflows that orders can be opened on, by name.
     fn workflows(&self) -> Vec<Arc<Workflow>>;
@@ -225,6 +237,14 @@ pub enum HookError {
     TooEarly,
     #[error(transparent)]
     Send(#[from] SendError),
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PauseError {
+    #[error("there is no connector {name}")]
+    UnknownConnector { name: String, known: Vec<ConnectorName> },
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 /// Why nothing can be asked of the engine at all, now.

@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::engine::{
-    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, Related, SendError, Sent, Submission,
+    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, PauseError, Related, SendError, Sent, Submission,
     SubmitError, Submitted,
 };
 use super::metrics;
 use crate::connector::Arrived;
 use crate::definition::Workflow;
-use crate::executor::{self, ApplyError, Executor, Hooked, random_id};
+use crate::executor::{self, ApplyError, Executor, Hooked, Provider, random_id};
 use crate::journal::Entry;
 use crate::machine::{Event, Rejection, Resolution, Snapshot};
 use crate::store::{Link, OrderQuery, StoreError};
-use crate::types::{ConnectorName, EventId, OrderId, Seq, Version, WorkflowName};
+use crate::types::{ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Version, WorkflowName};
 
 /// How long a client should wait before it tries again, when too much is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -107,6 +107,21 @@ impl Engine for Executor {
         });
         let (how, order) = known.map_or((How::Ignored, None), |(how, order)| (how, Some(order)));
         Ok(HookAnswer { how, order, event: None, acknowledge: received.acknowledge })
+    }
+
+    async fn providers(&self, with_doubt: bool) -> Result<Vec<Provider>, EngineError> {
+        Self::providers(self, with_doubt).await.map_err(|error| match PauseError::from(error) {
+            PauseError::Engine(error) => error,
+            other @ PauseError::UnknownConnector { .. } => EngineError::Store(other.to_string()),
+        })
+    }
+
+    async fn pause(&self, connector: ConnectorName, pause: Option<Pause>) -> Result<(), PauseError> {
+        Ok(Self::pause(self, &connector, pause).await?)
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock().now()
     }
 
     fn workflows(&self) -> Vec<Arc<Workflow>> {
@@ -218,6 +233,16 @@ impl From<executor::SubmitError> for SubmitError {
             executor::SubmitError::KeyInFlight => Self::InFlight,
             executor::SubmitError::Refused(ApplyError::Rejected(rejection)) => Self::Refused(rejection.to_string()),
             executor::SubmitError::Refused(error) => Self::Engine(engine_error(error)),
+        }
+    }
+}
+
+impl From<executor::PauseError> for PauseError {
+    fn from(error: executor::PauseError) -> Self {
+        match error {
+            executor::PauseError::Unknown { name, known } => Self::UnknownConnector { name, known },
+            executor::PauseError::Store(error) => Self::Engine(error.into()),
+            executor::PauseError::Apply(error) => Self::Engine(engine_error(error)),
         }
     }
 }

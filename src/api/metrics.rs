@@ -75,4 +75,9 @@ fn providers(registry: &mut Registry, executor: &Executor) {
         open.get_or_create(&vec![("connector", name.to_string())]).set(i64::from(!closed));
     }
     registry.register("breaker_open", "1 where a circuit breaker lets nothing through", open);
+    let paused = Family::<Vec<(&'static str, String)>, Gauge>::default();
+    for name in executor.pauses().into_keys() {
+        paused.get_or_create(&vec![("connector", name.to_string())]).set(1);
+    }
+    registry.register("connector_paused", "1 where a person has paused a provider", paused);
 }

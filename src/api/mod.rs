@@ -5,6 +5,7 @@
 
 mod act;
 mod body;
+mod connectors;
 mod dashboard;
 mod engine;
 mod executor_engine;
@@ -32,8 +33,8 @@ pub mod wire;
 mod workflows;
 
 pub use engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Notice, Related, SendError, Sent, Submission,
-    SubmitError, Submitted,
+    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Notice, PauseError, Related, SendError, Sent,
+    Submission, SubmitError, Submitted,
 };
 pub use listener::bind;
 pub use openapi::document as openapi_document;

@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::{CROSS_SITE, MISDIRECTED, PROBLEM, ProblemKind};
 use super::trust::is_open;
-use super::{act, dashboard, health, history, hooks, incidents, orders, stream, submit, workflows};
+use super::{act, connectors, dashboard, health, history, hooks, incidents, orders, stream, submit, workflows};
 
 const WORKFLOW: &str = include_str!("../../workflows/schema/workflow.schema.json");
 const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.json");
@@ -22,13 +22,14 @@ const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.js
     ),
     paths(
         submit::submit, orders::list, orders::one, history::journal, history::recording, act::events, act::cancel, act::retry, act::resolve,
-        stream::stream, incidents::list, workflows::list, workflows::one, workflows::graph, hooks::hook, health::live,
+        stream::stream, incidents::list, connectors::list, connectors::pause, connectors::resume, workflows::list, workflows::one, workflows::graph, hooks::hook, health::live,
         health::ready, health::metrics, openapi, workflow_schema, connector_schema, dashboard::index, dashboard::asset,
     ),
     modifiers(&Problems),
     tags(
         (name = "orders", description = "Runs of a workflow"),
         (name = "incidents", description = "Orders that need a person"),
+        (name = "connectors", description = "Providers that workflows call"),
         (name = "workflows", description = "Payment methods"),
         (name = "hooks", description = "Notifications from providers"),
         (name = "operation", description = "Health, figures, descriptions"),

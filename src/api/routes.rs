@@ -14,7 +14,8 @@ use super::listener::Room;
 use super::server::ServerOptions;
 use super::state::Api;
 use super::{
-    act, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit, workflows,
+    act, connectors, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit,
+    workflows,
 };
 
 type Route = (&'static str, &'static str, MethodRouter<Api>);
@@ -32,6 +33,9 @@ fn table() -> Vec<Route> {
         ("post", "/v1/orders/{id}/resolve", post(act::resolve)),
         ("get", "/v1/stream", get(stream::stream)),
         ("get", "/v1/incidents", get(incidents::list)),
+        ("get", "/v1/connectors", get(connectors::list)),
+        ("post", "/v1/connectors/{name}/pause", post(connectors::pause)),
+        ("post", "/v1/connectors/{name}/resume", post(connectors::resume)),
         ("get", "/v1/workflows", get(workflows::list)),
         ("get", "/v1/workflows/{name}", get(workflows::one)),
         ("get", "/v1/workflows/{name}/graph.svg", get(workflows::graph)),

@@ -5,13 +5,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::core::Dispatch;
-use super::lanes::{Over, Turn};
+use super::lanes::{Opening, Over, Turn};
 use super::round::Round;
 use super::shard::{Message, Shard};
 use super::shared::Shared;
 use crate::connector::{Connector, Invocation};
 use crate::machine::{Call, Event, Outcome};
-use crate::types::{Attempt, CallId, ConnectorName, OrderId, Timestamp};
+use crate::types::{Attempt, CallId, ConnectorName, OrderId, Pause, Timestamp};
 
 /// How long a call that was never sent waits for its turn, unless its own times are shorter or longer.
 const WAIT: Duration = Duration::from_secs(300);
@@ -68,6 +68,11 @@ impl Shard {
         }
     }
 
+    /// A provider is paused, or goes on.
+    pub(super) fn pause(&mut self, connector: &ConnectorName, pause: Option<&Pause>) {
+        self.lanes.set(connector, Opening::of(pause), self.shared.clock.now().plus(WAIT));
+    }
+
     /// How long a call may wait for its turn. A key that may be known at the provider must leave while it still is: then
     /// the wait is a part of the attempt. All else costs nothing by waiting, and a crowd must not fail for its size.
     fn patience(&self, order: OrderId, call: CallId, timeout: Duration) -> Timestamp {
@@ -118,12 +123,14 @@ impl Shard {
             return spawn(&self.shared, order, None, async move { event(work.await) });
         }
         let lane = connector.capacity().map(|capacity| (invocation.connector.clone(), capacity));
-        if let Some((name, capacity)) = &lane
-            && !self.lanes.enter(name, *capacity)
-        {
-            let until = self.patience(order, call, invocation.timeout);
-            self.lanes.wait(name, Turn { order, call, attempt, inquiry, until });
-            return self.core.queue(order, call);
+        if let Some((name, capacity)) = &lane {
+            let doubtful = asks || self.call(order, call).is_some_and(|call| call.doubtful);
+            if !self.lanes.enter(name, *capacity, doubtful) {
+                let until = self.patience(order, call, invocation.timeout);
+                let deadline = self.call(order, call).and_then(|call| call.deadline);
+                self.lanes.wait(name, Turn { order, call, attempt, inquiry, doubtful, until, deadline });
+                return self.core.queue(order, call);
+            }
         }
         let lane = lane.map(|(name, _)| name);
         spawn(&self.shared, order, lane, async move { event(run(connector, invocation, asks).await) });

@@ -12,6 +12,7 @@ mod full;
 mod hook;
 mod keys;
 mod lanes;
+mod pauses;
 mod recovery;
 mod round;
 mod shard;
@@ -33,6 +34,8 @@ pub use clock::{Clock, Machine, Readings, SystemClock, instant, pause, random_id
 pub use core::{Core, Dispatch, Opened, Staged};
 pub use desk::Counter;
 pub use hook::{HookError, Hooked, Received};
+pub use lanes::Traffic;
+pub use pauses::{Doubt, PauseError, Provider};
 pub use recovery::{Refold, StartError, read_versions};
 pub use shard::{Applied, ApplyError, How};
 pub use steady::SteadyClock;
@@ -100,9 +103,12 @@ impl Executor {
             shards.push(Shard::new(index, Arc::clone(&shared), inbox, options.keep_waiting));
         }
         shared.connect(queues);
-        for shard in shards {
+        let paused = shared.store.pauses().await?;
+        for mut shard in shards {
+            paused.iter().for_each(|(name, pause)| shard.pause(name, Some(pause)));
             loops.push(tokio::spawn(shard.run()));
         }
+        shared.paused.replace(paused);
         let executor = Self { shared, keys: Arc::new(Keys::default()), loops: Arc::new(std::sync::Mutex::new(loops)) };
         builtin::register(&executor, options.limits);
         let halted = recovery::halt(&executor.shared).await;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::{Core, Opened};
-use super::lanes::Lanes;
+use super::lanes::{Lanes, Traffic};
 use super::round::{ROUND_MAX, Round};
 use super::shared::Shared;
 use crate::machine::{Event, Outcome, Rejection, Snapshot, Status};
 use crate::store::StoreError;
-use crate::types::{ConnectorName, OrderId, Timestamp, Value};
+use crate::types::{ConnectorName, OrderId, Pause, Timestamp, Value};
 
 /// How much of a round timers that are due may take: what follows from them goes on as well.
 const DUE_MAX: usize = ROUND_MAX / 4 * 3;
@@ -46,6 +46,15 @@ pub(super) enum Message {
     Watch {
         order: OrderId,
         reply: oneshot::Sender<Arc<Snapshot>>,
+    },
+    /// A person paused a provider, or lets it go on.
+    Pause {
+        connector: ConnectorName,
+        pause: Option<Pause>,
+    },
+    /// What the loop has at each provider.
+    Traffic {
+        reply: oneshot::Sender<Vec<(ConnectorName, Traffic)>>,
     },
     /// A restart: go on with this order, which was under way.
     TakeUp {
@@ -217,6 +226,12 @@ impl Shard {
                 Box::pin(self.handle(Message::Apply { order, event, reply: None }, round)).await;
             }
             Message::Watch { order, reply } => self.watch(order, reply, round, now).await,
+            Message::Pause { connector, pause } => self.pause(&connector, pause.as_ref()),
+            Message::Traffic { reply } => {
+                let traffic = self.lanes.traffic().map(|(name, traffic)| (name.clone(), traffic)).collect();
+                // Whoever asked may have gone.
+                let _ = reply.send(traffic);
+            }
             Message::TakeUp { order } => {
                 if let Err(error) = self.load(order, round, now).await {
                     tracing::error!(%order, %error, "an order cannot be taken up again");

@@ -9,6 +9,7 @@ use tokio::sync::{broadcast, mpsc};
 use super::catalog::Catalog;
 use super::clock::Clock;
 use super::desk::Desk;
+use super::pauses::Paused;
 use super::shard::Message;
 use super::strays::Strays;
 use super::tally::Counts;
@@ -27,6 +28,7 @@ pub(super) struct Shared {
     pub(super) in_flight: AtomicU64,
     pub(super) counts: Counts,
     pub(super) strays: Strays,
+    pub(super) paused: Paused,
     /// What each loop has.
     pub(super) holdings: Vec<Holding>,
     pub(super) failed: OnceLock<String>,
@@ -64,6 +66,7 @@ impl Shared {
             in_flight: AtomicU64::new(0),
             counts: Counts::default(),
             strays: Strays::default(),
+            paused: Paused::default(),
             holdings: (0..shards).map(|_| Holding::default()).collect(),
             failed: OnceLock::new(),
             stopping: AtomicBool::new(false),

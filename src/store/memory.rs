@@ -10,7 +10,7 @@ use super::{Commit, KeyRecord, Link, OpenOrder, OrderQuery, Store, StoreError, S
 use crate::definition::Sources;
 use crate::journal::Entry;
 use crate::machine::Snapshot;
-use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
+use crate::types::{Currency, EventId, OrderId, Pauses, Position, Seq, Timestamp, Version, WorkflowName};
 
 /// Keeps everything in maps. A position is the number of a record, the first is 1.
 #[derive(Debug, Default)]
@@ -37,6 +37,7 @@ struct World {
     balances: BTreeMap<(String, Currency), i64>,
     links: Links,
     definitions: Vec<(WorkflowName, Version, Sources)>,
+    pauses: Pauses,
 }
 
 impl MemoryStore {
@@ -162,6 +163,15 @@ impl Store for MemoryStore {
 
     async fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Sources)>, StoreError> {
         Ok(self.healthy()?.definitions.clone())
+    }
+
+    async fn keep_pauses(&self, pauses: &Pauses) -> Result<(), StoreError> {
+        pauses.clone_into(&mut self.healthy()?.pauses);
+        Ok(())
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        Ok(self.healthy()?.pauses.clone())
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {

@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use crate::definition::Sources;
 use crate::journal::{Entry, JournalError};
 use crate::machine::{Snapshot, Status};
-use crate::types::{Currency, EventId, OrderId, Position, Seq, StateName, Timestamp, Version, WorkflowName};
+use crate::types::{Currency, EventId, OrderId, Pauses, Position, Seq, StateName, Timestamp, Version, WorkflowName};
 
 pub use self::sled::{Archived, Checkup, CheckupOptions, Fold, OrderNote, SledOptions, SledStore, checkup};
 pub use links::{Link, reference_id};
@@ -106,6 +106,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// The texts of every version that was ever kept, oldest first.
     async fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Sources)>, StoreError>;
+
+    /// Keeps which connectors are paused, durably, in place of what was kept before.
+    async fn keep_pauses(&self, pauses: &Pauses) -> Result<(), StoreError>;
+
+    async fn pauses(&self) -> Result<Pauses, StoreError>;
 
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError>;
 

@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paystate::api::{
-    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, Related, SendError, Sent, Server, ServerOptions,
-    Submission, SubmitError, Submitted,
+    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, PauseError, Related, SendError, Sent, Server,
+    ServerOptions, Submission, SubmitError, Submitted,
 };
 use paystate::definition::{Acknowledge, Sources, Workflow, load};
+use paystate::executor::{Doubt, Provider, Traffic};
 use paystate::journal::{Entry, FORMAT_VERSION, Opening};
 use paystate::machine::{self, Decision, Event, Outcome, Phase, Rejection, Resolution, Snapshot, Status};
 use paystate::store::OrderQuery;
-use paystate::types::{ConnectorName, EventId, OrderId, Seq, Timestamp, Version, WorkflowName};
+use paystate::types::{ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Version, WorkflowName};
 use serde_json::json;
 use tokio::sync::broadcast;
 
@@ -105,6 +106,8 @@ pub struct Fake {
     /// What the next request is answered with.
     pub trouble: Mutex<Option<EngineError>>,
     pub in_flight: Mutex<Option<String>>,
+    /// Whether its provider is paused.
+    pub pause: Mutex<Option<Pause>>,
     /// Payment and refund.
     pub refunds: Mutex<Vec<(OrderId, OrderId)>>,
     /// Parent, child.
@@ -131,9 +134,21 @@ impl Fake {
             trouble: Mutex::default(),
             in_flight: Mutex::default(),
             delay: Mutex::default(),
+            pause: Mutex::default(),
             refunds: Mutex::default(),
             children: Mutex::default(),
         })
+    }
+
+    fn providers(&self) -> Vec<Provider> {
+        vec![Provider {
+            name: ConnectorName::new("gateway"),
+            title: "The gateway".to_owned(),
+            pause: self.pause.lock().unwrap().clone(),
+            traffic: Traffic { under_way: 2, waiting: 1_000 },
+            gate: None,
+            doubt: Some(Doubt { calls: 3, more: true }),
+        }]
     }
 
     pub fn serve(self: &Arc<Self>) -> Server {
@@ -381,6 +396,25 @@ impl Engine for Fake {
             Some("good") => Err(HookError::Malformed("the body is not JSON".to_owned())),
             _ => Err(HookError::BadSignature("no signature fits".to_owned())),
         }
+    }
+
+    async fn providers(&self, _: bool) -> Result<Vec<Provider>, EngineError> {
+        self.check()?;
+        Ok(self.providers())
+    }
+
+    async fn pause(&self, connector: ConnectorName, pause: Option<Pause>) -> Result<(), PauseError> {
+        self.check()?;
+        let known: Vec<_> = self.providers().into_iter().map(|provider| provider.name).collect();
+        if !known.contains(&connector) {
+            return Err(PauseError::UnknownConnector { name: connector.to_string(), known });
+        }
+        *self.pause.lock().unwrap() = pause;
+        Ok(())
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_unix_ms(1_000)
     }
 
     fn workflows(&self) -> Vec<Arc<Workflow>> {

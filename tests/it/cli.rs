@@ -59,6 +59,33 @@ async fn an_order_is_shown_for_people() {
     prints(&output, 0, JOURNAL);
 }
 
+const PAUSED: &str = "
+gateway is being drained: 2 under way, 3+ in doubt, 1000 waiting
+`paystate connector list` tells when nothing is in doubt any more
+";
+
+const CONNECTORS: &str = "
+CONNECTOR  BREAKER  UNDER WAY  WAITING  IN DOUBT
+gateway    -                2     1000        3+
+  drained by kim since 1970-01-01 00:00: maintenance until four
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connectors_are_listed_paused_and_resumed() {
+    let fake = Fake::new();
+    let server = fake.serve();
+    let server = url(&server);
+    let pause = ["connector", "pause", "gateway", "--drain", "--by", "kim", "--note", "maintenance until four"];
+    prints(&run(&server, &pause), 0, PAUSED);
+    prints(&run(&server, &["connector", "list"]), 0, CONNECTORS);
+    let listed = run(&server, &["connector", "list", "--json"]);
+    let line: Value = serde_json::from_slice(&listed.stdout).expect("one object");
+    assert_eq!((&line["paused"]["by"], &line["in_doubt"]), (&json!("kim"), &json!(3)));
+    prints(&run(&server, &["connector", "resume", "gateway", "--by", "kim"]), 0, "gateway goes on\n");
+    let unknown = run(&server, &["connector", "pause", "gatway", "--by", "kim"]);
+    fails(&unknown, 1, "error: there is no connector `gatway`: did you mean `gateway`?");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_and_incidents_are_listed() {
     let fake = Fake::new();

@@ -41,6 +41,7 @@ mod methods_cancelled;
 mod methods_topup;
 mod mistakes;
 mod overload;
+mod pauses;
 #[cfg(target_os = "linux")]
 mod power;
 mod providers;

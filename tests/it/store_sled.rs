@@ -15,7 +15,7 @@ use paystate::store::conformance::sample::{Next, SampleFold, Samples, order_id, 
 use paystate::store::{
     Commit, KeyRecord, Link, OpenOrder, OrderQuery, SledOptions, SledStore, Store, StoreError, Stored,
 };
-use paystate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
+use paystate::types::{Currency, EventId, OrderId, Pauses, Position, Seq, Timestamp, Version, WorkflowName};
 use tokio::sync::RwLock;
 
 pub(crate) fn options() -> SledOptions {
@@ -104,6 +104,12 @@ impl Store for Reopening {
     }
     async fn definitions(&self) -> Result<Vec<(WorkflowName, Version, Sources)>, StoreError> {
         self.store().await.definitions().await
+    }
+    async fn keep_pauses(&self, pauses: &Pauses) -> Result<(), StoreError> {
+        self.store().await.keep_pauses(pauses).await
+    }
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.store().await.pauses().await
     }
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {
         self.store().await.order(id).await

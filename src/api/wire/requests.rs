@@ -40,6 +40,29 @@ pub struct CancelBody {
     pub id: Option<String>,
 }
 
+/// Sends a provider nothing new.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PauseBody {
+    /// Who answers for it.
+    pub by: String,
+    #[serde(default)]
+    pub note: String,
+    /// What may have happened already is still asked about, and repeated where that is safe.
+    #[serde(default)]
+    pub drain: bool,
+}
+
+/// Lets a provider go on.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResumeBody {
+    /// Who answers for it.
+    pub by: String,
+    #[serde(default)]
+    pub note: String,
+}
+
 /// Takes the call of an incident up again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -89,6 +112,16 @@ impl Fields for EventBody {
 
 impl Fields for CancelBody {
     const FIELDS: &'static [&'static str] = &["by", "note", "id"];
+    const REQUIRED: &'static [&'static str] = &["by"];
+}
+
+impl Fields for PauseBody {
+    const FIELDS: &'static [&'static str] = &["by", "note", "drain"];
+    const REQUIRED: &'static [&'static str] = &["by"];
+}
+
+impl Fields for ResumeBody {
+    const FIELDS: &'static [&'static str] = &["by", "note"];
     const REQUIRED: &'static [&'static str] = &["by"];
 }
 

@@ -6,7 +6,7 @@ use super::Problem;
 use super::sample::{Next, Samples, order_id, posting, sources};
 use crate::machine::Status;
 use crate::store::{Commit, KeyRecord, Link, OpenOrder, OrderQuery, Store, StoreError};
-use crate::types::{EventId, OrderId, Seq, StateName, Timestamp, Version, WorkflowName};
+use crate::types::{ConnectorName, EventId, OrderId, Pause, Pauses, Seq, StateName, Timestamp, Version, WorkflowName};
 
 type Outcome = Result<(), Problem>;
 
@@ -256,6 +256,22 @@ pub(super) async fn keeps_definitions(store: &impl Store) -> Outcome {
         (wallet, v1, sources("wallet")),
     ];
     same("the versions, oldest first", &store.definitions().await?, &expected)
+}
+
+pub(super) async fn keeps_pauses(store: &impl Store) -> Outcome {
+    same("pauses of a new store", &store.pauses().await?, &Pauses::new())?;
+    let pause = |drain, note: &str| {
+        let since = Timestamp::from_unix_ms(1);
+        Pause { drain, by: "kim".to_owned(), note: note.to_owned(), since }
+    };
+    let bank = (ConnectorName::new("bank"), pause(false, "maintenance"));
+    let wallet = (ConnectorName::new("wallet"), pause(true, ""));
+    let both = Pauses::from([bank.clone(), wallet]);
+    store.keep_pauses(&both).await?;
+    same("the pauses that were kept", &store.pauses().await?, &both)?;
+    let one = Pauses::from([bank]);
+    store.keep_pauses(&one).await?;
+    same("the pauses that were kept last", &store.pauses().await?, &one)
 }
 
 fn step(samples: &mut Samples, id: OrderId, to: &str) -> Result<Commit, Problem> {

@@ -56,6 +56,7 @@ where
         sums_balances,
         links_orders,
         keeps_definitions,
+        keeps_pauses,
     );
     Ok(())
 }

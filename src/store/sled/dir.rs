@@ -134,16 +134,21 @@ impl Marker {
     }
 
     fn write(&self, text: &str) -> io::Result<()> {
-        let next = self.path.with_extension("next");
-        let mut file = open_private(&next)?;
-        file.set_len(0)?;
-        writeln!(file, "{text}")?;
-        file.sync_all()?;
-        fault_point!("recovery::before-note");
-        fs::rename(&next, &self.path)?;
-        fault_point!("recovery::noted");
-        self.path.parent().map_or(Ok(()), |dir| RealDisk.sync_dir(dir))
+        replace(&self.path, text)
     }
+}
+
+/// Puts a text in the place of what a file had, durably: whoever reads it finds the one or the other.
+pub(super) fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let next = path.with_extension("next");
+    let mut file = open_private(&next)?;
+    file.set_len(0)?;
+    writeln!(file, "{text}")?;
+    file.sync_all()?;
+    fault_point!("recovery::before-note");
+    fs::rename(&next, path)?;
+    fault_point!("recovery::noted");
+    path.parent().map_or(Ok(()), |dir| RealDisk.sync_dir(dir))
 }
 
 fn boot_id() -> Option<String> {

@@ -13,6 +13,7 @@ mod gaps;
 mod index;
 mod overlay;
 mod packing;
+mod pauses;
 mod read;
 mod recover;
 mod reserve;

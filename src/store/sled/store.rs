@@ -6,12 +6,12 @@ use async_trait::async_trait;
 
 use super::behind::Wake;
 use super::value::MAX_VALUE;
-use super::{Shared, SledStore, commit, read};
+use super::{Shared, SledStore, commit, pauses, read};
 use crate::definition::Sources;
 use crate::journal::{Entry, Mark, Record};
 use crate::machine::Snapshot;
 use crate::store::{Commit, KeyRecord, Link, OpenOrder, OrderQuery, Store, StoreError, Stored};
-use crate::types::{Currency, EventId, OrderId, Position, Seq, Timestamp, Version, WorkflowName};
+use crate::types::{Currency, EventId, OrderId, Pauses, Position, Seq, Timestamp, Version, WorkflowName};
 
 /// Kept in hand for what has to be said of an order that is too large.
 const IN_HAND: usize = 16 * 1024;
@@ -55,6 +55,15 @@ impl Store for SledStore {
             texts.collect()
         })
         .await
+    }
+
+    async fn keep_pauses(&self, pauses: &Pauses) -> Result<(), StoreError> {
+        let pauses = pauses.clone();
+        self.blocking(move |shared| pauses::write(&shared.dir, &pauses)).await
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.blocking(|shared| pauses::read(&shared.dir)).await
     }
 
     async fn order(&self, id: OrderId) -> Result<Option<Stored>, StoreError> {

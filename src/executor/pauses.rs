@@ -1,0 +1,174 @@
+//! Providers that a person has paused. Calls to them wait, and use up no try by it.
+//!
+//! **Invariant.** A pause is on disk before it is acknowledged, and in force in every loop by then.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::oneshot;
+
+use super::lanes::Traffic;
+use super::shard::Message;
+use super::{ApplyError, Executor};
+use crate::connector::GateStatus;
+use crate::definition::{Connector, ConnectorKind};
+use crate::machine::{Call, Phase, Snapshot, Status};
+use crate::store::{OrderQuery, StoreError};
+use crate::types::{ConnectorName, Pause, Pauses};
+
+/// Orders that are looked at, at most, for calls that may have happened.
+const LOOKED_AT: usize = 20_000;
+const PAGE: usize = 500;
+
+/// A provider, and what is under way at it.
+#[derive(Clone, Debug)]
+pub struct Provider {
+    pub name: ConnectorName,
+    pub title: String,
+    pub pause: Option<Pause>,
+    pub traffic: Traffic,
+    /// None before its first call.
+    pub gate: Option<GateStatus>,
+    /// None if it was not asked for: it takes a look at the orders.
+    pub doubt: Option<Doubt>,
+}
+
+/// Calls that may have happened, and are not known yet. When a provider is drained, there are none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    pub calls: u64,
+    /// So many orders are under way that not all were looked at: there may be more.
+    pub more: bool,
+}
+
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum PauseError {
+    #[error("no workflow calls a connector {name}")]
+    Unknown { name: String, known: Vec<ConnectorName> },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Paused {
+    now: RwLock<Pauses>,
+    /// One change at a time, so that what is on disk is what is in force.
+    changing: tokio::sync::Mutex<()>,
+}
+
+impl Paused {
+    pub(super) fn replace(&self, pauses: Pauses) {
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = pauses;
+    }
+
+    fn read(&self) -> Pauses {
+        self.now.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Executor {
+    /// Pauses a provider, changes why it is paused, or (`None`) lets it go on. On return it is durable and in force:
+    /// what had been sent by then is still answered.
+    pub async fn pause(&self, name: &ConnectorName, pause: Option<Pause>) -> Result<(), PauseError> {
+        let known = self.defined();
+        let paused = &self.shared.paused;
+        let _one = paused.changing.lock().await;
+        let mut pauses = paused.read();
+        // One that no workflow calls any more can still be let go.
+        if !known.contains_key(name) && (pause.is_some() || !pauses.contains_key(name)) {
+            let known = known.into_keys().collect();
+            return Err(PauseError::Unknown { name: name.to_string(), known });
+        }
+        match &pause {
+            Some(pause) => pauses.insert(name.clone(), pause.clone()),
+            None => pauses.remove(name),
+        };
+        self.shared.store.keep_pauses(&pauses).await?;
+        paused.replace(pauses);
+        for index in 0..self.shared.queues().len() {
+            self.shared.tell(index, Message::Pause { connector: name.clone(), pause: pause.clone() }).await;
+        }
+        // An answer to a later message says that the loops have taken this one.
+        self.traffic().await?;
+        Ok(())
+    }
+
+    /// The pauses in force.
+    pub fn pauses(&self) -> Pauses {
+        self.shared.paused.read()
+    }
+
+    /// Every provider that a workflow calls, by name, and what is under way there.
+    pub async fn providers(&self, with_doubt: bool) -> Result<Vec<Provider>, PauseError> {
+        let mut traffic = self.traffic().await?;
+        let gates: BTreeMap<_, _> = self.shared.connectors.status().into_iter().collect();
+        let doubtful = if with_doubt { Some(self.doubtful().await?) } else { None };
+        let pauses = self.shared.paused.read();
+        let mut known: BTreeMap<_, _> =
+            self.defined().into_iter().map(|(name, connector)| (name, connector.title.clone())).collect();
+        for name in pauses.keys() {
+            known.entry(name.clone()).or_insert_with(|| name.to_string());
+        }
+        let provider = |(name, title): (ConnectorName, String)| Provider {
+            title,
+            pause: pauses.get(&name).cloned(),
+            traffic: traffic.remove(&name).unwrap_or_default(),
+            gate: gates.get(&name).copied(),
+            doubt: doubtful
+                .as_ref()
+                .map(|(counts, more)| Doubt { calls: counts.get(&name).copied().unwrap_or_default(), more: *more }),
+            name,
+        };
+        Ok(known.into_iter().map(provider).collect())
+    }
+
+    /// The connectors that reach out, of all versions that orders may be on.
+    fn defined(&self) -> BTreeMap<ConnectorName, Arc<Connector>> {
+        let versions = self.catalog().versions();
+        let all = versions.iter().flat_map(|workflow| workflow.connectors.values());
+        let reach_out = all.filter(|connector| matches!(connector.kind, ConnectorKind::Http(_)));
+        reach_out.map(|connector| (connector.name.clone(), Arc::clone(connector))).collect()
+    }
+
+    async fn traffic(&self) -> Result<BTreeMap<ConnectorName, Traffic>, ApplyError> {
+        let mut sums = BTreeMap::<_, Traffic>::new();
+        for index in 0..self.shared.queues().len() {
+            let (reply, answer) = oneshot::channel();
+            self.shared.tell(index, Message::Traffic { reply }).await;
+            for (name, traffic) in answer.await.map_err(|_| ApplyError::ShuttingDown)? {
+                let sum = sums.entry(name).or_default();
+                sum.under_way += traffic.under_way;
+                sum.waiting += traffic.waiting;
+            }
+        }
+        Ok(sums)
+    }
+
+    /// Calls that may have happened, by provider, and whether there may be more.
+    async fn doubtful(&self) -> Result<(BTreeMap<ConnectorName, u64>, bool), StoreError> {
+        let mut counts = BTreeMap::new();
+        let mut looked = 0;
+        for status in [Status::Running, Status::Waiting, Status::Incident] {
+            let mut query = OrderQuery { status: Some(status), limit: PAGE, ..OrderQuery::default() };
+            loop {
+                let page = self.list(&query).await?;
+                let Some(last) = page.last() else { break };
+                for call in page.iter().flat_map(|order| calls_in_doubt(order)) {
+                    *counts.entry(call.connector.clone()).or_default() += 1;
+                }
+                looked += page.len();
+                if looked >= LOOKED_AT {
+                    return Ok((counts, true));
+                }
+                query.after = Some(last.id);
+            }
+        }
+        Ok((counts, false))
+    }
+}
+
+fn calls_in_doubt(order: &Snapshot) -> impl Iterator<Item = &Call> {
+    order.calls.values().filter(|call| matches!(call.phase, Phase::Unknown { .. }) || call.doubtful)
+}
