@@ -27,6 +27,7 @@ const ASSETS: &[(&str, &str, &str)] = &[
     ("diagram.js", JS, include_str!("dashboard/diagram.js")),
     ("incidents.js", JS, include_str!("dashboard/incidents.js")),
     ("actions.js", JS, include_str!("dashboard/actions.js")),
+    ("connectors.js", JS, include_str!("dashboard/connectors.js")),
     ("workflows.js", JS, include_str!("dashboard/workflows.js")),
     ("icon.svg", SVG, include_str!("dashboard/icon.svg")),
 ];

@@ -212,6 +212,9 @@ pub enum SendError {
     UnknownState { name: String, known: Vec<StateName> },
     #[error("the order has no incident")]
     NoIncident,
+    /// What a call is said to have answered lacks what the workflow reads of it.
+    #[error("the result lacks {}", .0.join(", "))]
+    IncompleteResult(Vec<String>),
     #[error("the order is finished in state {state}")]
     Finished { state: StateName },
     /// What the order is doing does not allow it; the text says why.

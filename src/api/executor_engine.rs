@@ -15,9 +15,9 @@ use crate::connector::Arrived;
 use crate::definition::Workflow;
 use crate::executor::{self, ApplyError, Executor, Hooked, Provider, random_id};
 use crate::journal::Entry;
-use crate::machine::{Event, Rejection, Resolution, Snapshot};
+use crate::machine::{Event, Rejection, Resolution, Snapshot, needed_of_result};
 use crate::store::{Link, OrderQuery, StoreError};
-use crate::types::{ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Version, WorkflowName};
+use crate::types::{ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Value, Version, WorkflowName};
 
 /// How long a client should wait before it tries again, when too much is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -93,6 +93,9 @@ impl Engine for Executor {
         if let Resolution::State { state } = &resolution {
             self.must_have_state(order, state.as_str()).await?;
         }
+        if let Resolution::Ok { result } = &resolution {
+            self.must_be_whole(order, result).await?;
+        }
         Ok(self.apply(order, Event::Resolved { id: named(id), by, note, resolution }).await?.snapshot)
     }
 
@@ -166,6 +169,15 @@ impl Executor {
         }
         let known = workflow.states.iter().map(|state| state.name.clone()).collect();
         Err(SendError::UnknownState { name: state.to_owned(), known })
+    }
+
+    /// Asked before anything is booked: the workflow could not go on with less, and would stop at the next incident.
+    async fn must_be_whole(&self, order: OrderId, result: &Value) -> Result<(), SendError> {
+        let snapshot = Self::order(self, order).await.map_err(EngineError::from)?.ok_or(SendError::NotFound)?;
+        let Some(workflow) = self.catalog().version(&snapshot.version) else { return Ok(()) };
+        let mut missing = needed_of_result(&workflow, &snapshot);
+        missing.retain(|field| result.get(field).is_none());
+        if missing.is_empty() { Ok(()) } else { Err(SendError::IncompleteResult(missing)) }
     }
 }
 

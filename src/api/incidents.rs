@@ -9,7 +9,7 @@ use super::params::Params;
 use super::problem::Failure;
 use super::state::Api;
 use super::wire::{Incident, IncidentItem, IncidentPage, Money, Problem};
-use crate::machine::{Snapshot, Status};
+use crate::machine::{self, Snapshot, Status};
 use crate::store::OrderQuery;
 use crate::types;
 
@@ -41,14 +41,18 @@ pub(super) async fn list(State(api): State<Api>, uri: Uri) -> Result<Reply<Incid
     let more = found.len() > limit;
     found.truncate(limit);
     let next = found.last().filter(|_| more).map(|snapshot| snapshot.id);
-    let at_stake = at_stake(found.iter().filter_map(|snapshot| snapshot.incident.as_ref()?.at_stake));
+    let at_stake = at_stake(found.iter().filter_map(|snapshot| match api.engine.version(&snapshot.version) {
+        Some(workflow) => machine::at_stake(&workflow, snapshot),
+        None => snapshot.incident.as_ref()?.at_stake,
+    }));
     let incidents = found.iter().filter_map(|snapshot| item(&api, snapshot)).collect();
     Ok(Reply(IncidentPage { incidents, at_stake, next }))
 }
 
 fn item(api: &Api, snapshot: &Snapshot) -> Option<IncidentItem> {
     let workflow = api.engine.version(&snapshot.version);
-    let Incident { reason, opened_at, at_stake, call, ways } = Incident::of(snapshot, workflow.as_deref())?;
+    let Incident { reason, opened_at, at_stake, call, role, needs, ways } =
+        Incident::of(snapshot, workflow.as_deref())?;
     Some(IncidentItem {
         id: snapshot.id,
         workflow: snapshot.workflow.to_string(),
@@ -60,6 +64,8 @@ fn item(api: &Api, snapshot: &Snapshot) -> Option<IncidentItem> {
         call,
         amount: snapshot.amount.map(Into::into),
         attempts: snapshot.attempts,
+        role,
+        needs,
         ways,
     })
 }

@@ -51,6 +51,7 @@ problems! {
     UNKNOWN_EVENT = "unknown-event" 422 "The workflow has no such event";
     RESERVED_EVENT = "reserved-event" 422 "This event has a request of its own";
     UNKNOWN_STATE = "unknown-state" 422 "The workflow has no such state";
+    INCOMPLETE = "incomplete-result" 422 "The result lacks what the workflow reads";
     NO_INCIDENT = "no-incident" 409 "The order has no incident";
     FINISHED = "order-finished" 409 "The order is finished";
     NOT_ALLOWED = "not-allowed-now" 409 "The order does not allow this now";
@@ -204,6 +205,15 @@ impl From<SendError> for Failure {
                 Self::known(UNKNOWN_STATE, "state", &name, known.iter().map(ToString::to_string).collect())
             }
             SendError::NoIncident => NO_INCIDENT.because("only an order with an incident can be retried or resolved"),
+            SendError::IncompleteResult(missing) => {
+                let fields: Vec<String> = missing.iter().map(|field| format!("`{field}`")).collect();
+                let detail = format!(
+                    "nothing was booked: the workflow reads {} of what the call answered; look it up at the provider, and \
+                     give it in `result`",
+                    fields.join(", ")
+                );
+                INCOMPLETE.because(detail).with("missing", json!(missing))
+            }
             SendError::Finished { state } => FINISHED
                 .because(format!("the order ended in `{state}`, and nothing can be asked of it any more"))
                 .with("state", json!(state)),

@@ -45,6 +45,7 @@ pub(super) fn print(order: &Order) {
 fn ways(order: &Order, incident: &Incident) -> String {
     let id = order.id;
     let (mut text, mut flags) = (String::new(), Vec::new());
+    let needs: Vec<String> = incident.needs.iter().map(|field| format!("\"{}\": ...", output::line(field))).collect();
     for way in &incident.ways {
         match way.as_str() {
             "retry" => text = format!("to go on:  paystate retry {id} --by YOU\n"),
@@ -55,6 +56,9 @@ fn ways(order: &Order, incident: &Incident) -> String {
     if !flags.is_empty() {
         let flags = output::line(&flags.join(" | "));
         text += &format!("to end it: paystate resolve {id} --by YOU \\\n             --note HOW-YOU-KNOW {flags}\n");
+        if !needs.is_empty() {
+            text += &format!("             --ok with --result '{{{}}}': what the call answered\n", needs.join(", "));
+        }
     }
     text
 }

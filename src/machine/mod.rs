@@ -28,7 +28,7 @@ pub use next::{all_transitions, known_events, next_events};
 pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
 pub use transition::{Rejection, start, transition};
-pub use ways::{Way, ways};
+pub use ways::{Way, at_stake, needed_of_result, ways};
 
 use crate::ledger::Posting;
 

@@ -1,7 +1,11 @@
+use std::collections::BTreeSet;
+
 use super::Phase;
+use super::calls::declared;
 use super::event::{Outcome, Timer};
 use super::snapshot::{Call, Incident, Role, Snapshot};
-use crate::definition::{Activity, State, Workflow};
+use crate::definition::{Activity, Expr, Replay, State, Workflow};
+use crate::types::{Money, Value};
 
 /// What a person can say of an incident.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +41,46 @@ impl Way {
 pub fn ways(workflow: &Workflow, snapshot: &Snapshot) -> Vec<Way> {
     let Some(incident) = &snapshot.incident else { return Vec::new() };
     Way::ALL.into_iter().filter(|&way| is_open(way, workflow, snapshot, incident)).collect()
+}
+
+/// What the answer of the incident's call must have for the workflow to go on with it, once a person says that the call did
+/// succeed: the fields of `result` that its transitions and its compensation read.
+pub fn needed_of_result(workflow: &Workflow, snapshot: &Snapshot) -> Vec<String> {
+    let call = snapshot.incident.as_ref().and_then(|incident| snapshot.calls.get(&incident.call?));
+    let Some(Call { role: Role::Invoke { branch }, state, .. }) = call else { return Vec::new() };
+    let Some(state) = workflow.state(state) else { return Vec::new() };
+    let invoke = state.invokes().iter().find(|invoke| invoke.branch == *branch);
+    let undo =
+        invoke.and_then(|invoke| invoke.compensate.as_ref()).into_iter().flat_map(|undo| undo.with.expressions());
+    let ok = state.on.get("ok").into_iter().flatten();
+    let ok = ok.flat_map(|transition| transition.assign.iter().flat_map(|(_, value)| value.expressions()));
+    // The results of several branches come together under their names.
+    let of_ok =
+        ok.flat_map(Expr::required_paths).filter_map(|path| field(&path, Some(branch).filter(|name| !name.is_empty())));
+    let of_undo = undo.flat_map(Expr::required_paths).filter_map(|path| field(&path, None));
+    of_ok.chain(of_undo).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// The money whose whereabouts the incident leaves open. Also what a call was given that only had something accepted, and
+/// books nothing by itself: it may move the money later.
+pub fn at_stake(workflow: &Workflow, snapshot: &Snapshot) -> Option<Money> {
+    let incident = snapshot.incident.as_ref()?;
+    let given = || {
+        let call = snapshot.calls.get(&incident.call?)?;
+        let repeatable = declared(workflow, call)?.operation.idempotency.replay == Replay::Safe;
+        let amount = call.with.get("amount").and_then(Value::as_i64).filter(|_| !repeatable)?;
+        let currency = call.with.get("currency").and_then(Value::as_str).and_then(|code| code.parse().ok());
+        Some(Money::new(amount, currency.or(snapshot.amount.map(|money| money.currency))?))
+    };
+    incident.at_stake.or_else(given)
+}
+
+fn field(path: &[String], branch: Option<&String>) -> Option<String> {
+    match (path, branch) {
+        ([root, field, ..], None) if root == "result" => Some(field.clone()),
+        ([root, name, field, ..], Some(branch)) if root == "result" && name == branch => Some(field.clone()),
+        _ => None,
+    }
 }
 
 fn is_open(way: Way, workflow: &Workflow, snapshot: &Snapshot, incident: &Incident) -> bool {

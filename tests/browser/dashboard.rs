@@ -48,6 +48,7 @@ async fn an_operator_watches_and_resolves() -> Result<(), Failure> {
     browser.evaluate(&page, "location.hash = '#/workflows/card'").await?;
     browser.wait(&page, "document.querySelector('.states tbody tr') && document.querySelector('svg.workflow')").await?;
     browser.screenshot(&page, &picture("5-workflow")).await?;
+    paused(&mut browser, &page, &fake).await?;
     phone(&mut browser, &page, &parked).await?;
     nothing_went_wrong(&browser);
     Ok(())
@@ -115,6 +116,27 @@ async fn refunded(browser: &mut Browser, page: &Page, fake: &Fake, payment: &str
     Ok(())
 }
 
+/// A provider is paused and resumed, with a name.
+async fn paused(browser: &mut Browser, page: &Page, fake: &Fake) -> Result<(), Failure> {
+    browser.evaluate(page, "location.hash = '#/connectors'").await?;
+    let press = |text: &str| {
+        format!("[...document.querySelectorAll('main button')].find((one) => one.textContent === '{text}')")
+    };
+    browser.wait(page, &press("Drain")).await?;
+    browser.evaluate(page, &format!("{}.click()", press("Drain"))).await?;
+    browser.wait(page, "document.querySelector('dialog [name=by]').value === 'Kim'").await?;
+    browser.evaluate(page, "document.querySelector('dialog [name=note]').value = 'Maintenance until four'").await?;
+    browser.click(page, "dialog button.primary").await?;
+    browser.wait(page, "document.querySelector('main').innerText.includes('being drained by Kim')").await?;
+    browser.wait(page, "document.querySelector('#paused-count').textContent === '1 paused'").await?;
+    browser.screenshot(page, &picture("11-connectors")).await?;
+    assert!(fake.pause.lock().map_err(|_| "poisoned")?.as_ref().is_some_and(|pause| pause.drain));
+    browser.evaluate(page, &format!("{}.click()", press("Resume"))).await?;
+    browser.click(page, "dialog button.primary").await?;
+    browser.wait(page, "document.querySelector('#paused-count').hidden").await?;
+    Ok(())
+}
+
 /// Phone width, light and dark: nothing is wider than the screen.
 async fn phone(browser: &mut Browser, page: &Page, parked: &str) -> Result<(), Failure> {
     browser.dark(page, true).await?;
@@ -130,6 +152,7 @@ async fn phone(browser: &mut Browser, page: &Page, parked: &str) -> Result<(), F
         ("8-orders-phone", "#/orders"),
         ("9-incidents-phone", "#/incidents"),
         ("10-workflow-phone", "#/workflows/card"),
+        ("12-connectors-phone", "#/connectors"),
     ] {
         browser.evaluate(page, &format!("location.hash = '{hash}'")).await?;
         browser.wait(page, "document.querySelector('main .head, main .title')").await?;

@@ -43,7 +43,7 @@ async fn a_customer_pays_by_credit_card_and_confirms_a_challenge() -> Result<(),
     let said = browser.evaluate(&page, "document.querySelector('main:not([hidden])').innerText").await?;
     let said = said.as_str().ok_or("no text")?;
     for words in
-        ["Paid ¥500.00", "leaves our warehouse today for 18 Harbour Road", "−¥500.00 with this order", "+¥500.00"]
+        ["Paid ¥500.00", "leaves our warehouse today for 18 Harbour Road", "−¥500.00 since you ordered", "+¥500.00"]
     {
         assert!(said.contains(words), "{words} is not in: {said}");
     }

@@ -49,6 +49,7 @@ mod readme;
 mod recorded;
 mod references;
 mod refunds;
+mod resolving;
 mod rot;
 mod sandbox;
 mod sandbox_afterwards;

@@ -7,14 +7,18 @@ import { ordersView } from "./orders.js";
 import { orderView } from "./order.js";
 import { incidentsView } from "./incidents.js";
 import { workflowsView, workflowView } from "./workflows.js";
+import { connectorsView, countPaused } from "./connectors.js";
 
 const main = document.getElementById("main");
 let leave = null;
+/** The view could not be shown: it is tried again once the daemon is back. */
+let broken = false;
 
 const routes = [
   [/^#\/orders\/([0-9a-fA-F-]+)$/, orderView],
   [/^#\/orders(?:\?.*)?$/, ordersView],
   [/^#\/incidents$/, incidentsView],
+  [/^#\/connectors$/, connectorsView],
   [/^#\/workflows\/([^/]+)$/, workflowView],
   [/^#\/workflows$/, workflowsView],
 ];
@@ -27,6 +31,7 @@ async function show() {
   }
   leave?.();
   leave = null;
+  broken = false;
   closeDialogs();
   const found = routes.map(([pattern, view]) => [hash.match(pattern), view]).find(([match]) => match);
   const place = h("div");
@@ -41,6 +46,7 @@ async function show() {
     // A view that is still loading when it is left must not stay and listen.
     await view(place, match.slice(1).map(decodeURIComponent), (cleanup) => (left ? cleanup() : cleanups.push(cleanup)));
   } catch (error) {
+    broken = !left && error.status === undefined;
     fill(place, h("p", { class: "warn" }, error.message), h("p", null, h("a", { href: "#/orders" }, "To the orders")));
   }
 }
@@ -80,6 +86,8 @@ theme();
 addEventListener("hashchange", show);
 const recount = paced(countIncidents, 3000);
 onChange((order) => {
+  if (!order && broken) show();
+  if (!order) countPaused();
   if (!order || order.status === "incident" || parked.has(order.id)) recount();
 });
 setInterval(() => {
@@ -87,4 +95,6 @@ setInterval(() => {
 }, 5000);
 listen(connection);
 countIncidents();
+countPaused();
+setInterval(countPaused, 15000);
 show();

@@ -8,8 +8,11 @@ export class Refused extends Error {
   }
 }
 
+/** The browser's own words for this are no help. */
+const reach = (path, options) => fetch(path, options).catch(() => { throw new Error("The daemon does not answer. This page comes back by itself when it does."); });
+
 async function ask(path, options) {
-  const response = await fetch(path, { ...options, headers: { accept: "application/json", ...options?.headers } });
+  const response = await reach(path, { ...options, headers: { accept: "application/json", ...options?.headers } });
   const body = await response.json().catch(() => null);
   if (!response.ok) throw new Refused(response.status, body);
   return body;
@@ -21,7 +24,7 @@ export const post = (path, body) =>
   ask(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body) });
 
 export async function getText(path) {
-  const response = await fetch(path);
+  const response = await reach(path);
   if (!response.ok) throw new Refused(response.status, null);
   return response.text();
 }

@@ -41,9 +41,11 @@ export async function orderView(place, [id], cleanup) {
     if (busy) { again = true; return; }
     busy = true;
     try {
+      const before = order.state;
       order = await get(`/v1/orders/${id}`);
       await catchUp();
       draw();
+      if (order.state !== before) picture.center();
     } catch { /* The next change tries again. */ }
     busy = false;
     if (again) { again = false; refresh(); }

@@ -11,7 +11,7 @@ export async function ordersView(place, _, cleanup) {
   const filter = { workflow: wanted.get("workflow") || "", status: wanted.get("status") || "", state: wanted.get("state") || "" };
   const orders = new Map();
   const fresh = new Set();
-  let next = null, shown = "";
+  let next = null, shown = "", offer = () => {};
 
   const rows = h("tbody");
   const note = h("p", { class: "empty" }, "Loading");
@@ -65,10 +65,11 @@ export async function ordersView(place, _, cleanup) {
     };
     const workflow = h("select", { "aria-label": "Workflow", onchange: () => { filter.workflow = workflow.value; again(); } },
       h("option", { value: "" }, "All workflows"));
-    get("/v1/workflows").then(({ workflows }) => {
-      for (const one of workflows) workflow.append(h("option", { value: one.workflow }, one.title));
+    offer = () => get("/v1/workflows").then(({ workflows }) => {
+      fill(workflow, h("option", { value: "" }, "All workflows"), workflows.map((one) => h("option", { value: one.workflow }, one.title)));
       workflow.value = filter.workflow;
     }).catch(() => {});
+    offer();
     const chips = ["", ...STATUSES].map((status) => h("button", {
       type: "button", "aria-pressed": String(filter.status === status),
       onclick: (event) => {
@@ -96,7 +97,7 @@ export async function ordersView(place, _, cleanup) {
     && (!filter.status || order.status === filter.status) && (!filter.state || order.state === filter.state);
 
   cleanup(onChange((order) => {
-    if (!order) return load(null);
+    if (!order) { offer(); return load(null); }
     if (fits(order)) { orders.set(order.id, order); fresh.add(order.id); } else orders.delete(order.id);
     redraw();
   }));

@@ -112,12 +112,18 @@ pub struct Incident {
     pub reason: String,
     #[schema(value_type = String, format = DateTime)]
     pub opened_at: Timestamp,
-    /// The money whose whereabouts are not known.
+    /// The money whose whereabouts are not known, or that a call was given which may move it later.
     #[serde(default)]
     pub at_stake: Option<Money>,
     /// The call that it is about.
     #[serde(default)]
     pub call: Option<String>,
+    /// What that call is: `invoke`, `effect`, `compensation` or `reversal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What `result` must have when it is resolved as `ok`: the fields that the workflow reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// How a person can end it: `retry`, and `ok`, `declined`, `state` or `dismissed` to resolve it as.
     #[schema(example = json!(["retry", "ok", "declined", "state"]))]
     #[serde(default)]
@@ -203,7 +209,7 @@ pub struct Parent {
 
 impl Order {
     /// `workflow` is the version that the order is on; without it titles, next events and ways out are missing.
-    pub(crate) fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Self {
+    pub fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Self {
         let state = workflow.and_then(|workflow| workflow.state(&snapshot.state));
         let next_events = workflow.map(|workflow| machine::next_events(workflow, snapshot)).unwrap_or_default();
         Self {
@@ -320,12 +326,15 @@ impl MoneyPosition {
 impl Incident {
     pub(crate) fn of(snapshot: &Snapshot, workflow: Option<&Workflow>) -> Option<Self> {
         let incident = snapshot.incident.as_ref()?;
+        let stake = workflow.map_or(incident.at_stake, |workflow| machine::at_stake(workflow, snapshot));
         let ways = workflow.map(|workflow| machine::ways(workflow, snapshot)).unwrap_or_default();
         Some(Self {
             reason: incident.reason.clone(),
             opened_at: incident.opened_at,
-            at_stake: incident.at_stake.map(Into::into),
+            at_stake: stake.map(Into::into),
             call: incident.call.and_then(|call| operation(snapshot, call)),
+            role: incident.call.and_then(|call| Some(role(&snapshot.calls.get(&call)?.role).to_owned())),
+            needs: workflow.map(|workflow| machine::needed_of_result(workflow, snapshot)).unwrap_or_default(),
             ways: ways.iter().map(|way| way.name().to_owned()).collect(),
         })
     }
@@ -333,18 +342,16 @@ impl Incident {
 
 impl Call {
     fn of(snapshot: &Snapshot, id: CallId, call: &machine::Call) -> Self {
-        let (role, branch) = match &call.role {
-            Role::Invoke { branch } => ("invoke", branch.as_str()),
-            Role::Effect { .. } => ("effect", ""),
-            Role::Compensation { branch } => ("compensation", branch.as_str()),
-            Role::Reversal { branch, .. } => ("reversal", branch.as_str()),
+        let branch = match &call.role {
+            Role::Invoke { branch } | Role::Compensation { branch } | Role::Reversal { branch, .. } => branch.as_str(),
+            Role::Effect { .. } => "",
         };
         let at = |timer: machine::Timer| snapshot.timers.get(&timer).copied();
         let next_at = at(machine::Timer::Retry { call: id }).or_else(|| at(machine::Timer::Inquire { call: id }));
         Self {
             id: id.0,
             call: format!("{}.{}", call.connector, call.operation),
-            role: role.to_owned(),
+            role: role(&call.role).to_owned(),
             branch: some_text(branch),
             state: call.state.to_string(),
             phase: phase(&call.phase).to_owned(),
@@ -355,6 +362,15 @@ impl Call {
             next_at,
             trouble: some_text(&call.trouble),
         }
+    }
+}
+
+const fn role(role: &Role) -> &'static str {
+    match role {
+        Role::Invoke { .. } => "invoke",
+        Role::Effect { .. } => "effect",
+        Role::Compensation { .. } => "compensation",
+        Role::Reversal { .. } => "reversal",
     }
 }
 

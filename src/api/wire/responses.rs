@@ -107,6 +107,12 @@ pub struct IncidentItem {
     #[serde(default)]
     pub amount: Option<Money>,
     pub attempts: u32,
+    /// What that call is: `invoke`, `effect`, `compensation` or `reversal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    /// What `result` must have when it is resolved as `ok`: the fields that the workflow reads.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub needs: Vec<String>,
     /// How a person can end it: `retry`, and `ok`, `declined`, `state` or `dismissed` to resolve it as.
     #[serde(default)]
     pub ways: Vec<String>,

@@ -132,7 +132,7 @@ impl Expr {
     }
 
     /// The paths that must be there: those that it reads without asking `has(…)` about them.
-    pub(super) fn required_paths(&self) -> Vec<Vec<String>> {
+    pub fn required_paths(&self) -> Vec<Vec<String>> {
         match &self.code {
             Code::Path(path) => vec![path.names()],
             Code::Cel(compiled) => compiled.required_paths(),

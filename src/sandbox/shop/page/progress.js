@@ -135,7 +135,7 @@ function accounts({ currency, customer, receiver }, memory) {
     return h('div', { class: 'account' },
       h('span', { class: 'muted' }, title), h('strong', {}, money(now.available, currency)),
       h('span', { class: `change ${change > 0 ? 'plus' : change < 0 ? 'minus' : ''}` },
-        change ? `${sign}${money(Math.abs(change), currency)} with this order` : 'unchanged so far'),
+        change ? `${sign}${money(Math.abs(change), currency)} since you ordered` : 'unchanged so far'),
       now.held ? h('span', { class: 'muted' }, `${money(now.held, currency)} reserved`) : null);
   };
   return h('section', { class: 'card' }, h('h2', {}, 'Balances at the bank'),
