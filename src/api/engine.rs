@@ -10,12 +10,12 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use crate::definition::{Acknowledge, SchemaViolation, Workflow};
-use crate::executor::Provider;
+use crate::executor::{Notice, Provider};
 use crate::journal::Entry;
-use crate::machine::{Resolution, Snapshot};
+use crate::machine::{Outcome, Resolution, Snapshot};
 use crate::store::OrderQuery;
 use crate::types::{
-    ConnectorName, EventId, EventName, OrderId, Pause, Seq, StateName, Timestamp, Value, Version, WorkflowName,
+    CallId, ConnectorName, EventId, EventName, OrderId, Pause, Seq, StateName, Timestamp, Value, Version, WorkflowName,
 };
 
 /// Drives orders. Everything that is answered with `Ok` is durable.
@@ -67,7 +67,13 @@ pub trait Engine: Send + Sync + 'static {
     ) -> Result<Arc<Snapshot>, SendError>;
 
     /// Takes a provider's notification: checks its signature over the bytes that came in, then applies it.
-    async fn hook(&self, connector: ConnectorName, arrived: Notice) -> Result<HookAnswer, HookError>;
+    async fn hook(&self, connector: ConnectorName, arrived: HookNotice) -> Result<HookAnswer, HookError>;
+
+    /// The notifications of an order, oldest first; none when there is no such order.
+    async fn notices(&self, order: OrderId) -> Result<Option<Vec<Notice>>, EngineError>;
+
+    /// Sends a notification once more that had been acknowledged.
+    async fn redeliver(&self, order: OrderId, call: CallId) -> Result<(Notice, Outcome), SendError>;
 
     /// The providers that workflows call, by name; on demand with the calls that are in doubt.
     async fn providers(&self, with_doubt: bool) -> Result<Vec<Provider>, EngineError>;
@@ -166,7 +172,7 @@ pub enum How {
 
 /// A notification as it came in.
 #[derive(Clone, Debug)]
-pub struct Notice {
+pub struct HookNotice {
     pub headers: Headers,
     /// What stands behind the `?`, decoded.
     pub query: Value,

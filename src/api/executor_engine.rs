@@ -7,17 +7,17 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use super::engine::{
-    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, PauseError, Related, SendError, Sent, Submission,
-    SubmitError, Submitted,
+    Engine, EngineError, HookAnswer, HookError, HookNotice, How, Message, PauseError, Related, SendError, Sent,
+    Submission, SubmitError, Submitted,
 };
 use super::metrics;
 use crate::connector::Arrived;
 use crate::definition::Workflow;
-use crate::executor::{self, ApplyError, Executor, Hooked, Provider, random_id};
+use crate::executor::{self, ApplyError, Executor, Hooked, Notice, Provider, RedeliverError, random_id};
 use crate::journal::Entry;
-use crate::machine::{Event, Rejection, Resolution, Snapshot, needed_of_result};
+use crate::machine::{Event, Outcome, Rejection, Resolution, Snapshot, needed_of_result};
 use crate::store::{Link, OrderQuery, StoreError};
-use crate::types::{ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Value, Version, WorkflowName};
+use crate::types::{CallId, ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Value, Version, WorkflowName};
 
 /// How long a client should wait before it tries again, when too much is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -99,8 +99,8 @@ impl Engine for Executor {
         Ok(self.apply(order, Event::Resolved { id: named(id), by, note, resolution }).await?.snapshot)
     }
 
-    async fn hook(&self, connector: ConnectorName, notice: Notice) -> Result<HookAnswer, HookError> {
-        let Notice { headers, query, body, from } = notice;
+    async fn hook(&self, connector: ConnectorName, notice: HookNotice) -> Result<HookAnswer, HookError> {
+        let HookNotice { headers, query, body, from } = notice;
         let arrived = Arrived { headers: &headers, query: &query, body: &body, from };
         let received = Self::hook(self, connector.as_str(), &arrived).await?;
         // Of several things, the first that an order knew.
@@ -110,6 +110,18 @@ impl Engine for Executor {
         });
         let (how, order) = known.map_or((How::Ignored, None), |(how, order)| (how, Some(order)));
         Ok(HookAnswer { how, order, event: None, acknowledge: received.acknowledge })
+    }
+
+    async fn notices(&self, order: OrderId) -> Result<Option<Vec<Notice>>, EngineError> {
+        Ok(Self::notices(self, order).await?)
+    }
+
+    async fn redeliver(&self, order: OrderId, call: CallId) -> Result<(Notice, Outcome), SendError> {
+        Self::redeliver(self, order, call).await.map_err(|error| match error {
+            RedeliverError::NoOrder => SendError::NotFound,
+            RedeliverError::NoNotice(_) | RedeliverError::NotNow(_) => SendError::NotAllowed(error.to_string()),
+            RedeliverError::Store(error) => SendError::Engine(error.into()),
+        })
     }
 
     async fn providers(&self, with_doubt: bool) -> Result<Vec<Provider>, EngineError> {

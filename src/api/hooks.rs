@@ -8,7 +8,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::body::{Raw, headers_as_text};
-use super::engine::{HookError, Notice};
+use super::engine::{HookError, HookNotice};
 use super::listener::Peer;
 use super::problem::{Failure, PARAMETER};
 use super::state::Api;
@@ -42,7 +42,7 @@ pub(super) async fn hook(
         None => Value::Object(serde_json::Map::new()),
     };
     let from = sender(peer.0.ip(), &headers, &api.proxies);
-    let notice = Notice { headers: headers_as_text(&headers), query, body, from: Some(from) };
+    let notice = HookNotice { headers: headers_as_text(&headers), query, body, from: Some(from) };
     let answer = api.engine.hook(connector.clone(), notice).await.inspect_err(|error| {
         if let HookError::BadSignature(reason) = error {
             tracing::warn!(%connector, %reason, "a notification was not authentic");

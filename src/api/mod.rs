@@ -18,6 +18,7 @@ mod json;
 mod listener;
 mod metrics;
 mod middleware;
+mod notices;
 mod openapi;
 mod orders;
 mod params;
@@ -33,8 +34,8 @@ pub mod wire;
 mod workflows;
 
 pub use engine::{
-    Engine, EngineError, Headers, HookAnswer, HookError, How, Message, Notice, PauseError, Related, SendError, Sent,
-    Submission, SubmitError, Submitted,
+    Engine, EngineError, Headers, HookAnswer, HookError, HookNotice, How, Message, PauseError, Related, SendError,
+    Sent, Submission, SubmitError, Submitted,
 };
 pub use listener::bind;
 pub use openapi::document as openapi_document;

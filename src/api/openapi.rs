@@ -8,7 +8,9 @@ use utoipa::{Modify, OpenApi};
 
 use super::problem::{CROSS_SITE, MISDIRECTED, PROBLEM, ProblemKind};
 use super::trust::is_open;
-use super::{act, connectors, dashboard, health, history, hooks, incidents, orders, stream, submit, workflows};
+use super::{
+    act, connectors, dashboard, health, history, hooks, incidents, notices, orders, stream, submit, workflows,
+};
 
 const WORKFLOW: &str = include_str!("../../workflows/schema/workflow.schema.json");
 const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.json");
@@ -21,7 +23,7 @@ const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.js
                        `type` of the form `urn:paystate:problem:<id>`.",
     ),
     paths(
-        submit::submit, orders::list, orders::one, history::journal, history::recording, act::events, act::cancel, act::retry, act::resolve,
+        submit::submit, orders::list, orders::one, history::journal, history::recording, notices::list, notices::redeliver, act::events, act::cancel, act::retry, act::resolve,
         stream::stream, incidents::list, connectors::list, connectors::pause, connectors::resume, workflows::list, workflows::one, workflows::graph, hooks::hook, health::live,
         health::ready, health::metrics, openapi, workflow_schema, connector_schema, dashboard::index, dashboard::asset,
     ),

@@ -14,8 +14,8 @@ use super::listener::Room;
 use super::server::ServerOptions;
 use super::state::Api;
 use super::{
-    act, connectors, dashboard, health, history, hooks, incidents, middleware, openapi, orders, stream, submit,
-    workflows,
+    act, connectors, dashboard, health, history, hooks, incidents, middleware, notices, openapi, orders, stream,
+    submit, workflows,
 };
 
 type Route = (&'static str, &'static str, MethodRouter<Api>);
@@ -31,6 +31,8 @@ fn table() -> Vec<Route> {
         ("post", "/v1/orders/{id}/cancel", post(act::cancel)),
         ("post", "/v1/orders/{id}/retry", post(act::retry)),
         ("post", "/v1/orders/{id}/resolve", post(act::resolve)),
+        ("get", "/v1/orders/{id}/notifications", get(notices::list)),
+        ("post", "/v1/orders/{id}/notifications/{call}/redeliver", post(notices::redeliver)),
         ("get", "/v1/stream", get(stream::stream)),
         ("get", "/v1/incidents", get(incidents::list)),
         ("get", "/v1/connectors", get(connectors::list)),

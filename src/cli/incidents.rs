@@ -13,6 +13,9 @@ pub(super) struct Args {
     /// Only orders of this workflow.
     #[arg(long)]
     workflow: Option<String>,
+    /// Only those about this call, such as notify.merchant, or about a connector, such as notify.
+    #[arg(long, value_name = "CALL")]
+    call: Option<String>,
     /// How many.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=500))]
     limit: u16,
@@ -27,6 +30,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.workflow.map(|workflow| ("workflow", workflow)));
+    query.extend(args.call.map(|call| ("call", call)));
     query.extend(args.after.map(|after| ("after", after)));
     let value = client.get("v1/incidents", &query).await?;
     if args.connection.json {

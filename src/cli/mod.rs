@@ -21,6 +21,7 @@ mod journal;
 mod list;
 mod needs;
 mod new;
+mod notifications;
 mod output;
 mod replay;
 mod report;
@@ -65,6 +66,7 @@ enum Command {
     Send(send::Args),
     Cancel(cancel::Args),
     Incidents(incidents::Args),
+    Notifications(notifications::Args),
     Retry(retry::Args),
     Resolve(resolve::Args),
     Test(test::Args),
@@ -117,6 +119,7 @@ async fn run(command: Command) -> anyhow::Result<Verdict> {
         Command::Send(args) => send::run(args).await,
         Command::Cancel(args) => cancel::run(args).await,
         Command::Incidents(args) => incidents::run(args).await,
+        Command::Notifications(args) => notifications::run(args).await,
         Command::Retry(args) => retry::run(args).await,
         Command::Resolve(args) => resolve::run(args).await,
         Command::Test(args) => test::run(&args),

@@ -7,6 +7,8 @@ use crate::definition::{Expr, Inquiry, Operation, OutcomeKind, OutcomeRule, Outc
 use crate::machine::Outcome;
 use crate::types::Value;
 
+/// Why a call of a receiver that wants no more was not carried out. The connector is closed by it.
+pub(super) const GONE: &str = "the receiver wants no more of them";
 const RESULT_MAX: usize = 16 * 1024;
 const CODE_MAX: usize = 64;
 const REFERENCE_MAX: usize = 200;
@@ -152,12 +154,12 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
     };
     // Whoever could answer in the provider's place could say "paid", and "declined" to have it paid again.
     if let Some(why) = doubted
-        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Unknown)
+        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Gone | OutcomeKind::Unknown)
     {
         return unknown(&format!("status {status} reads as {}, but the answer is not believed: {why}", name(kind)));
     }
     if let Some(why) = unreadable
-        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Unknown)
+        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Gone | OutcomeKind::Unknown)
     {
         return unknown(&format!("status {status} reads as {}, but the body is {why}", name(kind)));
     }
@@ -261,6 +263,8 @@ fn build(
         (OutcomeKind::NotSent, Question::Invoke) => {
             Outcome::NotSent { reason: reason(&format!("the provider refused it: status {status}")), retry_after_ms }
         }
+        (OutcomeKind::Gone, Question::Invoke) => Outcome::NotSent { reason: GONE.to_owned(), retry_after_ms },
+        (OutcomeKind::Gone, Question::Inquire(_)) => unknown(format!("the inquiry was refused: status {status}")),
         // The inquiry was not carried out, which says nothing about the call.
         (OutcomeKind::NotSent, Question::Inquire(_)) => unknown(format!("the inquiry was refused: status {status}")),
         (OutcomeKind::NotFound, Question::Inquire(_)) => Outcome::NotFound,
@@ -307,6 +311,7 @@ const fn name(kind: OutcomeKind) -> &'static str {
         OutcomeKind::Declined => "declined",
         OutcomeKind::Pending => "pending",
         OutcomeKind::NotSent => "not_sent",
+        OutcomeKind::Gone => "gone",
         OutcomeKind::NotFound => "not_found",
         OutcomeKind::Unknown => "unknown",
     }

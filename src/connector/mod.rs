@@ -71,6 +71,12 @@ pub trait Connector: Send + Sync + 'static {
         false
     }
 
+    /// The provider has said since this was last asked that it wants no more: nothing is to be sent to it until a person
+    /// says so.
+    fn is_gone(&self) -> bool {
+        false
+    }
+
     /// How many calls it has under way at once: the executor lets the others wait. None is as many as there are.
     fn capacity(&self) -> Option<usize> {
         None

@@ -243,6 +243,8 @@ pub enum OutcomeKind {
     Pending,
     /// Refused before anything was done, such as 429 or a refused login: may be sent again without asking.
     NotSent,
+    /// Refused for good: the receiver of a notification wants no more of them, and is sent none until a person says so.
+    Gone,
     /// Only from an inquiry: the provider does not know our reference.
     NotFound,
     Unknown,

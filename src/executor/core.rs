@@ -426,18 +426,23 @@ impl Live {
     }
 
     fn invocation(&self, id: CallId) -> Option<Invocation> {
-        let call = self.snapshot.calls.get(&id)?;
-        Some(Invocation {
-            order: self.snapshot.id,
-            connector: call.connector.clone(),
-            operation: call.operation.clone(),
-            version: self.workflow.connectors.get(&call.connector).map(|connector| connector.version.clone())?,
-            key: self.snapshot.key(id, call),
-            attempt: call.attempt,
-            with: Arc::clone(&call.with),
-            context: Arc::new(machine::order_value(&self.snapshot)),
-            timeout: machine::attempt_timeout(&self.workflow, call),
-            sent_at: call.sent_at,
-        })
+        invocation(&self.workflow, &self.snapshot, id)
     }
+}
+
+/// What is sent for a call of an order.
+pub(super) fn invocation(workflow: &Workflow, snapshot: &Snapshot, id: CallId) -> Option<Invocation> {
+    let call = snapshot.calls.get(&id)?;
+    Some(Invocation {
+        order: snapshot.id,
+        connector: call.connector.clone(),
+        operation: call.operation.clone(),
+        version: workflow.connectors.get(&call.connector).map(|connector| connector.version.clone())?,
+        key: snapshot.key(id, call),
+        attempt: call.attempt,
+        with: Arc::clone(&call.with),
+        context: Arc::new(machine::order_value(snapshot)),
+        timeout: machine::attempt_timeout(workflow, call),
+        sent_at: call.sent_at,
+    })
 }

@@ -133,7 +133,15 @@ impl Shard {
             }
         }
         let lane = lane.map(|(name, _)| name);
-        spawn(&self.shared, order, lane, async move { event(run(connector, invocation, asks).await) });
+        let shared = Arc::clone(&self.shared);
+        spawn(&self.shared, order, lane, async move {
+            let name = invocation.connector.clone();
+            let outcome = run(Arc::clone(&connector), invocation, asks).await;
+            if connector.is_gone() {
+                shared.close(&name).await;
+            }
+            event(outcome)
+        });
     }
 }
 
@@ -175,7 +183,7 @@ fn spawn(
     });
 }
 
-async fn run(connector: Arc<dyn Connector>, invocation: Invocation, asks: bool) -> Outcome {
+pub(super) async fn run(connector: Arc<dyn Connector>, invocation: Invocation, asks: bool) -> Outcome {
     fault_point!("dispatch::before-call");
     // A panic inside a connector is one more way of not knowing what happened.
     let work = std::panic::AssertUnwindSafe(async {

@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::lanes::Traffic;
 use super::shard::Message;
+use super::shared::Shared;
 use super::{ApplyError, Executor};
 use crate::connector::GateStatus;
 use crate::definition::{Connector, ConnectorKind};
@@ -73,26 +74,12 @@ impl Executor {
     /// what had been sent by then is still answered.
     pub async fn pause(&self, name: &ConnectorName, pause: Option<Pause>) -> Result<(), PauseError> {
         let known = self.defined();
-        let paused = &self.shared.paused;
-        let _one = paused.changing.lock().await;
-        let mut pauses = paused.read();
         // One that no workflow calls any more can still be let go.
-        if !known.contains_key(name) && (pause.is_some() || !pauses.contains_key(name)) {
+        if !known.contains_key(name) && (pause.is_some() || !self.pauses().contains_key(name)) {
             let known = known.into_keys().collect();
             return Err(PauseError::Unknown { name: name.to_string(), known });
         }
-        match &pause {
-            Some(pause) => pauses.insert(name.clone(), pause.clone()),
-            None => pauses.remove(name),
-        };
-        self.shared.store.keep_pauses(&pauses).await?;
-        paused.replace(pauses);
-        for index in 0..self.shared.queues().len() {
-            self.shared.tell(index, Message::Pause { connector: name.clone(), pause: pause.clone() }).await;
-        }
-        // An answer to a later message says that the loops have taken this one.
-        self.traffic().await?;
-        Ok(())
+        self.shared.pause(name, pause).await
     }
 
     /// The pauses in force.
@@ -102,7 +89,7 @@ impl Executor {
 
     /// Every provider that a workflow calls, by name, and what is under way there.
     pub async fn providers(&self, with_doubt: bool) -> Result<Vec<Provider>, PauseError> {
-        let mut traffic = self.traffic().await?;
+        let mut traffic = self.shared.traffic().await?;
         let gates: BTreeMap<_, _> = self.shared.connectors.status().into_iter().collect();
         let doubtful = if with_doubt { Some(self.doubtful().await?) } else { None };
         let pauses = self.shared.paused.read();
@@ -132,20 +119,6 @@ impl Executor {
         reach_out.map(|connector| (connector.name.clone(), Arc::clone(connector))).collect()
     }
 
-    async fn traffic(&self) -> Result<BTreeMap<ConnectorName, Traffic>, ApplyError> {
-        let mut sums = BTreeMap::<_, Traffic>::new();
-        for index in 0..self.shared.queues().len() {
-            let (reply, answer) = oneshot::channel();
-            self.shared.tell(index, Message::Traffic { reply }).await;
-            for (name, traffic) in answer.await.map_err(|_| ApplyError::ShuttingDown)? {
-                let sum = sums.entry(name).or_default();
-                sum.under_way += traffic.under_way;
-                sum.waiting += traffic.waiting;
-            }
-        }
-        Ok(sums)
-    }
-
     /// Calls that may have happened, by provider, and whether there may be more.
     async fn doubtful(&self) -> Result<(BTreeMap<ConnectorName, u64>, bool), StoreError> {
         let mut counts = BTreeMap::new();
@@ -166,6 +139,52 @@ impl Executor {
             }
         }
         Ok((counts, false))
+    }
+}
+
+impl Shared {
+    /// Nothing is sent to a receiver that wants no more.
+    pub(super) async fn close(&self, name: &ConnectorName) {
+        if self.paused.read().contains_key(name) {
+            return;
+        }
+        let (by, note) = ("the receiver".to_owned(), "it wants no more: what it is to be told waits".to_owned());
+        tracing::warn!(connector = %name, "the receiver wants no more: nothing is sent until the connector is resumed");
+        let pause = Pause { drain: false, by, note, since: self.clock.now() };
+        if let Err(error) = self.pause(name, Some(pause)).await {
+            tracing::error!(connector = %name, %error, "the receiver wants no more, and this could not be kept");
+        }
+    }
+
+    async fn pause(&self, name: &ConnectorName, pause: Option<Pause>) -> Result<(), PauseError> {
+        let _one = self.paused.changing.lock().await;
+        let mut pauses = self.paused.read();
+        match &pause {
+            Some(pause) => pauses.insert(name.clone(), pause.clone()),
+            None => pauses.remove(name),
+        };
+        self.store.keep_pauses(&pauses).await?;
+        self.paused.replace(pauses);
+        for index in 0..self.queues().len() {
+            self.tell(index, Message::Pause { connector: name.clone(), pause: pause.clone() }).await;
+        }
+        // An answer to a later message says that the loops have taken this one.
+        self.traffic().await?;
+        Ok(())
+    }
+
+    async fn traffic(&self) -> Result<BTreeMap<ConnectorName, Traffic>, ApplyError> {
+        let mut sums = BTreeMap::<_, Traffic>::new();
+        for index in 0..self.queues().len() {
+            let (reply, answer) = oneshot::channel();
+            self.tell(index, Message::Traffic { reply }).await;
+            for (name, traffic) in answer.await.map_err(|_| ApplyError::ShuttingDown)? {
+                let sum = sums.entry(name).or_default();
+                sum.under_way += traffic.under_way;
+                sum.waiting += traffic.waiting;
+            }
+        }
+        Ok(sums)
     }
 }
 

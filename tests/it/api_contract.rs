@@ -57,6 +57,8 @@ async fn answers_are_what_the_description_says() {
         ("post", "/v1/orders", "", "", 400),
         ("post", "/v1/orders/{id}/cancel", &id, "", 400),
         ("post", "/v1/orders/{id}/retry", &id, "", 400),
+        ("get", "/v1/orders/{id}/notifications", &id, "", 200),
+        ("get", "/v1/orders/{id}/notifications", nobody, "", 404),
         ("get", "/v1/connectors", "", "", 200),
         ("post", "/v1/connectors/{name}/pause", "gateway", "", 400),
         ("post", "/v1/connectors/{name}/resume", "gateway", "", 400),

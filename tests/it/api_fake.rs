@@ -7,15 +7,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use paystate::api::{
-    Engine, EngineError, HookAnswer, HookError, How, Message, Notice, PauseError, Related, SendError, Sent, Server,
+    Engine, EngineError, HookAnswer, HookError, HookNotice, How, Message, PauseError, Related, SendError, Sent, Server,
     ServerOptions, Submission, SubmitError, Submitted,
 };
 use paystate::definition::{Acknowledge, Sources, Workflow, load};
-use paystate::executor::{Doubt, Provider, Traffic};
+use paystate::executor::{Doubt, Notice, Provider, Traffic};
 use paystate::journal::{Entry, FORMAT_VERSION, Opening};
 use paystate::machine::{self, Decision, Event, Outcome, Phase, Rejection, Resolution, Snapshot, Status};
 use paystate::store::OrderQuery;
-use paystate::types::{ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Version, WorkflowName};
+use paystate::types::{CallId, ConnectorName, EventId, OrderId, Pause, Seq, Timestamp, Version, WorkflowName};
 use serde_json::json;
 use tokio::sync::broadcast;
 
@@ -381,7 +381,7 @@ impl Engine for Fake {
         self.ask(order, Event::Resolved { id: named(id), by, note, resolution })
     }
 
-    async fn hook(&self, connector: ConnectorName, notice: Notice) -> Result<HookAnswer, HookError> {
+    async fn hook(&self, connector: ConnectorName, notice: HookNotice) -> Result<HookAnswer, HookError> {
         if connector.as_str() != "gateway" {
             return Err(HookError::UnknownConnector { name: connector.to_string() });
         }
@@ -396,6 +396,16 @@ impl Engine for Fake {
             Some("good") => Err(HookError::Malformed("the body is not JSON".to_owned())),
             _ => Err(HookError::BadSignature("no signature fits".to_owned())),
         }
+    }
+
+    async fn notices(&self, order: OrderId) -> Result<Option<Vec<Notice>>, EngineError> {
+        self.check()?;
+        Ok(self.orders.lock().unwrap().contains_key(&order).then(Vec::new))
+    }
+
+    async fn redeliver(&self, _: OrderId, call: CallId) -> Result<(Notice, Outcome), SendError> {
+        self.check()?;
+        Err(SendError::NotAllowed(format!("the order has no notification {call}")))
     }
 
     async fn providers(&self, _: bool) -> Result<Vec<Provider>, EngineError> {

@@ -40,6 +40,7 @@ mod methods_afterwards;
 mod methods_cancelled;
 mod methods_topup;
 mod mistakes;
+mod notifications;
 mod overload;
 mod pauses;
 #[cfg(target_os = "linux")]

@@ -63,6 +63,14 @@ pub struct ResumeBody {
     pub note: String,
 }
 
+/// Sends a notification once more.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RedeliverBody {
+    /// Who answers for it.
+    pub by: String,
+}
+
 /// Takes the call of an incident up again.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -122,6 +130,11 @@ impl Fields for PauseBody {
 
 impl Fields for ResumeBody {
     const FIELDS: &'static [&'static str] = &["by", "note"];
+    const REQUIRED: &'static [&'static str] = &["by"];
+}
+
+impl Fields for RedeliverBody {
+    const FIELDS: &'static [&'static str] = &["by"];
     const REQUIRED: &'static [&'static str] = &["by"];
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, Identity, Url, redirect, retry};
@@ -26,6 +27,8 @@ pub(in crate::connector) struct Link {
     tokens: Option<Client>,
     pub(super) gate: Gate,
     pub(super) body_max: usize,
+    /// It wants no more, and nobody has been told yet.
+    pub(super) gone: AtomicBool,
     fits: Fits,
 }
 
@@ -135,7 +138,7 @@ impl Link {
         };
         let client = client(&fits, base)?;
         let (gate, body_max) = (Gate::new(&http.limits), http.limits.body_max);
-        Ok(Arc::new(Self { client, tokens, gate, body_max, fits }))
+        Ok(Arc::new(Self { client, tokens, gate, body_max, gone: AtomicBool::new(false), fits }))
     }
 
     /// The client that fetches access tokens.

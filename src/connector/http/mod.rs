@@ -19,6 +19,7 @@ mod sign;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -34,7 +35,7 @@ use self::request::{Draft, Ready};
 use self::send::Failure;
 use super::authentic::Given;
 use super::breaker::Verdict;
-use super::classify::{Names, Question, classify};
+use super::classify::{GONE, Names, Question, classify};
 use super::config::{Clock, ConnectorConfig, ConnectorSetupError};
 use super::crypto::Signer;
 use super::limits::GateStatus;
@@ -130,7 +131,11 @@ impl HttpConnector {
         {
             tokens.refused(token).await;
         }
-        Ok(classify(operation, question, &names, sent?))
+        let outcome = classify(operation, question, &names, sent?);
+        if matches!(&outcome, Outcome::NotSent { reason, .. } if reason == GONE) {
+            self.link.gone.store(true, Ordering::Release);
+        }
+        Ok(outcome)
     }
 
     fn names<'a>(&'a self, invocation: &'a Invocation, now: Timestamp) -> Names<'a> {
@@ -218,6 +223,10 @@ impl Connector for HttpConnector {
         };
         let outcome = self.exchange(invocation, operation, request, Question::Inquire(inquiry)).await;
         told(invocation, "inquire", outcome.unwrap_or_else(Failure::into_answer_of_inquiry))
+    }
+
+    fn is_gone(&self) -> bool {
+        self.link.gone.swap(false, Ordering::AcqRel)
     }
 
     fn capacity(&self) -> Option<usize> {

@@ -3,7 +3,7 @@
 use super::fields;
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::read::{Ctx, outcome_kind};
-use crate::definition::{Operation, OutcomeKind, OutcomeRule, Outcomes, Scope, rules};
+use crate::definition::{Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, Scope, rules};
 use crate::types::Value;
 
 /// Statuses that rules are mostly about, so that most rules are understood at once.
@@ -54,6 +54,11 @@ fn outcomes_of(ctx: &Ctx<'_>, name: &str, entry: &Entry, read: &Outcomes, operat
     if let Some(next) = last.and_then(|at| own.get(at + 1)) {
         let message = format!("the rule before this one always holds, so that `{}` is never tried", next.key);
         ctx.report(rules::UNREACHABLE_TRANSITION, &next.key_span, message);
+    }
+    if let Some(gone) = own.iter().find(|entry| entry.key == "gone" && operation.idempotency.replay != Replay::Safe) {
+        let message = format!("`gone` closes a receiver of notifications, and `{name}` is not `repeat: safe`");
+        let problem = ctx.problem(rules::CONTRADICTING_VALUES, &gone.key_span, message);
+        ctx.add(problem.with_help("a provider that refuses a call gives a `declined` or `not_sent`".to_owned()));
     }
     for &status in REFUSALS {
         guessed(ctx, &entry.node, &read.rules, status, operation, asked);
