@@ -45,7 +45,7 @@ pub(super) enum Question<'a> {
 }
 
 /// What expressions see beside `response`.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Names<'a> {
     pub with: &'a Value,
     pub order: &'a Value,

@@ -36,7 +36,7 @@ pub use self::webhook::{
     verify_standard_webhook,
 };
 use crate::machine::Outcome;
-use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Timestamp, Value, Version};
+use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Secret, Timestamp, Value, Version};
 
 /// One try of a call, or one inquiry about it.
 #[derive(Clone, Debug)]
@@ -49,12 +49,36 @@ pub struct Invocation {
     /// The idempotency key, and our own reference at the provider: the same for every try of one epoch.
     pub key: String,
     pub attempt: Attempt,
+    /// As it is written down: marks stand in the place of volatile fields.
     pub with: Arc<Value>,
+    pub hidden: Hidden,
     /// What expressions see as `order`: id, workflow, version, state, created_at, amount, currency.
     pub context: Arc<Value>,
     pub timeout: std::time::Duration,
     /// When the present key was first sent.
     pub sent_at: Timestamp,
+}
+
+/// Arguments that are not written down.
+#[derive(Clone, Debug, Default)]
+pub enum Hidden {
+    /// There are none.
+    #[default]
+    None,
+    /// A restart has forgotten them, or too much time.
+    Gone,
+    /// The arguments with them, and the texts that must not come back in an answer.
+    There { with: Arc<Value>, values: Vec<Secret> },
+}
+
+impl Invocation {
+    /// What the request is made of. None of it may reach an outcome but by `with`.
+    pub fn arguments(&self) -> &Value {
+        match &self.hidden {
+            Hidden::There { with, .. } => with,
+            Hidden::None | Hidden::Gone => &self.with,
+        }
+    }
 }
 
 /// A provider. Returns an `Outcome`, not a `Result`: everything is classified here, at the border.

@@ -21,6 +21,7 @@ mod schema;
 mod source;
 pub(crate) mod suggest;
 mod text;
+mod volatile;
 mod webhook;
 mod workflow;
 
@@ -45,6 +46,7 @@ pub use render::{Style, render, render_github};
 pub use rules::{RULES, Rule};
 pub use schema::{InputSchema, SchemaViolation};
 pub use text::YamlText;
+pub use volatile::{Volatile, has_mark, put_back};
 pub use webhook::{Acknowledge, WebhookEvent, Webhooks};
 pub use workflow::{
     Activity, After, CallRef, Compensate, Delays, Effect, Invoke, Late, MoneyTemplate, RetryPolicy, Sources, Stage,

@@ -41,6 +41,7 @@ rules! {
     SECRET_OUTSIDE_AUTH = "secret-outside-auth", "a secret is used where it could leak into data, a log or the journal";
     HOST_FROM_ORDER = "host-from-order", "the address of a provider is built from the data of an order";
     PLAIN_HTTP = "plain-http", "a provider that is not on this machine is reached by https only";
+    VOLATILE_READ = "volatile-read", "a volatile field is read where it would be written down, or is not there";
     UNKNOWN_STATE = "unknown-state", "a transition leads to a state that does not exist";
     UNKNOWN_CALL = "unknown-call", "a call names a connector or an operation that does not exist";
     UNKNOWN_RETRY = "unknown-retry", "a call names a retry policy that does not exist";

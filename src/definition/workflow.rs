@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::connector::{Connector, Operation};
 use super::expr::{Expr, Template};
 use super::schema::InputSchema;
+use super::volatile::Volatile;
 use crate::types::{ConnectorName, EventName, OperationName, StateName, Version, WorkflowName};
 
 /// One payment method: a table of states and transitions, with the connectors that it uses bound into it.
@@ -19,6 +20,8 @@ pub struct Workflow {
     pub description: String,
     /// What an order's input must look like.
     pub input: InputSchema,
+    /// What of it is never written down.
+    pub volatile: Volatile,
     /// What is at stake: `money: { amount: "${input.amount}", currency: "${input.currency}" }`.
     pub money: Option<MoneyTemplate>,
     /// The longest that an order may stay open, and where it goes then.

@@ -6,8 +6,8 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::connector::Invocation;
-use crate::definition::Workflow;
+use crate::connector::{Hidden, Invocation};
+use crate::definition::{Workflow, has_mark};
 use crate::journal::{Entry, FORMAT_VERSION, Opening};
 use crate::machine::{self, Command, Event, Outcome, Parent, Phase, Rejection, Snapshot, Status};
 use crate::store::{Commit, Store, Stored};
@@ -441,6 +441,8 @@ pub(super) fn invocation(workflow: &Workflow, snapshot: &Snapshot, id: CallId) -
         key: snapshot.key(id, call),
         attempt: call.attempt,
         with: Arc::clone(&call.with),
+        // Until the shell has put them in.
+        hidden: if !workflow.volatile.is_empty() && has_mark(&call.with) { Hidden::Gone } else { Hidden::None },
         context: Arc::new(machine::order_value(snapshot)),
         timeout: machine::attempt_timeout(workflow, call),
         sent_at: call.sent_at,

@@ -9,7 +9,7 @@ use super::lanes::{Opening, Over, Turn};
 use super::round::Round;
 use super::shard::{Message, Shard};
 use super::shared::Shared;
-use crate::connector::{Connector, Invocation};
+use crate::connector::{Connector, Hidden, Invocation};
 use crate::machine::{Call, Event, Outcome};
 use crate::types::{Attempt, CallId, ConnectorName, OrderId, Pause, Timestamp};
 
@@ -102,9 +102,15 @@ impl Shard {
     }
 
     /// A connector that answers at once is called in place, and its answer taken up in the next round.
-    fn call_out(&mut self, order: OrderId, call: CallId, inquiry: Option<Attempt>, invocation: Invocation) {
+    fn call_out(&mut self, order: OrderId, call: CallId, inquiry: Option<Attempt>, mut invocation: Invocation) {
         let attempt = invocation.attempt;
         let event = move |outcome| to_event(call, attempt, inquiry, outcome);
+        self.shared.volatile.reveal(&mut invocation, self.shared.clock.now());
+        if inquiry.is_none() && matches!(invocation.hidden, Hidden::Gone) {
+            let reason = "what it needs is volatile, and is not in memory any more".to_owned();
+            let event = event(Outcome::NotSent { reason, retry_after_ms: None });
+            return self.ready.push_back(Message::Apply { order, event, reply: None });
+        }
         let connector = match self.shared.connector(&invocation) {
             Ok(connector) => connector,
             Err(reason) => {

@@ -22,6 +22,7 @@ mod steady;
 mod strays;
 mod submit;
 mod tally;
+mod volatile;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -343,6 +343,9 @@ impl Shard {
     }
 
     fn tell(&mut self, id: OrderId, snapshot: &Arc<Snapshot>) {
+        if snapshot.status.is_final() {
+            self.shared.volatile.forget(id);
+        }
         if is_at_rest(snapshot)
             && let Some(watchers) = self.watchers.remove(&id)
         {

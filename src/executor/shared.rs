@@ -13,6 +13,7 @@ use super::pauses::Paused;
 use super::shard::Message;
 use super::strays::Strays;
 use super::tally::Counts;
+use super::volatile::Kept;
 use crate::connector::{Connector, Connectors, Invocation};
 use crate::machine::Snapshot;
 use crate::store::{Store, StoreError};
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     pub(super) strays: Strays,
     pub(super) paused: Paused,
+    pub(super) volatile: Kept,
     /// What each loop has.
     pub(super) holdings: Vec<Holding>,
     pub(super) failed: OnceLock<String>,
@@ -67,6 +69,7 @@ impl Shared {
             counts: Counts::default(),
             strays: Strays::default(),
             paused: Paused::default(),
+            volatile: Kept::default(),
             holdings: (0..shards).map(|_| Holding::default()).collect(),
             failed: OnceLock::new(),
             stopping: AtomicBool::new(false),

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::Executor;
 use super::core::Opened;
 use super::shard::{ApplyError, Message};
-use crate::definition::SchemaViolation;
+use crate::definition::{SchemaViolation, Workflow};
 use crate::machine::{Parent, Snapshot};
 use crate::store::StoreError;
 use crate::types::{OrderId, Value, WorkflowName};
@@ -66,7 +66,7 @@ impl Executor {
     }
 
     /// Opens an order. On return it is on disk, or it is certain that it was not opened.
-    pub async fn submit(&self, submission: Submission) -> Result<Submitted, SubmitError> {
+    pub async fn submit(&self, mut submission: Submission) -> Result<Submitted, SubmitError> {
         let workflow = self.shared.catalog.current(&submission.workflow).ok_or_else(|| {
             let known = self.shared.catalog.all().iter().map(|workflow| workflow.name.to_string()).collect();
             SubmitError::UnknownWorkflow { name: submission.workflow.to_string(), known }
@@ -82,6 +82,10 @@ impl Executor {
                 return Err(SubmitError::KeyReused { order: record.order });
             }
             let snapshot = self.order(record.order).await?.ok_or(ApplyError::NotFound)?;
+            // A restart may have forgotten it since.
+            if !snapshot.status.is_final() && workflow.input.validate(&submission.input).is_ok() {
+                self.keep(&workflow, record.order, &mut submission.input);
+            }
             return Ok(Submitted { snapshot, created: false });
         }
         fault_point!("submit::after-key");
@@ -90,6 +94,7 @@ impl Executor {
             Some((id, parent)) => (id, Some(parent)),
             None => (self.shared.clock.order_id(), None),
         };
+        self.keep(&workflow, id, &mut submission.input);
         let opened = Box::new(Opened { id, workflow, input: submission.input, key: submission.key, parent });
         let (reply, answer) = oneshot::channel();
         self.request(id, Message::Open { opened, reply: Some(reply) })?;
@@ -97,5 +102,13 @@ impl Executor {
         fault_point!("submit::opened");
         drop(held);
         Ok(Submitted { snapshot: applied.snapshot, created: applied.how == super::How::Applied })
+    }
+
+    /// Takes what may not be written down out of an input, and keeps it in memory.
+    fn keep(&self, workflow: &Workflow, order: OrderId, input: &mut Value) {
+        if !workflow.volatile.is_empty() {
+            let taken = workflow.volatile.take(input);
+            self.shared.volatile.keep(order, taken, self.shared.clock.now());
+        }
     }
 }

@@ -42,6 +42,7 @@ impl Request {
 
     fn invocation(&self) -> Invocation {
         Invocation {
+            hidden: paystate::connector::Hidden::None,
             order: OrderId::from_bytes([0; 16]),
             connector: self.connector.as_str().into(),
             operation: self.operation.as_str().into(),

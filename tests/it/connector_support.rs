@@ -298,6 +298,7 @@ pub(crate) fn gateway(server: &Server) -> HttpConnector {
 
 pub(crate) fn invocation(timeout: Duration) -> Invocation {
     Invocation {
+        hidden: paystate::connector::Hidden::None,
         order: OrderId::from_bytes([7; 16]),
         connector: "gateway".into(),
         operation: "authorize".into(),

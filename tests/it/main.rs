@@ -66,5 +66,6 @@ mod store_kill;
 mod store_sled;
 mod support;
 mod tidy;
+mod volatile;
 mod waiting;
 mod workflows;

@@ -114,6 +114,11 @@ fn of_connectors() {
         ("response.body.code\n", "response.headers\n", "type-mismatch"),
         ("response.status == 402", "response.status == \"402\"", "type-mismatch"),
         ("response.status == 402", "response.status == 42", "outcome-never-read"),
+        (
+            "      not_sent:        response.status in [401, 429, 503]",
+            "      gone: response.status == 410",
+            "contradicting-values",
+        ),
         ("[401, 429, 503]", "429", "type-mismatch"),
         ("[401, 429, 503]", "[\"401\"]", "type-mismatch"),
         ("response.status in [401, 429, 503]", "response.status >= 500", "guessed-outcome"),

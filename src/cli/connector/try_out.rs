@@ -167,6 +167,7 @@ fn invocation(args: &Args, definition: &Connector) -> anyhow::Result<Invocation>
         version: definition.version.clone(),
         key: args.key.clone().unwrap_or_else(|| format!("{id}-1-1")),
         attempt: Attempt(args.attempt),
+        hidden: crate::connector::Hidden::None,
         with: Arc::new(with),
         context: Arc::new(order),
         timeout,

@@ -41,7 +41,7 @@ use super::crypto::Signer;
 use super::limits::GateStatus;
 use super::opened::Openers;
 use super::reason::reason;
-use super::{Connector, Invocation};
+use super::{Connector, Hidden, Invocation};
 use crate::definition::{self, ConnectorKind, Http, Operation, Request};
 use crate::machine::Outcome;
 use crate::types::{Secret, Timestamp, Value};
@@ -110,7 +110,8 @@ impl HttpConnector {
         let deadline = Instant::now() + invocation.timeout;
         let now = (self.clock.0)();
         let names = self.names(invocation, now);
-        let mut draft = self.draft(invocation, operation, request, question, &names, now)?;
+        let asked = Names { with: invocation.arguments(), ..names.clone() };
+        let mut draft = self.draft(invocation, operation, request, question, &asked, now)?;
         let token = match self.credentials.tokens() {
             Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, deadline).await?)),
             None => None,
@@ -120,7 +121,10 @@ impl HttpConnector {
         }
         let ready = draft.ready(&self.base)?;
         let entry = self.link.gate.enter(deadline).await?;
-        let reader = self.reader(request, token.as_ref().map(|(_, token)| token));
+        let mut reader = self.reader(request, token.as_ref().map(|(_, token)| token));
+        if let Hidden::There { values, .. } = &invocation.hidden {
+            reader.secrets.extend(values);
+        }
         let sent = send::send(&self.link, ready, deadline, &reader).await;
         entry.settle(match &sent {
             Ok(reply) if reply.status < 500 => Verdict::Healthy,

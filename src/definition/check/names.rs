@@ -26,6 +26,7 @@ impl Check<'_> {
             }
         }
         self.references(&assigned);
+        self.volatile(uses, inputs);
         types(self.ctx, uses, &|path| inputs.type_of_path(path));
     }
 
@@ -38,6 +39,34 @@ impl Check<'_> {
                     fields::among(format!("no transition assigns `data.{name}`"), name, assigned.iter().copied());
                 let problem = self.ctx.problem(rules::UNKNOWN_VARIABLE, &node.span, unknown.message);
                 self.ctx.add(problem.with_help(unknown.help));
+            }
+        }
+    }
+
+    /// A volatile field is carried as a whole: its mark is all that there is of it until a request is made.
+    fn volatile(&self, uses: &[Use], inputs: &Inputs<'_>) {
+        let nodes = self.root.get("volatile").map(Node::items).unwrap_or_default();
+        for (node, path) in nodes.iter().zip(&self.workflow.volatile.0) {
+            if let Found::Refused { name, known } = inputs.at(path) {
+                let unknown =
+                    fields::among(format!("`input` has no `{name}`"), &name, known.iter().map(String::as_str));
+                let problem = self.ctx.problem(rules::UNKNOWN_VARIABLE, &node.span, unknown.message);
+                self.ctx.add(problem.with_help(unknown.help));
+            }
+        }
+        for used in uses {
+            let carried = |path: &[String]| used.expr.as_path().is_some_and(|whole| whole == path);
+            for path in
+                used.expr.required_paths().iter().filter(|path| path.first().is_some_and(|root| root == "input"))
+            {
+                let inside = self.workflow.volatile.0.iter().find(|field| path[1..].starts_with(field));
+                if let Some(field) = inside.filter(|field| field.len() + 1 < path.len() || !carried(path)) {
+                    let field = field.join(".");
+                    let message = format!("`input.{field}` is volatile, and is only put into a request");
+                    let problem = self.ctx.problem(rules::VOLATILE_READ, &used.span, message);
+                    let help = format!("give it to a call as a whole: `\"${{input.{field}}}\"`");
+                    self.ctx.add(problem.with_help(help));
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::call::Catalog;
 use super::{Ctx, Fields};
 use crate::definition::document::{Kind, Node};
-use crate::definition::{Connector, MoneyTemplate, RetryPolicy, Sources, State, Workflow, rules, suggest};
+use crate::definition::{Connector, MoneyTemplate, RetryPolicy, Sources, State, Volatile, Workflow, rules, suggest};
 use crate::types::{ConnectorName, StateName, Value, Version, WorkflowName};
 
 const KEYS: &[&str] = &[
@@ -15,6 +15,7 @@ const KEYS: &[&str] = &[
     "title",
     "description",
     "input",
+    "volatile",
     "money",
     "deadline",
     "references",
@@ -68,6 +69,7 @@ pub(in crate::definition) fn workflow(
         version: Version::from(""),
         description: text("description").trim_end().to_owned(),
         input: ctx.input(&fields, &sources),
+        volatile: fields.get("volatile").map(|node| ctx.volatile(node)).unwrap_or_default(),
         money: ctx.money(&fields),
         deadline: fields.entry("deadline").and_then(|entry| ctx.deadline(entry)),
         references: fields.get("references").map(|node| ctx.references(node)).unwrap_or_default(),
@@ -82,6 +84,19 @@ pub(in crate::definition) fn workflow(
 }
 
 impl Ctx<'_> {
+    fn volatile(&self, node: &Node) -> Volatile {
+        let Kind::List(items) = &node.kind else {
+            self.wrong_type(node, "`volatile` is a list of fields of the input");
+            return Volatile::default();
+        };
+        let path = |item: &Node| {
+            let text = self.text(item, "a volatile field")?;
+            let good = |name: &str| self.name(name, &item.span, "the name of a field", "-");
+            text.split('.').all(good).then(|| text.split('.').map(str::to_owned).collect())
+        };
+        Volatile(items.iter().filter_map(path).collect())
+    }
+
     fn references(&self, node: &Node) -> BTreeSet<String> {
         let Kind::List(items) = &node.kind else {
             self.wrong_type(node, "`references` is a list of names that transitions assign");
