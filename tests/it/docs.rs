@@ -104,26 +104,50 @@ fn what_is_shipped_fits_the_schemas_for_editors() {
     }
 }
 
-/// The schemas are for people: every key says what it means.
+/// The schemas are for people: every key says what it means and shows what stands there, and what is shown fits.
 #[test]
-fn every_key_of_the_schemas_is_described() {
+fn every_key_of_the_schemas_is_described_with_an_example() {
     for name in ["workflow", "connector"] {
         let text = fs::read_to_string(format!("workflows/schema/{name}.schema.json")).unwrap();
         let schema: Value = serde_json::from_str(&text).unwrap();
-        described(&schema, &schema, name);
+        let mut examples = Vec::new();
+        described(&schema, &schema, "", &mut examples);
+        assert!(examples.len() > 30, "the examples are not found");
+        for (pointer, example) in examples {
+            let mut compiler = boon::Compiler::new();
+            compiler.add_resource("memory://schema.json", schema.clone()).unwrap();
+            let mut schemas = boon::Schemas::new();
+            let index = compiler.compile(&format!("memory://schema.json#{pointer}"), &mut schemas).unwrap();
+            if let Err(error) = schemas.validate(&example, index) {
+                panic!("{name}{pointer}: the example {example} does not fit: {error:#}");
+            }
+        }
     }
 }
 
-fn described(root: &Value, node: &Value, at: &str) {
+fn described(root: &Value, node: &Value, at: &str, examples: &mut Vec<(String, Value)>) {
+    let target = |node: &Value| root.pointer(node.get("$ref")?.as_str()?.get(1..)?).cloned();
     for (name, property) in node.get("properties").and_then(Value::as_object).into_iter().flatten() {
-        let at = format!("{at}.{name}");
-        let own = property.get("description").is_some();
-        let target = property.get("$ref").and_then(Value::as_str).and_then(|target| root.pointer(&target[1..]));
-        let through = target.is_some_and(|target| target.get("description").is_some());
-        assert!(own || through, "{at} has no description");
-        described(root, property, &at);
+        let target = target(property).unwrap_or_default();
+        let has = |key: &str| property.get(key).is_some() || target.get(key).is_some();
+        assert!(has("description"), "{at}/{name} has no description");
+        let shown = ["examples", "enum", "const", "default"].into_iter().any(has) || property["type"] == "boolean";
+        assert!(shown, "{at}/{name} has no example");
     }
-    for (name, definition) in node.get("$defs").and_then(Value::as_object).into_iter().flatten() {
-        described(root, definition, &format!("{at}/{name}"));
+    for example in node.get("examples").and_then(Value::as_array).into_iter().flatten() {
+        examples.push((at.to_owned(), example.clone()));
+    }
+    match node {
+        Value::Object(fields) => {
+            for (name, field) in fields.iter().filter(|(name, _)| *name != "examples") {
+                described(root, field, &format!("{at}/{}", name.replace('/', "~1")), examples);
+            }
+        }
+        Value::Array(items) => {
+            for (index, item) in items.iter().enumerate() {
+                described(root, item, &format!("{at}/{index}"), examples);
+            }
+        }
+        _ => {}
     }
 }

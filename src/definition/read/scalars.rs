@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Ctx;
 use crate::definition::document::{Kind, Node};
-use crate::definition::{rules, suggest};
+use crate::definition::{SCHEDULES, presets, rules, suggest};
 use crate::types::{Value, parse_duration};
 
 /// Longer than anything that a payment waits for, and far from the end of what clocks can hold.
@@ -77,7 +77,11 @@ impl Ctx<'_> {
     }
 
     /// A list of durations, at most 64 of them.
+    /// A list of durations, or the name of a schedule that a provider publishes.
     pub(super) fn durations(&self, node: &Node, what: &str) -> Option<Vec<Duration>> {
+        if let Kind::Scalar(Value::String(name)) = &node.kind {
+            return self.preset(node, name, what);
+        }
         let Kind::List(items) = &node.kind else {
             self.wrong_type(node, &format!("{what} is a list of durations"));
             return None;
@@ -88,6 +92,19 @@ impl Ctx<'_> {
         }
         let read: Vec<Duration> = items.iter().filter_map(|item| self.duration(item, what)).collect();
         (read.len() == items.len()).then_some(read)
+    }
+
+    fn preset(&self, node: &Node, name: &str, what: &str) -> Option<Vec<Duration>> {
+        let found = presets::schedule(name);
+        if found.is_none() {
+            let names = || SCHEDULES.iter().map(|(name, _)| *name);
+            let near = suggest::nearest(name, names());
+            let message = format!("{what} is a list of durations, or {}", suggest::one_of(names()));
+            let problem = self.problem(rules::BAD_VALUE, &node.span, message);
+            let help = near.map(|near| format!("did you mean `{near}`?"));
+            self.add(problem.with_help(help).with_fix(near.map(str::to_owned)));
+        }
+        found
     }
 
     /// One word of a table.
