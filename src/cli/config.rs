@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::de::Error as _;
+use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::archive::retention;
 use crate::api::HostName;
 use crate::definition::{Network, read_data};
 use crate::types::Secret;
+
+/// More than two is a rotation that nobody has ended.
+const VALUES_MAX: usize = 5;
 
 /// `paystate serve --config FILE`. Flags win over the file.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -28,7 +32,7 @@ pub(super) struct Config {
     /// The values of `${env.NAME}` in connectors.
     pub(super) env: BTreeMap<String, String>,
     /// Where the values of `${secret.NAME}` come from. They are never written in this file.
-    pub(super) secrets: BTreeMap<String, SecretSource>,
+    pub(super) secrets: BTreeMap<String, SecretSources>,
     /// The only hosts that connectors may call, each `host` or `host:port`.
     pub(super) allowed_hosts: Option<Vec<String>>,
     /// When orders that have ended leave the working store by themselves.
@@ -51,6 +55,37 @@ fn networks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Network>, 
 fn retained<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
     let text = Option::<String>::deserialize(deserializer)?;
     text.map(|text| retention(&text).map_err(D::Error::custom)).transpose()
+}
+
+/// Where a secret is; of several, while one value replaces another, the present one first.
+#[derive(Clone, Debug)]
+pub(super) struct SecretSources(Vec<SecretSource>);
+
+impl<'de> Deserialize<'de> for SecretSources {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMore;
+        impl<'de> Visitor<'de> for OneOrMore {
+            type Value = SecretSources;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("`{ env: NAME }`, `{ file: PATH }`, or a list of these")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<SecretSources, A::Error> {
+                let source = SecretSource::deserialize(MapAccessDeserializer::new(map))?;
+                Ok(SecretSources(vec![source]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<SecretSources, A::Error> {
+                let sources = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+                if sources.is_empty() || sources.len() > VALUES_MAX {
+                    return Err(A::Error::custom(format!("a secret has 1 to {VALUES_MAX} values")));
+                }
+                Ok(SecretSources(sources))
+            }
+        }
+        deserializer.deserialize_any(OneOrMore)
+    }
 }
 
 /// One of the two: an enum would need a YAML tag.
@@ -83,6 +118,15 @@ impl Config {
             bail!("secrets of the configuration are missing:\n  {}", missing.join("\n  "));
         }
         Ok(found)
+    }
+}
+
+impl SecretSources {
+    fn fetch(&self) -> Result<Secret, String> {
+        let mut values = self.0.iter().map(SecretSource::fetch).collect::<Result<Vec<_>, _>>()?;
+        let others = values.split_off(1.min(values.len()));
+        let present = values.pop().ok_or_else(|| "it has no value".to_owned())?;
+        Ok(present.beside(others))
     }
 }
 

@@ -58,7 +58,9 @@ pub(super) fn check(
             let shown = shown.as_str().ok_or(WebhookError::Signature)?.as_bytes();
             let mut fits = false;
             for name in names {
-                fits |= verify_slices_are_equal(secret(given, &name.0)?.reveal().as_bytes(), shown).is_ok();
+                for one in secret(given, &name.0)?.all() {
+                    fits |= verify_slices_are_equal(one.reveal().as_bytes(), shown).is_ok();
+                }
             }
             if fits { Ok(()) } else { Err(WebhookError::Signature) }
         }
@@ -67,9 +69,11 @@ pub(super) fn check(
             let shown = incoming.headers.get("authorization").map(String::as_str).unwrap_or_default();
             let mut fits = false;
             for name in names {
-                let pair = format!("{username}:{}", secret(given, &name.0)?.reveal());
-                let wanted = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
-                fits |= verify_slices_are_equal(wanted.as_bytes(), shown.as_bytes()).is_ok();
+                for one in secret(given, &name.0)?.all() {
+                    let pair = format!("{username}:{}", one.reveal());
+                    let wanted = format!("Basic {}", base64::prelude::BASE64_STANDARD.encode(pair));
+                    fits |= verify_slices_are_equal(wanted.as_bytes(), shown.as_bytes()).is_ok();
+                }
             }
             if fits { Ok(()) } else { Err(WebhookError::Signature) }
         }
@@ -94,16 +98,30 @@ fn signature(signed: &Signed, given: &Given<'_>, incoming: &Incoming<'_>, now: T
     if tags.len() > SIGNATURES_MAX {
         return Err(WebhookError::TooManySignatures);
     }
-    let content = content::render(&signed.content, &scope, given.secrets).map_err(WebhookError::Unreadable)?;
     let keys = keys(signed, given, &scope)?;
     // All are tried, whichever fits: how long it takes says nothing.
     let mut fits = false;
-    for tag in tags.iter().filter_map(|tag| crypto::decode(tag, signed.encoding)) {
-        for key in &keys {
-            fits |= key.verify(content.as_bytes(), &tag);
+    for secrets in &turns(signed, given) {
+        let content = content::render(&signed.content, &scope, secrets).map_err(WebhookError::Unreadable)?;
+        for tag in tags.iter().filter_map(|tag| crypto::decode(tag, signed.encoding)) {
+            for key in &keys {
+                fits |= key.verify(content.as_bytes(), &tag);
+            }
         }
     }
     if fits { Ok(()) } else { Err(WebhookError::Signature) }
+}
+
+/// What the secrets in the signed text may have been: as they are, and for each value beside the present one.
+fn turns(signed: &Signed, given: &Given<'_>) -> Vec<BTreeMap<String, Secret>> {
+    let named: Vec<(&String, &Secret)> =
+        signed.content.secrets().filter_map(|name| given.secrets.get_key_value(&name.0)).collect();
+    let most = named.iter().map(|(_, secret)| secret.all().count()).max().unwrap_or(1);
+    let at = |turn: usize| {
+        let value = |secret: &Secret| secret.all().nth(turn).unwrap_or(secret).clone();
+        named.iter().map(|(name, secret)| ((*name).clone(), value(secret))).collect()
+    };
+    (0..most).map(at).collect()
 }
 
 /// The keys that may have signed: all of them, or the one that is named.
@@ -122,12 +140,14 @@ fn keys(signed: &Signed, given: &Given<'_>, scope: &Scope<'_>) -> Result<Vec<Ver
         (Some(id), Some(named)) => id == named,
         _ => true,
     });
-    chosen
-        .map(|(_, name)| {
-            Verifier::new(signed.scheme, Some(secret(given, &name.0)?), signed.key_format)
-                .map_err(|why| unfit(&name.0, why))
-        })
-        .collect()
+    let mut keys = Vec::new();
+    for (_, name) in chosen {
+        for one in secret(given, &name.0)?.all() {
+            let key = Verifier::new(signed.scheme, Some(one), signed.key_format);
+            keys.push(key.map_err(|why| unfit(&name.0, why))?);
+        }
+    }
+    Ok(keys)
 }
 
 fn secret<'a>(given: &Given<'a>, name: &str) -> Result<&'a Secret, WebhookError> {

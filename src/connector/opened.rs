@@ -21,11 +21,14 @@ impl<'a> Openers<'a> {
         decrypt: &'a Decrypt,
         secrets: &BTreeMap<String, Secret>,
     ) -> Result<Self, (String, &'static str)> {
-        let key = |name: &crate::definition::SecretRef| {
+        let mut keys = Vec::new();
+        for name in &decrypt.secrets {
             let secret = secrets.get(&name.0).ok_or_else(|| (name.0.clone(), "there is none"))?;
-            Opener::new(decrypt.scheme, secret).map_err(|why| (name.0.clone(), why))
-        };
-        Ok(Self { decrypt, keys: decrypt.secrets.iter().map(key).collect::<Result<_, _>>()? })
+            for one in secret.all() {
+                keys.push(Opener::new(decrypt.scheme, one).map_err(|why| (name.0.clone(), why))?);
+            }
+        }
+        Ok(Self { decrypt, keys })
     }
 
     /// What was encrypted: JSON as a value, anything else as a text. Null when nothing was.

@@ -3,17 +3,35 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 /// A secret text. It has no `Serialize`, prints as `***`, and is wiped from memory when it is dropped.
+///
+/// While one value replaces another it has several: the first is the one that is shown to others, and each of them is
+/// believed from others.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Zeroizing<String>);
+pub struct Secret {
+    text: Zeroizing<String>,
+    others: Vec<Secret>,
+}
 
 impl Secret {
     pub fn new(text: impl Into<String>) -> Self {
-        Self(Zeroizing::new(text.into()))
+        Self { text: Zeroizing::new(text.into()), others: Vec::new() }
+    }
+
+    /// The same with values that are valid beside it for a while.
+    #[must_use]
+    pub fn beside(mut self, others: Vec<Self>) -> Self {
+        self.others = others;
+        self
     }
 
     /// The clear text. Only the code that signs, authenticates or decrypts calls this.
     pub fn reveal(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Every value that is valid now, the present one first.
+    pub fn all(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.others)
     }
 }
 

@@ -154,6 +154,17 @@ fn a_folder_that_cannot_be_written_to_is_said_so() {
 }
 
 #[test]
+fn a_secret_may_have_several_values_and_each_must_be_there() {
+    let rotated = "acme_key: [{ file: /run/secrets/acme_key }, { file: /run/secrets/former }]";
+    let folder = folder(&example().replace("acme_key: { file: /run/secrets/acme_key }", rotated));
+    let (detail, _) = refused(folder.path());
+    assert!(detail.contains("acme_key: ") && detail.contains("former: No such file"), "{detail}");
+    let six = ["{ env: A }"; 6].join(", ");
+    let (detail, _) = refused(self::folder(&format!("secrets: {{ acme_key: [{six}] }}")).path());
+    assert!(detail.contains("a secret has 1 to 5 values"), "{detail}");
+}
+
+#[test]
 fn secrets_that_are_not_there_are_named() {
     let folder = folder(&example().replace("acme_key }", "nobody }"));
     let (detail, problem) = refused(folder.path());

@@ -98,6 +98,40 @@ fn stripe_signs_a_time_and_the_body_with_each_of_its_secrets() {
     assert!(matches!(told, Err(TranslateError::Unverified(WebhookError::Unreadable(_)))), "{told:?}");
 }
 
+/// What a sender shows for a value of the secret.
+type Show<'a> = &'a dyn Fn(&str) -> String;
+
+/// One name, two values while the one replaces the other: no connector is changed for it.
+#[test]
+fn each_value_of_a_secret_that_is_being_replaced_is_believed() {
+    let token = |value: &str| format!("Basic {}", BASE64_STANDARD.encode(format!("hook:{value}")));
+    let digest = |value: &str| {
+        hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, format!("{BODY}{value}").as_bytes()))
+    };
+    let tag = |value: &str| hex::encode(mac(hmac::HMAC_SHA256, value.as_bytes(), BODY));
+    let schemes: [(&str, &str, Show<'_>); 4] = [
+        (
+            "{ scheme: hmac-sha256, secret: '${secret.a}', content: '${raw}', signature: 'headers[\"x-tag\"]' }",
+            "x-tag",
+            &tag,
+        ),
+        ("{ scheme: digest-sha256, content: '${raw}${secret.a}', signature: 'headers[\"x-tag\"]' }", "x-tag", &digest),
+        ("{ scheme: shared-secret, secret: '${secret.a}', given: 'headers[\"x-tag\"]' }", "x-tag", &str::to_owned),
+        ("{ scheme: basic, username: hook, secret: '${secret.a}' }", "authorization", &token),
+    ];
+    for (scheme, header, shown) in schemes {
+        let mut hook = hook(&format!("  verify: {scheme}\n{EVENTS}"), &[]);
+        let rotated = Secret::new("value-2026").beside(vec![Secret::new("value-2025")]);
+        hook.secrets.insert("a".to_owned(), rotated);
+        for value in ["value-2026", "value-2025"] {
+            assert_eq!(hook.takes(&[(header, &shown(value))], BODY).id.as_str(), "e1", "{scheme}");
+        }
+        hook.refuses(&[(header, &shown("value-2024"))], BODY);
+        hook.secrets.insert("a".to_owned(), Secret::new("value-2026"));
+        hook.refuses(&[(header, &shown("value-2025"))], BODY);
+    }
+}
+
 #[test]
 fn a_secret_that_both_know_and_a_login_are_compared() {
     let shared = hook(

@@ -102,13 +102,15 @@ fn login(login: &Login, config: &ConnectorConfig) -> Result<Ready, ConnectorSetu
             header(name, config.secret(value)?.reveal().to_owned(), &value.0)?
         }
         Login::StandardWebhooks(names) => {
-            let fit = |name: &crate::definition::SecretRef| {
-                let secret = config.secret(name)?;
-                SigningKey::new(secret)
-                    .map_err(|_| ConnectorSetupError::UnfitSecret(name.0.clone(), "not a whsec_ secret"))?;
-                Ok(secret.clone())
-            };
-            Ready::Sign(names.iter().map(fit).collect::<Result<_, ConnectorSetupError>>()?)
+            let mut secrets = Vec::new();
+            for name in names {
+                for one in config.secret(name)?.all() {
+                    SigningKey::new(one)
+                        .map_err(|_| ConnectorSetupError::UnfitSecret(name.0.clone(), "not a whsec_ secret"))?;
+                    secrets.push(one.clone());
+                }
+            }
+            Ready::Sign(secrets)
         }
         Login::OAuth2(oauth2) => Ready::Token(Tokens::new(oauth2, config)?),
     })

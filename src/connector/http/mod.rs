@@ -186,7 +186,7 @@ impl HttpConnector {
         Reader {
             body_max: self.link.body_max,
             format: request.reply,
-            secrets: self.secrets.values().chain(token).collect(),
+            secrets: self.secrets.values().chain(token).flat_map(Secret::all).collect(),
             verify: http.and_then(|http| http.verify.as_ref()),
             openers: openers.and_then(|decrypt| Openers::new(decrypt, &self.secrets).ok()),
             given: Given { secrets: &self.secrets, env: &self.env, tables: &self.definition.tables },
