@@ -8,7 +8,7 @@ use super::connector::{Connector, Operation};
 use super::expr::{Expr, Template};
 use super::schema::InputSchema;
 use super::volatile::Volatile;
-use crate::types::{ConnectorName, EventName, OperationName, StateName, Version, WorkflowName};
+use crate::types::{ConnectorName, EventName, OperationName, StateName, Version, WorkflowName, format_duration};
 
 /// One payment method: a table of states and transitions, with the connectors that it uses bound into it.
 #[derive(Debug)]
@@ -207,6 +207,13 @@ pub enum Delays {
     },
     /// One by one; the last repeats.
     Schedule(Vec<Duration>),
+}
+
+impl After {
+    /// Its name where it is told of: `after 3d`.
+    pub fn label(&self) -> String {
+        format!("after {}", format_duration(self.delay))
+    }
 }
 
 impl Workflow {

@@ -55,8 +55,8 @@ pub fn all_transitions(workflow: &Workflow) -> Vec<(Walked, Option<crate::types:
         for (event, transitions) in &state.on {
             add(name, event.to_string(), transitions);
         }
-        for (index, after) in state.after.iter().enumerate() {
-            add(name, format!("after {index}"), std::slice::from_ref(&after.transition));
+        for after in &state.after {
+            add(name, after.label(), std::slice::from_ref(&after.transition));
         }
         add(name, "always".to_owned(), &state.always);
         if let StateKind::Final { late, .. } = &state.kind {

@@ -298,7 +298,7 @@ impl<'w> Run<'w> {
             Timer::After { index } => {
                 let at = usize::try_from(index).unwrap_or(usize::MAX);
                 let Some(after) = self.state().and_then(|state| state.after.get(at)) else { return };
-                self.choose(&format!("after {index}"), std::slice::from_ref(&after.transition), &given)
+                self.choose(&after.label(), std::slice::from_ref(&after.transition), &given)
             }
             Timer::Deadline => {
                 let Some(deadline) = &self.workflow.deadline else { return };

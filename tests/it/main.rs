@@ -66,6 +66,7 @@ mod store_kill;
 mod store_sled;
 mod support;
 mod tidy;
+mod tutorial;
 mod volatile;
 mod waiting;
 mod workflows;

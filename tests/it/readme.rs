@@ -7,10 +7,12 @@ use std::process::Command;
 
 use crate::support::{Daemon, paystate, root};
 
-struct Block {
-    language: String,
-    file: Option<String>,
-    text: String,
+pub(crate) struct Block {
+    /// All that stands behind the three marks.
+    pub(crate) info: String,
+    pub(crate) language: String,
+    pub(crate) file: Option<String>,
+    pub(crate) text: String,
 }
 
 #[test]
@@ -18,7 +20,7 @@ fn the_method_of_the_readme_works() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut files = 0;
     let mut commands = 0;
-    for block in blocks() {
+    for block in blocks("README.md") {
         if let Some(file) = &block.file {
             let path = folder.path().join(file);
             fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
@@ -39,7 +41,7 @@ fn the_method_of_the_readme_works() {
 fn the_commands_of_the_readme_work_against_a_daemon() {
     let daemon = Daemon::start();
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let block = blocks()
+    let block = blocks("README.md")
         .into_iter()
         .find(|block| block.text.starts_with("paystate serve"))
         .expect("the README says how to run it");
@@ -74,7 +76,7 @@ fn the_commands_of_the_readme_work_against_a_daemon() {
 
 #[test]
 fn the_two_commands_are_the_ones_that_are_checked() {
-    let shell: Vec<Block> = blocks().into_iter().filter(|block| block.language == "sh").collect();
+    let shell: Vec<Block> = blocks("README.md").into_iter().filter(|block| block.language == "sh").collect();
     assert_eq!(shell[0].text.trim(), "cargo run --release --locked -- demo");
     assert_eq!(shell[1].text.trim(), "./test");
     let test = fs::read_to_string(root().join("test")).expect("the test command");
@@ -101,8 +103,9 @@ fn call(line: &str, folder: &Path, environment: &BTreeMap<String, String>) -> st
         .expect("a shell")
 }
 
-fn blocks() -> Vec<Block> {
-    let text = fs::read_to_string(root().join("README.md")).expect("the README");
+/// The blocks of code of a document.
+pub(crate) fn blocks(document: &str) -> Vec<Block> {
+    let text = fs::read_to_string(root().join(document)).expect("the document");
     let mut blocks = Vec::new();
     let mut open: Option<Block> = None;
     for line in text.lines() {
@@ -110,7 +113,7 @@ fn blocks() -> Vec<Block> {
             (Some(info), None) => {
                 let language = info.split_whitespace().next().unwrap_or_default().to_owned();
                 let file = info.split_whitespace().find_map(|word| word.strip_prefix("file=")).map(str::to_owned);
-                open = Some(Block { language, file, text: String::new() });
+                open = Some(Block { info: info.trim().to_owned(), language, file, text: String::new() });
             }
             (Some(_), Some(block)) => blocks.push(block),
             (None, Some(mut block)) => {
