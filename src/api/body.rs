@@ -11,6 +11,7 @@ use futures_util::StreamExt;
 use super::json::{self, Fields};
 use super::problem::{BODY, Failure, KEY, MEDIA_TYPE, SLOW_BODY, TOO_LARGE};
 use super::state::Api;
+use crate::types::mask_card_numbers_in;
 
 /// The body of a request, read strictly into `T`.
 pub(super) struct Json<T>(pub(super) T);
@@ -33,7 +34,9 @@ impl<T: Fields + Send> FromRequest<Api> for Json<T> {
             return Err(MEDIA_TYPE.because("send the body with `Content-Type: application/json`"));
         }
         let bytes = read(request.into_body(), api).await?;
-        json::read(&bytes).map(Self).map_err(|error| BODY.because(error.detail).errors(error.errors))
+        json::read(&bytes, api.limits.card_numbers)
+            .map(Self)
+            .map_err(|error| error.kind.because(error.detail).errors(error.errors))
     }
 }
 
@@ -45,10 +48,10 @@ impl FromRequest<Api> for Raw {
     }
 }
 
-impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+impl FromRequestParts<Api> for IdempotencyKey {
     type Rejection = Failure;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Failure> {
+    async fn from_request_parts(parts: &mut Parts, api: &Api) -> Result<Self, Failure> {
         let mut values = parts.headers.get_all("idempotency-key").iter();
         let Some(value) = values.next() else { return Ok(Self(None)) };
         if values.next().is_some() {
@@ -59,6 +62,10 @@ impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
         let text = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
         if text.is_empty() || text.len() > KEY_MAX || !text.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(KEY.because(format!("a key is 1 to {KEY_MAX} visible ASCII characters without a space")));
+        }
+        // It is kept and shown.
+        if !api.limits.card_numbers && mask_card_numbers_in(text.to_owned()) != text {
+            return Err(KEY.because("it looks like the number of a card"));
         }
         Ok(Self(Some(text.to_owned())))
     }

@@ -8,9 +8,10 @@ use std::fmt;
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::Map;
 
+use super::problem::{BODY, CARD, ProblemKind};
 use super::wire::FieldError;
 use crate::definition::suggest::{did_you_mean, one_of};
-use crate::types::Value;
+use crate::types::{Value, card_number_in};
 
 const DEPTH_MAX: u32 = 32;
 
@@ -18,11 +19,14 @@ const DEPTH_MAX: u32 = 32;
 pub(super) trait Fields: DeserializeOwned {
     const FIELDS: &'static [&'static str];
     const REQUIRED: &'static [&'static str];
+    /// A field in which whoever handles it looks for numbers of cards: where they may stand is not known before it is read.
+    const MAY_HAVE_CARDS: Option<&'static str> = None;
 }
 
 /// Why bytes are not the body that is wanted. The messages name fields and repeat no data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct JsonError {
+    pub(super) kind: ProblemKind,
     /// All of it in a sentence.
     pub(super) detail: String,
     /// Each place that is wrong.
@@ -36,13 +40,24 @@ impl From<FieldError> for JsonError {
             (Some(line), Some(column)) => format!(" (line {line}, column {column})"),
             _ => String::new(),
         };
-        Self { detail: format!("{path}{}{place}", error.detail), errors: vec![error] }
+        Self { kind: BODY, detail: format!("{path}{}{place}", error.detail), errors: vec![error] }
     }
 }
 
-/// Reads one JSON text and nothing after it into `T`.
-pub(super) fn read<T: Fields>(bytes: &[u8]) -> Result<T, JsonError> {
+/// Reads one JSON text and nothing after it into `T`. Numbers of cards in clear are refused unless `card_numbers` may be
+/// in it.
+pub(super) fn read<T: Fields>(bytes: &[u8], card_numbers: bool) -> Result<T, JsonError> {
     let value = strict(bytes)?;
+    // Before any message can repeat it.
+    if !card_numbers {
+        match (T::MAY_HAVE_CARDS, &value) {
+            (Some(field), Value::Object(fields)) => {
+                let others = fields.iter().filter(|(name, _)| *name != field);
+                no_cards(&others.map(|(name, value)| (name.clone(), value.clone())).collect())?;
+            }
+            _ => no_cards(&value)?,
+        }
+    }
     // The typed reader would take a list for the fields in their order.
     let object = value.as_object().ok_or_else(|| not_an_object::<T>(&value))?;
     unknown_field::<T>(object, bytes)?;
@@ -68,6 +83,13 @@ fn not_an_object<T: Fields>(value: &Value) -> FieldError {
     FieldError::at("", format!("the body must be an object, and is {found}: its fields are {fields}"))
 }
 
+/// Refuses a value with the number of a card in it.
+pub(super) fn no_cards(value: &Value) -> Result<(), JsonError> {
+    let Some(pointer) = card_number_in(value) else { return Ok(()) };
+    let detail = "this looks like the number of a card: send it sealed, or a token in its place";
+    Err(JsonError { kind: CARD, ..FieldError::at(pointer, detail).into() })
+}
+
 fn missing_fields<T: Fields>(object: &Map<String, Value>) -> Result<(), JsonError> {
     let missing: Vec<&str> = T::REQUIRED.iter().copied().filter(|field| !object.contains_key(*field)).collect();
     if missing.is_empty() {
@@ -75,7 +97,7 @@ fn missing_fields<T: Fields>(object: &Map<String, Value>) -> Result<(), JsonErro
     }
     let detail = format!("the body has no {}", quoted(&missing).join(" and no "));
     let errors = missing.iter().map(|field| FieldError::at(format!("/{field}"), "is required")).collect();
-    Err(JsonError { detail, errors })
+    Err(JsonError { kind: BODY, detail, errors })
 }
 
 fn quoted(names: &[&str]) -> Vec<String> {
@@ -221,12 +243,12 @@ mod tests {
     }
 
     fn refused(text: &str) -> String {
-        read::<Body>(text.as_bytes()).unwrap_err().detail
+        read::<Body>(text.as_bytes(), false).unwrap_err().detail
     }
 
     #[test]
     fn a_body_is_read() {
-        let body: Body = read(br#"{"workflow": "w", "input": {"a": [1, -2, 1.5, null, true]}}"#).unwrap();
+        let body: Body = read(br#"{"workflow": "w", "input": {"a": [1, -2, 1.5, null, true]}}"#, false).unwrap();
         assert_eq!((body.workflow.as_str(), body.input["a"][1].as_i64()), ("w", Some(-2)));
     }
 
@@ -250,9 +272,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_cards_are_refused_unless_they_are_expected() {
+        let text = br#"{"workflow": "4111111111111111", "input": {}}"#;
+        let error = read::<Body>(text, false).unwrap_err();
+        assert_eq!((error.kind, error.errors[0].pointer.as_str()), (CARD, "/workflow"));
+        assert!(!error.detail.contains("4111"));
+        assert!(read::<Body>(text, true).is_ok());
+    }
+
+    #[test]
     fn every_field_that_is_missing_is_named() {
         assert_eq!(refused("{\"workflow\": \"w\"}"), "the body has no `input`");
-        let error = read::<Body>(b"{}").unwrap_err();
+        let error = read::<Body>(b"{}", false).unwrap_err();
         assert_eq!(error.detail, "the body has no `workflow` and no `input`");
         let pointers: Vec<&str> = error.errors.iter().map(|error| error.pointer.as_str()).collect();
         assert_eq!(pointers, ["/workflow", "/input"]);

@@ -13,6 +13,7 @@ use super::problem::{Failure, INTERNAL, METHOD, NO_ROUTE, TIMEOUT, clip};
 use super::state::Api;
 use super::trust;
 use crate::executor::{instant, random_id};
+use crate::types::mask_card_numbers_in;
 
 const WATCHED: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 /// How long a refused request may take to arrive: half of what a connection may take to say what it wants. Who has much to do is
@@ -23,7 +24,7 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) -> Response {
     let id = request_id(request.headers());
     let method = request.method().clone();
-    let path = request.uri().path().to_owned();
+    let path = mask_card_numbers_in(request.uri().path().to_owned());
     let begun = instant();
     let mut response = match trust::check(&api.hosts, request.method(), request.uri(), request.headers()) {
         Ok(()) => bounded(&api, request, next).await,
@@ -93,6 +94,7 @@ fn request_id(headers: &HeaderMap) -> String {
     let fits = |text: &&str| {
         (1..=64).contains(&text.len())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            && mask_card_numbers_in((*text).to_owned()) == **text
     };
     let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(fits);
     given.map_or_else(random_id, str::to_owned)

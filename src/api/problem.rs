@@ -9,7 +9,7 @@ use serde_json::{Map, json};
 use super::engine::{EngineError, HookError, SendError, SubmitError};
 use super::wire::{FieldError, Problem};
 use crate::definition::suggest::{did_you_mean, one_of};
-use crate::types::Value;
+use crate::types::{Value, mask_card_numbers_in};
 
 /// The media type of problems.
 pub(super) const PROBLEM: &str = "application/problem+json";
@@ -38,6 +38,7 @@ problems! {
     CROSS_SITE = "cross-site-request" 403 "A page from elsewhere may not act here";
     BODY = "malformed-body" 400 "The body cannot be read";
     PARAMETER = "bad-parameter" 400 "A parameter cannot be read";
+    CARD = "card-number" 422 "The number of a card does not belong here";
     KEY = "bad-idempotency-key" 400 "The Idempotency-Key cannot be used";
     MEDIA_TYPE = "unsupported-media-type" 415 "The body must be JSON";
     TOO_LARGE = "body-too-large" 413 "The body is too large";
@@ -116,9 +117,9 @@ impl Failure {
     }
 }
 
-/// A name out of a request, short enough to repeat.
+/// A name out of a request, fit to be repeated: short, and without numbers of cards.
 pub(super) fn clip(name: &str) -> String {
-    name.chars().take(80).filter(|c| !c.is_control()).collect()
+    mask_card_numbers_in(name.chars().take(80).filter(|c| !c.is_control()).collect())
 }
 
 impl IntoResponse for Failure {

@@ -26,6 +26,8 @@ pub struct Limits {
     pub requests_max: usize,
     /// Open streams of changes.
     pub streams_max: usize,
+    /// Whether numbers of cards may come in in clear, and be kept so.
+    pub card_numbers: bool,
 }
 
 impl Default for Limits {
@@ -37,6 +39,7 @@ impl Default for Limits {
             wait_max: Duration::from_secs(60),
             requests_max: 4_096,
             streams_max: 64,
+            card_numbers: false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! `POST /v1/orders`: the same key and body are the same order, however often they come.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use aws_lc_rs::digest::{Context, SHA256};
@@ -7,9 +8,11 @@ use axum::Json as Reply;
 use axum::extract::State;
 use axum::http::{StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 
 use super::body::{IdempotencyKey, Json};
 use super::engine::Submission;
+use super::json::no_cards;
 use super::orders::{view, whole};
 use super::params::Params;
 use super::problem::Failure;
@@ -47,15 +50,17 @@ pub(super) async fn submit(
 ) -> Result<Response, Failure> {
     let wait = wait(&api, &uri)?;
     let workflow = WorkflowName::new(body.workflow);
-    let body_hash = match api.engine.workflow(&workflow).filter(|workflow| !workflow.volatile.is_empty()) {
-        // A hash of a few digits is as good as the digits.
-        Some(described) => {
-            let mut written = body.input.clone();
-            described.volatile.take(&mut written);
-            body_hash(workflow.as_str(), &written)
-        }
-        None => body_hash(workflow.as_str(), &body.input),
-    };
+    // A hash of a few digits is as good as the digits, and what is volatile may be a card.
+    let mut written = Cow::Borrowed(&body.input);
+    if let Some(described) = api.engine.workflow(&workflow).filter(|described| !described.volatile.is_empty()) {
+        described.volatile.take(written.to_mut());
+    }
+    if !api.limits.card_numbers {
+        let whole = json!({ "input": *written });
+        no_cards(&whole).map_err(|error| error.kind.because(error.detail).errors(error.errors))?;
+    }
+    let body_hash = body_hash(workflow.as_str(), &written);
+    drop(written);
     let submission = Submission { workflow, input: body.input, key, body_hash };
     let submitted = api.engine.submit(submission).await?;
     let mut snapshot = submitted.snapshot;

@@ -88,6 +88,7 @@ impl Boot {
         config.env = env;
         config.secrets = secrets;
         config.allowed_hosts.clone_from(&self.config.allowed_hosts);
+        config.card_numbers = self.config.card_numbers;
         let connectors = Connectors::new(config);
         must_be_built(&connectors, workflows)?;
         Ok(connectors)

@@ -35,6 +35,8 @@ pub(super) struct Config {
     pub(super) secrets: BTreeMap<String, SecretSources>,
     /// The only hosts that connectors may call, each `host` or `host:port`.
     pub(super) allowed_hosts: Option<Vec<String>>,
+    /// Whether numbers of cards may come in in clear, and be kept so.
+    pub(super) card_numbers: bool,
     /// When orders that have ended leave the working store by themselves.
     pub(super) archive: Archiving,
 }

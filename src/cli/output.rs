@@ -55,9 +55,17 @@ pub(super) fn width() -> usize {
     usize::from(Table::new().width().filter(|&width| width > 0).unwrap_or(WIDTH))
 }
 
-/// One JSON value on one line.
+/// One JSON value on one line. What a terminal would obey stands in texts alone, and is escaped there.
 pub(super) fn json(value: &Value) {
-    out(&format!("{value}\n"));
+    let mut text = String::new();
+    for c in value.to_string().chars() {
+        if is_command(c) {
+            text.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            text.push(c);
+        }
+    }
+    out(&(text + "\n"));
 }
 
 /// Text from elsewhere on one line: without what a terminal would obey.

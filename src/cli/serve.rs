@@ -10,7 +10,6 @@ use super::boot::{Boot, Node};
 use super::config::Config;
 use super::{Verdict, output};
 use crate::api::{self, HostName, Server, ServerOptions};
-use crate::definition::Network;
 
 const LISTEN: &str = "127.0.0.1:7878";
 
@@ -49,11 +48,14 @@ pub(super) struct Args {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
+    keep_memory_private();
     let config = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let listen = args.listen.clone().or_else(|| config.listen.clone()).unwrap_or_else(|| LISTEN.to_owned());
     let listener = listen_on(&listen)?;
-    let hosts = if args.listen_as.is_empty() { config.listen_as.clone() } else { args.listen_as };
-    let proxies = config.trusted_proxies.clone();
+    let mut options = options();
+    options.hosts = if args.listen_as.is_empty() { config.listen_as.clone() } else { args.listen_as };
+    options.proxies.clone_from(&config.trusted_proxies);
+    options.limits.card_numbers = config.card_numbers;
     let boot = Boot {
         data: args.data.or_else(|| config.data.clone()).unwrap_or_else(|| PathBuf::from("data")),
         workflows: args.workflows.or_else(|| config.workflows.clone()).unwrap_or_else(|| PathBuf::from("workflows")),
@@ -62,7 +64,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         config,
     };
     let node = boot.start().await?;
-    let mut server = serve(&node, listener, hosts, proxies)?;
+    let mut server = serve(&node, listener, options)?;
     announce(&node, &server, args.json)?;
     let ended = tokio::select! {
         ended = server.ended() => ended.context("the HTTP server ended"),
@@ -83,19 +85,31 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
 }
 
 /// Serves the API of a node, and tells its sandbox where notifications and orders go.
-pub(super) fn serve(
-    node: &Node,
-    listener: TcpListener,
-    hosts: Vec<HostName>,
-    proxies: Vec<Network>,
-) -> anyhow::Result<Server> {
-    let options = ServerOptions { hosts, proxies, ..ServerOptions::within(files_max()) };
+pub(super) fn serve(node: &Node, listener: TcpListener, options: ServerOptions) -> anyhow::Result<Server> {
     let server = Server::start(Arc::new(node.executor.clone()), listener, options)
         .context("the HTTP server could not be started")?;
     if let Some(sandbox) = &node.sandbox {
         sandbox.notify(Some(format!("http://{}", server.address())));
     }
     Ok(server)
+}
+
+/// Bounds for this process.
+pub(super) fn options() -> ServerOptions {
+    ServerOptions::within(files_max())
+}
+
+/// No picture of the memory on the disk, and none for other processes of the same user: it has the secrets.
+fn keep_memory_private() {
+    use rustix::process::{Resource, Rlimit, setrlimit};
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, none) {
+        tracing::warn!(%error, "a crash may leave a core dump with secrets");
+    }
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable) {
+        tracing::warn!(%error, "other processes of this user may read the memory of this one");
+    }
 }
 
 /// How many files this process may have open, where the system tells it; else what most systems allow.

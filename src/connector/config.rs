@@ -20,6 +20,8 @@ pub struct ConnectorConfig {
     /// The only hosts that may be called, each `host` or `host:port`; these may also lie in inner networks. None allows
     /// every host that a definition names, as long as it lies on the internet or is written as an address.
     pub allowed_hosts: Option<Vec<String>>,
+    /// Whether numbers of cards in clear are kept as they come. Otherwise most of their digits are masked.
+    pub card_numbers: bool,
     /// Nothing is ever sent, so that the files of `tls` are not looked for.
     pub offline: bool,
     /// Dates the signatures of requests.
@@ -55,7 +57,14 @@ pub enum ConnectorSetupError {
 
 impl ConnectorConfig {
     pub fn new(clock: Clock) -> Self {
-        Self { env: BTreeMap::new(), secrets: BTreeMap::new(), allowed_hosts: None, offline: false, clock }
+        Self {
+            env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
+            allowed_hosts: None,
+            card_numbers: false,
+            offline: false,
+            clock,
+        }
     }
 
     pub(super) fn env_text(&self, text: &EnvText) -> Result<String, ConnectorSetupError> {

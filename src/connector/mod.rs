@@ -11,6 +11,7 @@ mod crypto;
 mod http;
 mod json;
 mod limits;
+mod masked;
 mod opened;
 mod payload;
 mod reason;

@@ -57,6 +57,11 @@ impl Connectors {
         &self.config.secrets
     }
 
+    /// Whether numbers of cards in clear are kept as they come.
+    pub const fn keeps_card_numbers(&self) -> bool {
+        self.config.card_numbers
+    }
+
     /// The values of `${env.NAME}`.
     pub fn env(&self) -> &BTreeMap<String, String> {
         &self.config.env

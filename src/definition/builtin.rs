@@ -122,6 +122,7 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
         name: OperationName::from(builtin.operation),
         request: None,
         money: None,
+        asks: false,
         integrity: Vec::new(),
         outcomes: outcomes(builtin.outcomes),
         inquire,

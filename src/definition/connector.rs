@@ -99,6 +99,8 @@ pub struct Operation {
     /// None for the operations of built-in connectors.
     pub request: Option<Request>,
     pub money: Option<MoneyKind>,
+    /// The request only asks, whatever its method: money that it books was moved by others.
+    pub asks: bool,
     /// Fields of `with` that a successful answer must repeat.
     pub integrity: Vec<Integrity>,
     pub outcomes: Outcomes,

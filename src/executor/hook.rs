@@ -9,7 +9,7 @@ use crate::connector::{Arrived, Notification, TranslateError, WebhookConfig, Web
 use crate::definition::{Acknowledge, Connector};
 use crate::machine::{Event, Rejection};
 use crate::store::{Link, reference_id};
-use crate::types::{EventId, OrderId, order_of_reference};
+use crate::types::{EventId, OrderId, mask_card_numbers, order_of_reference};
 
 /// How long a notification waits for its order to learn how its provider calls it, before its sender has to send it again.
 const WAIT: Duration = Duration::from_secs(3);
@@ -74,7 +74,10 @@ impl Executor {
         let now = [self.shared.clock.wall(), self.shared.clock.now()];
         let notifications = receive(&definition, webhooks, &config, arrived, &now)?;
         let mut told = Vec::with_capacity(notifications.len());
-        for notification in notifications {
+        for mut notification in notifications {
+            if !connectors.keeps_card_numbers() {
+                notification.payload = mask_card_numbers(notification.payload);
+            }
             told.push(self.notify(connector, notification).await?);
         }
         Ok(Received { told, acknowledge: webhooks.acknowledge.clone() })

@@ -2,6 +2,7 @@
 //!
 //! **Invariant.** This room uses no other room, does no I/O and reads no clock. Everything in it is a value.
 
+mod card;
 mod duration;
 mod id;
 mod money;
@@ -11,6 +12,7 @@ mod reference;
 mod secret;
 mod time;
 
+pub use card::{card_number_in, mask_card_numbers, mask_card_numbers_in};
 pub use duration::{DurationError, format_duration, parse_duration};
 pub use id::{Attempt, CallId, Epoch, OrderId, OrderIdError, Position, Seq};
 pub use money::{Currency, Money, MoneyError};

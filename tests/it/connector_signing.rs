@@ -329,7 +329,7 @@ async fn access_tokens_are_kept_renewed_and_forgotten_when_they_are_refused() {
     }
     assert_eq!(
         pay(&connector).await,
-        Outcome::Ok { result: json!({"echo": "************"}) },
+        Outcome::Ok { result: json!({"echo": "***"}) },
         "a token is masked like a secret"
     );
     let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();

@@ -207,6 +207,7 @@ pub(crate) fn authorize() -> Operation {
         actual: expr(&format!("response.body.{field}")),
     };
     Operation {
+        asks: false,
         name: "authorize".into(),
         request: Some(request(
             Method::Post,

@@ -28,7 +28,12 @@ fn serve(issuer: &Issuer, name: &str, until_year: i32) -> (SocketAddr, Arc<Atomi
     params.not_before = rcgen::date_time_ymd(2020, 1, 1);
     params.not_after = rcgen::date_time_ymd(until_year, 1, 1);
     let key = KeyPair::generate().unwrap();
-    let certificate: CertificateDer<'static> = params.signed_by(&key, issuer).unwrap().der().clone();
+    let certificate = params.signed_by(&key, issuer).unwrap().der().clone();
+    serve_with(certificate, &key)
+}
+
+/// The same with any certificate.
+pub(crate) fn serve_with(certificate: CertificateDer<'static>, key: &KeyPair) -> (SocketAddr, Arc<AtomicUsize>) {
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)

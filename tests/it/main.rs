@@ -58,6 +58,7 @@ mod sandbox_instruments;
 mod sandbox_scripts;
 mod scenario_docs;
 mod scenarios;
+mod security;
 mod shop;
 mod store;
 mod store_archive;

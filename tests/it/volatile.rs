@@ -51,7 +51,7 @@ operations:
     outcomes: { ok: response.status == 200, declined: response.status == 402, not_sent: response.status == 503 }
     inquire: { get: "/pay/${key}", outcomes: { not_found: response.status == 404 }, schedule: [50ms] }
 "#;
-const PAN: &str = "4929000012345678";
+const PAN: &str = "4111111111111111";
 const CVV: &str = "cvv-731";
 
 #[derive(Default)]

@@ -111,6 +111,8 @@ pub struct ResolveBody {
 impl Fields for SubmitBody {
     const FIELDS: &'static [&'static str] = &["workflow", "input"];
     const REQUIRED: &'static [&'static str] = Self::FIELDS;
+    // A workflow says which fields are volatile.
+    const MAY_HAVE_CARDS: Option<&'static str> = Some("input");
 }
 
 impl Fields for EventBody {

@@ -13,7 +13,7 @@ pub(super) fn request(preview: &Preview) {
     if let Some(body) = &preview.body {
         let _ = writeln!(text, "\n{body}");
     }
-    output::out(&text);
+    output::out(&output::lines(&text));
 }
 
 /// The outcome, and which rule made it.
@@ -34,13 +34,13 @@ pub(super) fn understood(told: &Understood) {
         };
         let _ = writeln!(text, "  {}: {}\n    {held}", rule.outcome, rule.when);
     }
-    output::out(&text);
+    output::out(&output::lines(&text));
 }
 
 pub(super) fn refused(why: &str, json: bool) {
     if json {
         output::json(&serde_json::json!({ "request": null, "refused": why }));
     } else {
-        output::out(&format!("it would not be sent: {why}\n"));
+        output::out(&output::lines(&format!("it would not be sent: {why}\n")));
     }
 }

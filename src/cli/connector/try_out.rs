@@ -123,6 +123,7 @@ fn config(args: &Args, definition: &Connector) -> anyhow::Result<ConnectorConfig
     config.env.clone_from(&file.env);
     config.secrets = file.secrets()?;
     config.allowed_hosts.clone_from(&file.allowed_hosts);
+    config.card_numbers = file.card_numbers;
     config.offline = !args.send;
     for pair in &args.env {
         let (name, value) = pair.split_once('=').ok_or_else(|| anyhow!("--env is NAME=VALUE, not {pair}"))?;

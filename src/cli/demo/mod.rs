@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::boot::{Boot, Node};
 use super::config::Config;
-use super::serve::{listen_on, serve, stop_signal};
+use super::serve::{listen_on, options, serve, stop_signal};
 use super::{Verdict, output};
 use crate::api::wire::Order;
 use crate::executor::{Executor, Submission};
@@ -63,7 +63,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         believe_clock: false,
     };
     let node = boot.start().await?;
-    let server = serve(&node, listener, Vec::new(), Vec::new())?;
+    let server = serve(&node, listener, options())?;
     let api = format!("http://{}", server.address());
     let outcome = drive(&node, &args, &api).await;
     if outcome.is_ok() && !args.exit {

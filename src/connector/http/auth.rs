@@ -21,6 +21,8 @@ pub(super) struct Credentials {
     headers: Vec<(String, Content)>,
     query: Vec<(String, Content)>,
     fields: Vec<(String, Content)>,
+    /// What is behind the scheme of a login: in Basic, the password in base64.
+    echo: Option<Secret>,
 }
 
 #[derive(Debug)]
@@ -38,7 +40,12 @@ impl Credentials {
             header_name(name)?;
         }
         let (headers, query, fields) = (auth.headers.clone(), auth.query.clone(), auth.fields.clone());
-        Ok(Self { login: login(&auth.login, config)?, headers, query, fields })
+        let login = login(&auth.login, config)?;
+        let echo = match &login {
+            Ready::Header(_, value) => value.reveal().split_once(' ').map(|(_, rest)| Secret::new(rest)),
+            Ready::None | Ready::Sign(_) | Ready::Token(_) => None,
+        };
+        Ok(Self { login, headers, query, fields, echo })
     }
 
     /// What proves who we are and is no signature. `scope` has `env` and nothing of the order.
@@ -77,6 +84,11 @@ impl Credentials {
         draft.set_header("webhook-id", id)?;
         draft.set_header("webhook-timestamp", &now.unix_ms().div_euclid(1_000).to_string())?;
         draft.set_header("webhook-signature", &signatures.join(" "))
+    }
+
+    /// What a provider that repeats our login says, beside the secrets themselves.
+    pub(super) const fn echo(&self) -> Option<&Secret> {
+        self.echo.as_ref()
     }
 
     pub(super) const fn tokens(&self) -> Option<&Tokens> {

@@ -160,7 +160,7 @@ fn client(fits: &Fits, base: &Base) -> Result<Client, ConnectorSetupError> {
         .retry(retry::never())
         .referer(false)
         .no_proxy()
-        .dns_resolver(Resolver(base.reach))
+        .dns_resolver(Resolver::new(base.reach))
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT)
         .pool_max_idle_per_host(fits.limits.concurrency as usize);

@@ -39,6 +39,7 @@ use super::classify::{GONE, Names, Question, classify};
 use super::config::{Clock, ConnectorConfig, ConnectorSetupError};
 use super::crypto::Signer;
 use super::limits::GateStatus;
+use super::masked;
 use super::opened::Openers;
 use super::reason::reason;
 use super::{Connector, Hidden, Invocation};
@@ -58,6 +59,7 @@ pub struct HttpConnector {
     env: Value,
     secrets: BTreeMap<String, Secret>,
     link: Arc<Link>,
+    card_numbers: bool,
     clock: ClockBox,
 }
 
@@ -87,7 +89,8 @@ impl HttpConnector {
         request::check_headers(&definition)?;
         let link = Link::obtain(http, &base, config, link)?;
         let clock = ClockBox(Arc::clone(&config.clock));
-        Ok(Self { base, credentials, signer, sealers, env, secrets, link, clock, definition })
+        let card_numbers = config.card_numbers;
+        Ok(Self { base, credentials, signer, sealers, env, secrets, link, card_numbers, clock, definition })
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -139,7 +142,12 @@ impl HttpConnector {
         if matches!(&outcome, Outcome::NotSent { reason, .. } if reason == GONE) {
             self.link.gone.store(true, Ordering::Release);
         }
-        Ok(outcome)
+        Ok(self.kept(outcome))
+    }
+
+    /// The outcome as it may be journaled.
+    fn kept(&self, outcome: Outcome) -> Outcome {
+        if self.card_numbers { outcome } else { masked::without_cards(outcome) }
     }
 
     fn names<'a>(&'a self, invocation: &'a Invocation, now: Timestamp) -> Names<'a> {
@@ -186,7 +194,7 @@ impl HttpConnector {
         Reader {
             body_max: self.link.body_max,
             format: request.reply,
-            secrets: self.secrets.values().chain(token).flat_map(Secret::all).collect(),
+            secrets: self.secrets.values().chain(token).flat_map(Secret::all).chain(self.credentials.echo()).collect(),
             verify: http.and_then(|http| http.verify.as_ref()),
             openers: openers.and_then(|decrypt| Openers::new(decrypt, &self.secrets).ok()),
             given: Given { secrets: &self.secrets, env: &self.env, tables: &self.definition.tables },

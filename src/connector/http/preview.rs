@@ -1,12 +1,11 @@
 //! What would be sent, and how a reply would be read, without a network: for those who write connectors.
 
-use bytes::BytesMut;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 
 use super::{HttpConnector, Question, Ready};
 use crate::connector::Invocation;
 use crate::connector::classify::{Understood, explain};
-use crate::definition::{Operation, Request};
+use crate::definition::{Operation, Request, percent_encode};
 use crate::types::Secret;
 
 /// A request as it would leave. Secrets are masked.
@@ -52,9 +51,10 @@ impl HttpConnector {
                 value.parse().map_err(|_| "a header has characters that headers do not have".to_owned())?,
             );
         }
-        let reply = self.reader(request, None).understand(status, &read, BytesMut::from(body));
+        let reply = self.reader(request, None).understand(status, &read, body);
         let names = self.names(invocation, (self.clock.0)());
-        Ok(explain(operation, question, &names, reply))
+        let understood = explain(operation, question, &names, reply);
+        Ok(Understood { outcome: self.kept(understood.outcome), ..understood })
     }
 
     fn asked(&self, invocation: &Invocation, inquiry: bool) -> Result<(&Operation, &Request, Question<'_>), String> {
@@ -85,8 +85,15 @@ impl HttpConnector {
     }
 }
 
+/// Also as it stands in an address, a form or JSON.
 fn without(text: &str, secret: &Secret) -> String {
-    if secret.reveal().is_empty() { text.to_owned() } else { text.replace(secret.reveal(), "***") }
+    let plain = secret.reveal();
+    if plain.is_empty() {
+        return text.to_owned();
+    }
+    let quoted = serde_json::to_string(plain).unwrap_or_default();
+    let text = text.replace(plain, "***").replace(&percent_encode(plain), "***");
+    text.replace(quoted.trim_matches('"'), "***")
 }
 
 /// `Bearer ***`: the scheme of a login is no secret.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use bytes::BytesMut;
 use reqwest::Response;
 use reqwest::header::{self, HeaderMap};
 use serde_json::Map;
@@ -13,12 +12,11 @@ use crate::connector::authentic::{self, Given, Incoming};
 use crate::connector::classify::{Body, Reply};
 use crate::connector::config::Clock;
 use crate::connector::json::JsonError;
+use crate::connector::masked;
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
 use crate::definition::{ReplyFormat, Verify};
 use crate::types::{Secret, Value};
-
-const SECRET_MIN: usize = 8;
 
 /// How the replies of one call are read.
 pub(super) struct Reader<'a> {
@@ -36,7 +34,7 @@ impl Reader<'_> {
     /// Whatever fails here fails after the request was sent.
     pub(super) async fn read(&self, mut response: Response) -> Result<Reply, Failure> {
         let status = response.status().as_u16();
-        let mut bytes = BytesMut::new();
+        let mut bytes = Vec::new();
         loop {
             let chunk = response.chunk().await;
             let chunk = chunk.map_err(|_| Failure::unknown(format!("status {status}, but the body was cut off")))?;
@@ -47,28 +45,23 @@ impl Reader<'_> {
             }
             bytes.extend_from_slice(&chunk);
         }
-        Ok(self.understand(status, response.headers(), bytes))
+        Ok(self.understand(status, response.headers(), &bytes))
     }
 
     /// The reply that these bytes are.
-    pub(super) fn understand(&self, status: u16, headers: &HeaderMap, mut bytes: BytesMut) -> Reply {
+    pub(super) fn understand(&self, status: u16, headers: &HeaderMap, bytes: &[u8]) -> Reply {
         let names = texts(headers);
-        let (doubted, decrypted) = self.believe(status, &names, &bytes);
-        for secret in self.long_secrets() {
-            mask(&mut bytes, secret.as_bytes());
-        }
-        let mut masked = Map::new();
-        for (name, mut text) in names {
-            for secret in self.long_secrets() {
-                text = text.replace(secret, "***");
-            }
-            masked.insert(name, Value::String(text));
-        }
+        let (doubted, decrypted) = self.believe(status, &names, bytes);
+        let secrets = masked::texts(self.secrets.iter().copied());
+        let shown = |(name, text)| (name, Value::String(masked::without_in(&secrets, text)));
         Reply {
             status,
-            headers: Value::Object(masked),
-            body: self.body(headers, &bytes),
-            decrypted,
+            headers: Value::Object(names.into_iter().map(shown).collect::<Map<_, _>>()),
+            body: match self.body(headers, bytes) {
+                Body::Json(value) => Body::Json(masked::without(&secrets, value)),
+                other => other,
+            },
+            decrypted: masked::without(&secrets, decrypted),
             doubted,
             retry_after_ms: retry_after(headers, self.clock),
         }
@@ -110,11 +103,6 @@ impl Reader<'_> {
             Err(BodyError::Text) => Body::Broken("not text"),
         }
     }
-
-    /// Shorter ones are no secrets, and could stand anywhere.
-    fn long_secrets(&self) -> impl Iterator<Item = &str> {
-        self.secrets.iter().map(|secret| secret.reveal()).filter(|text| text.len() >= SECRET_MIN)
-    }
 }
 
 /// `application/json` or `application/…+json`, in UTF-8.
@@ -135,13 +123,4 @@ fn texts(headers: &HeaderMap) -> BTreeMap<String, String> {
         (name.as_str().to_owned(), values.join(", "))
     };
     headers.keys().map(joined).collect()
-}
-
-/// Overwrites every copy of `secret` with asterisks.
-fn mask(bytes: &mut [u8], secret: &[u8]) {
-    let mut at = 0;
-    while let Some(found) = bytes[at..].windows(secret.len()).position(|window| window == secret) {
-        bytes[at + found..at + found + secret.len()].fill(b'*');
-        at += found + secret.len();
-    }
 }

@@ -42,7 +42,9 @@ pub(super) const fn accept(format: ReplyFormat) -> &'static str {
 pub(super) fn encode(body: &Value, encoding: BodyEncoding) -> Result<String, &'static str> {
     match encoding {
         BodyEncoding::Json => Ok(body.to_string()),
-        BodyEncoding::Form(lists) => encode_form(body, lists).ok_or("a form is an object that nests 16 deep at most"),
+        BodyEncoding::Form(lists) => {
+            encode_form(body, lists).ok_or("a form is an object that nests 16 deep at most, and has 2 MiB at most")
+        }
         BodyEncoding::Xml => xml::encode(body),
         BodyEncoding::Text => match body {
             Value::String(text) => Ok(text.clone()),

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::WebhookError;
 use crate::connector::authentic::{self, Given, Incoming};
+use crate::connector::masked;
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
 use crate::definition::{Connector, EvalError, Scope, Verify, Webhooks};
@@ -64,8 +65,25 @@ pub struct WebhookConfig<'a> {
 }
 
 /// Which events a notification is: verified over the raw bytes, then read. What no rule asks for is left out. Every time
-/// in `now` is good enough for the sender's clock.
+/// in `now` is good enough for the sender's clock. Secrets of ours that are repeated, as where they prove who sends, are not
+/// in what is kept.
 pub fn receive(
+    connector: &Connector,
+    webhooks: &Webhooks,
+    config: &WebhookConfig<'_>,
+    arrived: &Arrived<'_>,
+    now: &[Timestamp],
+) -> Result<Vec<Notification>, TranslateError> {
+    let secrets = connector.needs.secrets.iter().filter_map(|name| config.secrets.get(name)).flat_map(Secret::all);
+    let secrets = masked::texts(secrets);
+    let mut told = understand(connector, webhooks, config, arrived, now)?;
+    for notification in &mut told {
+        notification.payload = masked::without(&secrets, std::mem::take(&mut notification.payload));
+    }
+    Ok(told)
+}
+
+fn understand(
     connector: &Connector,
     webhooks: &Webhooks,
     config: &WebhookConfig<'_>,

@@ -4,7 +4,7 @@ use super::is_whole;
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Template, TextPart};
 use crate::definition::read::Ctx;
-use crate::definition::{Method, MoneyKind, Operation, Replay, Request, rules};
+use crate::definition::{MoneyKind, Operation, Replay, Request, rules};
 
 /// Headers that decide where a request ends or goes: only the client writes them.
 const RESERVED: &[&str] = &["accept-encoding", "connection", "content-length", "host", "transfer-encoding", "upgrade"];
@@ -42,12 +42,11 @@ fn repeat(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, request: &Request
         ctx.add(problem.with_help(help.to_owned()));
     }
     // Looking whether a payment has come in moves nothing, however often it is done.
-    let twice =
-        matches!(kind, MoneyKind::Hold | MoneyKind::Purchase | MoneyKind::Refund) && request.method != Method::Get;
+    let twice = matches!(kind, MoneyKind::Hold | MoneyKind::Purchase | MoneyKind::Refund) && !operation.asks;
     if twice && operation.idempotency.replay == Replay::Safe {
         let message = format!("a {} that is done twice moves the money twice: it is not `safe`", kind.name());
         let problem = ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &money.key_span, message);
-        let help = "say what the provider does with a key that it has seen, or `replay: none`";
+        let help = "say what the provider does with a key that it has seen, or `repeat: asks` where the request moves nothing itself";
         ctx.add(problem.with_help(help.to_owned()));
     }
 }

@@ -251,6 +251,7 @@ pub(in crate::definition) fn unknown_operation() -> Arc<Operation> {
         name: OperationName::from(UNKNOWN),
         request: None,
         money: None,
+        asks: false,
         integrity: Vec::new(),
         outcomes: Outcomes::default(),
         inquire: None,

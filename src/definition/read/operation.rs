@@ -75,6 +75,8 @@ const MONEY: &[(&str, MoneyKind)] = &[
     ("refund_return", MoneyKind::RefundReturn),
     ("chargeback", MoneyKind::Chargeback),
 ];
+/// Both do no harm when they are done twice.
+const REPEATS: &[(&str, Replay)] = &[("safe", Replay::Safe), ("asks", Replay::Safe)];
 pub(super) const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order", "env", "tables", "now", "nonce"];
 pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "response", "env", "tables"];
 
@@ -96,9 +98,11 @@ impl Ctx<'_> {
         let outcomes_node = fields.required(self, &what, "outcomes");
         let idempotency =
             self.operation_idempotency(&fields, shared.idempotency.as_ref(), request.method, money.is_some());
+        let asks = request.method == Method::Get || fields.get("repeat").and_then(Node::text) == Some("asks");
         Some(Operation {
             name: OperationName::from(entry.key.as_str()),
             money,
+            asks,
             integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
             outcomes: outcomes_node.map(|node| self.outcomes(node, None, false)).unwrap_or_default(),
             inquire: fields.entry("inquire").and_then(|entry| self.inquiry(entry, outcomes_node, shared)),
@@ -122,7 +126,7 @@ impl Ctx<'_> {
         };
         // Reading changes nothing, whatever the connector says of its other operations.
         let reads = method == Method::Get && !money && fields.entry("idempotency").is_none();
-        let declared = fields.get("repeat").and_then(|node| self.word(node, "`repeat`", &[("safe", Replay::Safe)]));
+        let declared = fields.get("repeat").and_then(|node| self.word(node, "`repeat`", REPEATS));
         if let Some(replay) = declared.or(reads.then_some(Replay::Safe)) {
             read.replay = replay;
         }

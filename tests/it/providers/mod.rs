@@ -1,6 +1,7 @@
 //! The connectors that are shipped, driven over HTTP against emulations of their providers: servers of ours that check
 //! what arrives as the providers' documentation says, and keep books of what happened to the money.
 
+mod alipay;
 mod clock;
 mod stripe;
 mod wechat;
@@ -28,6 +29,11 @@ struct World {
 
 impl World {
     async fn start(connector: &'static str, method: &str, env: &[(&str, &str)], secrets: &[(&str, &str)]) -> Self {
+        let secrets: Vec<_> = secrets.iter().map(|(name, value)| (*name, Secret::new(*value))).collect();
+        Self::with(connector, method, env, &secrets).await
+    }
+
+    async fn with(connector: &'static str, method: &str, env: &[(&str, &str)], secrets: &[(&str, Secret)]) -> Self {
         let read = |path: String| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let text = read(format!("workflows/connectors/{connector}.yaml"));
         let workflow = load(Sources {
@@ -39,7 +45,7 @@ impl World {
         let workflow = Arc::new(workflow.unwrap_or_else(|problems| panic!("{problems:#?}")));
         let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
         config.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        config.secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), Secret::new(*value))).collect();
+        config.secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let connectors = Arc::new(Connectors::new(config));
         let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(FastClock::new()));
         let executor = Executor::start(store, clock, connectors, vec![workflow], Options::default()).await.unwrap();

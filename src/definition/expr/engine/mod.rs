@@ -3,6 +3,7 @@
 //! Every path in an expression is taken out of it and looked up by ourselves, so that only the values it reads are
 //! converted, and JSON integers become CEL integers (not the unsigned ones, which cannot be subtracted from).
 
+mod bounds;
 mod calls;
 mod types;
 
@@ -117,6 +118,7 @@ impl Compiled {
                 (Err(_), false) => {}
             }
         }
+        bounds::begin();
         let result = ::cel::Value::resolve(&self.tree, &context).map_err(|error| self.explain(&error, scope))?;
         let mut budget = RESULT_MAX;
         to_json(&result, &mut budget)
@@ -139,6 +141,9 @@ impl Compiled {
             ExecutionError::Overflow(..) => "the result is too large for an integer".to_owned(),
             ExecutionError::ValuesNotComparable(..) => "values of these types cannot be compared".to_owned(),
             ExecutionError::UnexpectedType { got, want } => format!("expected {want}, got {got}"),
+            ExecutionError::FunctionError { function, .. } if function == bounds::TOO_MUCH => {
+                "makes or reads too much text for one expression".to_owned()
+            }
             // Our own say why in words of theirs; what a function of CEL says may show data.
             ExecutionError::FunctionError { function, message }
                 if FUNCTIONS.iter().any(|ours| ours.name == function) =>
@@ -165,12 +170,22 @@ impl Rewrite<'_> {
         if let Some((path, presence)) = self.path(&node.expr) {
             self.known(path.root())?;
             node.expr = Node::Ident(self.slot(path, presence));
+            // A loop reads it again with every element.
+            if self.loops > 0 && !presence {
+                wrap(node, bounds::PAID);
+            }
             return Ok(());
         }
         match &mut node.expr {
             Node::Ident(_) | Node::Literal(_) | Node::Unspecified => Ok(()),
             Node::Select(select) => self.node(&mut select.operand),
-            Node::Call(call) => self.call(call),
+            Node::Call(call) => {
+                let paid = self.call(call)?;
+                if paid {
+                    wrap(node, bounds::PAID);
+                }
+                Ok(())
+            }
             Node::List(list) => list.elements.iter_mut().try_for_each(|element| self.node(element)),
             Node::Map(map) => map.entries.iter_mut().try_for_each(|entry| match &mut entry.expr {
                 EntryExpr::MapEntry(entry) => self.node(&mut entry.key).and_then(|()| self.node(&mut entry.value)),
@@ -181,7 +196,8 @@ impl Rewrite<'_> {
         }
     }
 
-    fn call(&mut self, call: &mut CallExpr) -> Result<(), ExprError> {
+    /// Whether what it makes is paid for.
+    fn call(&mut self, call: &mut CallExpr) -> Result<bool, ExprError> {
         let is_operator = call.func_name.starts_with(|first: char| !first.is_ascii_alphabetic());
         if !is_operator && !names().any(|name| name == call.func_name) {
             let message = format!("there is no function `{}`", call.func_name);
@@ -191,12 +207,22 @@ impl Rewrite<'_> {
         }
         call.target.iter_mut().try_for_each(|target| self.node(target))?;
         call.args.iter_mut().try_for_each(|argument| self.node(argument))?;
-        if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.last_mut())
-            && !matches!(right.expr, Node::Literal(_) | Node::List(_))
-        {
-            wrap(right, ADDED);
+        if let (operators::ADD, Some(right)) = (call.func_name.as_str(), call.args.last_mut()) {
+            // What a loop gathers is a list that grows by one element.
+            let gathers = matches!(right.expr, Node::List(_));
+            if !gathers && !matches!(right.expr, Node::Literal(_)) {
+                wrap(right, ADDED);
+            }
+            return Ok(!gathers);
         }
-        Ok(())
+        if let ("indexOf" | "lastIndexOf", Some(needle)) = (call.func_name.as_str(), call.args.first_mut()) {
+            wrap(needle, bounds::NEEDLE);
+        }
+        let paid = bounds::makes(&call.func_name);
+        if let Some(ours) = bounds::instead(&call.func_name) {
+            call.func_name = ours;
+        }
+        Ok(paid)
     }
 
     fn comprehension(&mut self, node: &mut IdedExpr) -> Result<(), ExprError> {
@@ -315,7 +341,7 @@ fn environment() -> Env {
         .and_then(|()| env.add_overload(ADDED, ADDED, vec![DYN_TYPE], added))
         .and_then(|()| env.add_overload("minor", "minor", vec![STRING_TYPE, INT_TYPE], minor))
         .and_then(|()| env.add_overload("major", "major", vec![INT_TYPE, INT_TYPE], major));
-    let complete = complete.and_then(|()| calls::declare(&mut env));
+    let complete = complete.and_then(|()| calls::declare(&mut env)).and_then(|()| bounds::declare(&mut env));
     debug_assert!(complete.is_ok(), "each name is added once: {complete:?}");
     env
 }

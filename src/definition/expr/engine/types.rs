@@ -4,6 +4,7 @@
 use ::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, IdedExpr, LiteralValue, operators};
 
 use super::super::functions::FUNCTIONS;
+use super::bounds::{NEEDLE, PAID};
 use super::{ADDED, Compiled, EACH};
 
 /// The type of a value, as far as it is known.
@@ -176,7 +177,7 @@ impl<'a> Typing<'a> {
 
     fn call(&mut self, call: &'a CallExpr) -> Told {
         match (call.func_name.as_str(), call.args.as_slice()) {
-            (EACH | ADDED, [only]) => self.node(only),
+            (EACH | ADDED | PAID | NEEDLE, [only]) => self.node(only),
             (operators::NOT_STRICTLY_FALSE, [only]) => self.node(only).map(|_| Bool),
             (operators::LOGICAL_NOT, [only]) => self.truth(only, "!"),
             (operators::LOGICAL_AND, [left, right]) => self.truth(left, "&&").and_then(|_| self.truth(right, "&&")),
@@ -211,7 +212,7 @@ impl<'a> Typing<'a> {
                 | operators::MODULO),
                 [left, right],
             ) => self.arithmetic(name.trim_matches('_'), left, right),
-            (name, _) => self.function(name, call),
+            (name, _) => self.function(name.trim_start_matches('@'), call),
         }
     }
 
@@ -299,6 +300,9 @@ impl<'a> Typing<'a> {
 
     fn shown(&self, node: &IdedExpr, found: Type) -> String {
         let text = match &node.expr {
+            Node::Call(call) if call.func_name == PAID && call.args.len() == 1 => {
+                return self.shown(&call.args[0], found);
+            }
             Node::Ident(name) => {
                 self.compiled.slots.iter().find(|slot| slot.name == *name).map(|slot| slot.path.to_string())
             }

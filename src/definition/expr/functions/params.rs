@@ -8,6 +8,8 @@ use crate::types::Value;
 
 const PARTS_MAX: usize = 1_000;
 const DEPTH_MAX: usize = 16;
+/// Bytes of a form: a long name is written again for everything inside of it.
+const FORM_MAX: usize = 2 << 20;
 
 pub(super) fn url_encode(args: &[Value]) -> Answer {
     Ok(Value::String(percent_encode(text_of(args, 0)?)))
@@ -16,7 +18,9 @@ pub(super) fn url_encode(args: &[Value]) -> Answer {
 /// An object as a form, as it is sent: `a=1&b%5Bc%5D=2`.
 pub(super) fn form(args: &[Value]) -> Answer {
     let fields = args.first().ok_or("is about an object")?;
-    encode_form(fields, Lists::Indices).map(Value::String).ok_or("is about an object that nests 16 deep at most")
+    encode_form(fields, Lists::Indices)
+        .map(Value::String)
+        .ok_or("is about an object that nests 16 deep at most, and makes 2 MiB at most")
 }
 
 /// The fields of a form. A name that comes twice has its values in a list.
@@ -86,7 +90,7 @@ pub(crate) fn percent_encode(text: &str) -> String {
 }
 
 /// An object as a form: nested names as `a[b]`, lists as it is asked for. Nulls are left out. None when it is no object,
-/// or nests too deeply.
+/// nests too deeply, or becomes too long.
 pub(crate) fn encode_form(fields: &Value, lists: Lists) -> Option<String> {
     let mut out = String::new();
     for (name, value) in fields.as_object()? {
@@ -123,7 +127,7 @@ fn push_field(out: &mut String, name: &str, value: &Value, lists: Lists, depth: 
             push_encoded(out, &written(value));
         }
     }
-    Some(())
+    (out.len() <= FORM_MAX).then_some(())
 }
 
 fn push_encoded(out: &mut String, text: &str) {
