@@ -15,7 +15,7 @@
 //! | S23 | a notification a thousand times at once, and again later | `webhooks::a_notification_counts_once`, `store_archive::a_late_event_brings_an_order_back` |
 //! | S24 | telling a secret from how long an answer takes | see below |
 //! | S25 | secrets while they are replaced | `webhooks::while_a_secret_is_replaced_both_sign`, `connector_webhook::secrets_rotate`, `connector_notices::stripe_signs_a_time_and_the_body_with_each_of_its_secrets` |
-//! | S26 | secrets and numbers of cards in whatever is kept or told | `canaries::*`, `connector_faults::reasons_show_nothing_of_the_provider_or_of_us`, `connector_http::an_echo_of_our_credentials_is_not_kept` |
+//! | S26 | secrets and numbers of cards in whatever is kept or told | `canaries::*`, `process::the_memory_of_a_daemon_is_private`, `connector_faults::reasons_show_nothing_of_the_provider_or_of_us`, `connector_http::an_echo_of_our_credentials_is_not_kept` |
 //! | S38 | a provider that attacks | `provider::*`, `connector_faults::once_the_request_may_have_been_written_every_fault_is_unknown` (endless, compressed and dripping bodies), `connector_http::what_is_not_understood_is_unknown` (depth); scripts in the dashboard in `browser::dashboard` |
 //!
 //! S24: no test can depend on how long something takes. What is secret is compared in three places: signatures and digests
@@ -27,6 +27,7 @@
 mod canaries;
 mod egress;
 mod expressions;
+mod process;
 mod provider;
 mod tls;
 mod webhooks;

@@ -34,7 +34,7 @@ async fn endless(head: &'static [u8], same: Vec<u8>) -> String {
             let same = same.clone();
             tokio::spawn(async move {
                 let mut buffer = [0; 4096];
-                stream.read(&mut buffer).await.ok();
+                let _ = stream.read(&mut buffer).await;
                 stream.write_all(head).await.ok();
                 while stream.write_all(&same).await.is_ok() {}
             });

@@ -13,8 +13,11 @@ use super::{build, pay};
 const PAY: &str =
     "operations: { pay: { post: /pay, body: { secret: canary }, outcomes: { ok: response.status == 200 } } }";
 
-/// A server that answers the first flight of a client with these bytes. It hands on what it was sent, before and after.
-fn raw(answer: Vec<u8>) -> (SocketAddr, mpsc::Receiver<(Vec<u8>, Vec<u8>)>) {
+/// What a client sent before and after the answer.
+type Sent = (Vec<u8>, Vec<u8>);
+
+/// A server that answers the first flight of a client with these bytes, and hands on what it was sent.
+fn raw(answer: Vec<u8>) -> (SocketAddr, mpsc::Receiver<Sent>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let (send, receive) = mpsc::channel();

@@ -70,6 +70,51 @@ fn changed(
     headers.iter().filter_map(change).collect()
 }
 
+type Headers = Vec<(&'static str, String)>;
+
+/// What is wrong with it, and what is sent.
+fn bad(good: &Headers, now: Timestamp, body: &str) -> Vec<(&'static str, Headers, String)> {
+    let tag = good[2].1.clone();
+    let with = |value: &str| changed(good, "webhook-signature", |_| Some(value.to_owned()));
+    let bare = tag.strip_prefix("v1,").unwrap();
+    let minutes = |minutes: i64| Timestamp::from_unix_ms(now.unix_ms() + minutes * 60_000);
+    let mut cases = vec![
+        ("another endpoint's secret", signed(OTHER, "msg_1", now, body), body.to_owned()),
+        ("another body", good.clone(), body.replace("good", "evil")),
+        ("the same JSON, written again", good.clone(), body.replace(':', ": ")),
+        ("a line end more", good.clone(), format!("{body}\n")),
+        ("no body", good.clone(), String::new()),
+        ("an old one", signed(HOOK, "msg_1", minutes(-6), body), body.to_owned()),
+        ("one of the future", signed(HOOK, "msg_1", minutes(6), body), body.to_owned()),
+        ("another id", changed(good, "webhook-id", |_| Some("msg_2".to_owned())), body.to_owned()),
+        ("a dot in the id", changed(good, "webhook-id", |_| Some(format!("msg_1.{}", stamp(now)))), body.to_owned()),
+        ("another time", changed(good, "webhook-timestamp", |_| Some(stamp(minutes(1)))), body.to_owned()),
+        ("a time that is none", changed(good, "webhook-timestamp", |old| Some(format!("{old}.0"))), body.to_owned()),
+        ("no signature in it", with("v1,"), body.to_owned()),
+        ("cut off", with(&tag[..tag.len() - 5]), body.to_owned()),
+        ("no version", with(bare), body.to_owned()),
+        ("version 0", with(&format!("v0,{bare}")), body.to_owned()),
+        ("a key pair's version", with(&format!("v1a,{bare}")), body.to_owned()),
+        ("not base64", with("v1,!!!"), body.to_owned()),
+        ("a hundred", with(&[tag.as_str(); 100].join(" ")), body.to_owned()),
+        ("a hundred wrong ones", with(&["v1,AAAA"; 100].join(" ")), body.to_owned()),
+        ("nothing is parsed before", good.clone(), "{\"order\": ".to_owned()),
+        ("however deep it is", good.clone(), "[".repeat(100_000)),
+        ("nor a key twice", good.clone(), body.replace("\"id\"", "\"id\": 1, \"id\"")),
+        ("no headers", Vec::new(), body.to_owned()),
+    ];
+    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
+        cases.push(("a header that is missing", changed(good, name, |_| None), body.to_owned()));
+        cases.push(("a header that is empty", changed(good, name, |_| Some(String::new())), body.to_owned()));
+        let mut twice = good.clone();
+        twice.extend(good.iter().filter(|(known, _)| *known == name && name != "webhook-signature").cloned());
+        if twice.len() > good.len() {
+            cases.push(("a header that is there twice", twice, body.to_owned()));
+        }
+    }
+    cases
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bad_notification_has_the_same_answer() {
     let (executor, order) = world().await;
@@ -93,46 +138,8 @@ async fn every_bad_notification_has_the_same_answer() {
     let now = SystemClock.wall();
     let body = json!({"order": order, "id": "evt_1", "text": "good"}).to_string();
     let good = signed(HOOK, "msg_1", now, &body);
-    let tag = good[2].1.clone();
-    let with = |value: &str| changed(&good, "webhook-signature", |_| Some(value.to_owned()));
-    let bare = tag.strip_prefix("v1,").unwrap();
-    let minutes = |minutes: i64| Timestamp::from_unix_ms(now.unix_ms() + minutes * 60_000);
-    let mut cases = vec![
-        ("another endpoint's secret", signed(OTHER, "msg_1", now, &body), body.clone()),
-        ("another body", good.clone(), body.replace("good", "evil")),
-        ("the same JSON, written again", good.clone(), body.replace(':', ": ")),
-        ("a line end more", good.clone(), format!("{body}\n")),
-        ("no body", good.clone(), String::new()),
-        ("an old one", signed(HOOK, "msg_1", minutes(-6), &body), body.clone()),
-        ("one of the future", signed(HOOK, "msg_1", minutes(6), &body), body.clone()),
-        ("another id", changed(&good, "webhook-id", |_| Some("msg_2".to_owned())), body.clone()),
-        ("a dot in the id", changed(&good, "webhook-id", |_| Some(format!("msg_1.{}", stamp(now)))), body.clone()),
-        ("another time", changed(&good, "webhook-timestamp", |_| Some(stamp(minutes(1)))), body.clone()),
-        ("a time that is none", changed(&good, "webhook-timestamp", |old| Some(format!("{old}.0"))), body.clone()),
-        ("no signature in it", with("v1,"), body.clone()),
-        ("cut off", with(&tag[..tag.len() - 5]), body.clone()),
-        ("no version", with(bare), body.clone()),
-        ("version 0", with(&format!("v0,{bare}")), body.clone()),
-        ("a key pair's version", with(&format!("v1a,{bare}")), body.clone()),
-        ("not base64", with("v1,!!!"), body.clone()),
-        ("a hundred", with(&[tag.as_str(); 100].join(" ")), body.clone()),
-        ("a hundred wrong ones", with(&["v1,AAAA"; 100].join(" ")), body.clone()),
-        ("nothing is parsed before", good.clone(), "{\"order\": ".to_owned()),
-        ("however deep it is", good.clone(), "[".repeat(100_000)),
-        ("nor a key twice", good.clone(), body.replace("\"id\"", "\"id\": 1, \"id\"")),
-        ("no headers", Vec::new(), body.clone()),
-    ];
-    for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
-        cases.push(("a header that is missing", changed(&good, name, |_| None), body.clone()));
-        cases.push(("a header that is empty", changed(&good, name, |_| Some(String::new())), body.clone()));
-        let mut twice = good.clone();
-        twice.extend(good.iter().filter(|(known, _)| *known == name && name != "webhook-signature").cloned());
-        if twice.len() > good.len() {
-            cases.push(("a header that is there twice", twice, body.clone()));
-        }
-    }
     let mut answers = Vec::new();
-    for (what, headers, body) in cases {
+    for (what, headers, body) in bad(&good, now, &body) {
         let answer = send(headers, body).await;
         assert_eq!(answer.0, 401, "{what}: {answer:?}");
         answers.push((what, answer));

@@ -103,11 +103,13 @@ fn join<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
         [Value::List(list), Value::String(separator)] => (list, separator.as_str()),
         _ => return Err(ExecutionError::missing_argument_or_target()),
     };
-    let text = |item| match item {
-        &Value::String(ref text) => Ok(text.as_str()),
-        other => Err(ExecutionError::UnexpectedType { got: type_name(other), want: "string".to_owned() }),
-    };
-    let texts = list.iter().map(text).collect::<Result<Vec<&str>, _>>()?;
+    let mut texts = Vec::with_capacity(list.len());
+    for item in list.iter() {
+        let Value::String(text) = item else {
+            return Err(ExecutionError::UnexpectedType { got: type_name(item), want: "string".to_owned() });
+        };
+        texts.push(text.as_str());
+    }
     let length: usize = texts.iter().map(|text| text.len()).sum();
     pay(length.saturating_add(texts.len().saturating_mul(separator.len())))?;
     owned(Value::String(texts.join(separator).into()))
