@@ -122,7 +122,7 @@ impl Alipay {
 async fn handle(State(alipay): State<Alipay>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
     let body = axum::body::to_bytes(request.into_body(), 1 << 20).await.unwrap();
-    let fields = form(&String::from_utf8(body.to_vec()).unwrap());
+    let fields = form(std::str::from_utf8(&body).unwrap());
     assert_eq!(path, "/gateway.do");
     let method = fields["method"].as_str();
     if !alipay.is_ours(&fields) {
