@@ -1,11 +1,12 @@
-//! The connectors that are part of Paystate: `orders`, `limits`, `refunds`.
+//! The connectors that are part of Paystate: `orders`, `limits`, `refunds`, `told`.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::expr::Expr;
 use super::{
-    Connector, ConnectorKind, Idempotency, Inquiry, Needs, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay,
+    Connector, ConnectorKind, Idempotency, Inquiry, MoneyKind, Needs, Operation, OutcomeKind, OutcomeRule, Outcomes,
+    Replay,
 };
 use crate::types::{ConnectorName, OperationName, Value, Version};
 
@@ -18,6 +19,14 @@ struct Builtin {
     optional: &'static [&'static str],
     /// It goes on after it was accepted, and can be asked about.
     asked: bool,
+    /// What its success books.
+    money: Option<MoneyKind>,
+}
+
+/// Books what a notification has said.
+const fn told(operation: &'static str, kind: MoneyKind) -> Builtin {
+    let required = &["amount", "currency"];
+    Builtin { connector: "told", operation, outcomes: &[OK], required, optional: &[], asked: false, money: Some(kind) }
 }
 
 const OK: OutcomeKind = OutcomeKind::Ok;
@@ -32,6 +41,7 @@ const TABLE: &[Builtin] = &[
         required: &["workflow", "input"],
         optional: &[],
         asked: true,
+        money: None,
     },
     Builtin {
         connector: "orders",
@@ -40,6 +50,7 @@ const TABLE: &[Builtin] = &[
         required: &["order"],
         optional: &[],
         asked: false,
+        money: None,
     },
     Builtin {
         connector: "limits",
@@ -48,6 +59,7 @@ const TABLE: &[Builtin] = &[
         required: &["account", "class", "factors", "amount", "currency"],
         optional: &[],
         asked: false,
+        money: None,
     },
     Builtin {
         connector: "limits",
@@ -57,6 +69,7 @@ const TABLE: &[Builtin] = &[
         required: &["accounts", "amount", "currency"],
         optional: &["undoes"],
         asked: false,
+        money: None,
     },
     Builtin {
         connector: "refunds",
@@ -65,6 +78,7 @@ const TABLE: &[Builtin] = &[
         required: &["payment", "amount", "currency"],
         optional: &[],
         asked: false,
+        money: None,
     },
     Builtin {
         connector: "refunds",
@@ -73,7 +87,16 @@ const TABLE: &[Builtin] = &[
         required: &["payment", "amount", "currency"],
         optional: &["undoes"],
         asked: false,
+        money: None,
     },
+    told("hold", MoneyKind::Hold),
+    told("capture", MoneyKind::Capture),
+    told("purchase", MoneyKind::Purchase),
+    told("release", MoneyKind::Release),
+    told("refund", MoneyKind::Refund),
+    told("capture_failure", MoneyKind::CaptureFailure),
+    told("refund_return", MoneyKind::RefundReturn),
+    told("chargeback", MoneyKind::Chargeback),
 ];
 
 /// All of them.
@@ -121,15 +144,15 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
     Arc::new(Operation {
         name: OperationName::from(builtin.operation),
         request: None,
-        money: None,
-        asks: false,
+        money: builtin.money,
+        asks: builtin.money.is_some(),
         integrity: Vec::new(),
         outcomes: outcomes(builtin.outcomes),
         inquire,
         // The key names what was done: a repeat finds it done.
         idempotency: Idempotency {
             header: None,
-            replay: Replay::Intent,
+            replay: if builtin.money.is_some() { Replay::Safe } else { Replay::Intent },
             window: None,
             not_found_final_after: Duration::ZERO,
         },

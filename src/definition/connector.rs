@@ -301,6 +301,11 @@ impl Idempotency {
     pub fn may_resend(&self) -> bool {
         !matches!(self.replay, Replay::None)
     }
+
+    /// The answer to a repeat says what became of the first request.
+    pub fn tells_when_repeated(&self) -> bool {
+        matches!(self.replay, Replay::Stored | Replay::Stored2xx | Replay::Intent | Replay::Complete)
+    }
 }
 
 impl MoneyKind {

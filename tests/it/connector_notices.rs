@@ -232,3 +232,40 @@ fn an_hmac_over_fields_in_base64_with_a_key_in_hex_as_adyen_has_it() {
     // Each is signed: a forged one beside a good one spoils both.
     hook.refuses(&[], &json!({"notificationItems": [item(&tag), item("AAAA")]}).to_string());
 }
+
+#[test]
+fn message_signatures_of_rfc_9421_are_checked_over_the_body_that_came() {
+    use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+    use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+    let text = std::fs::read_to_string("docs/connectors.md").unwrap();
+    let blocks = crate::docs::blocks(&text, "yaml connector");
+    let (_, yaml) = blocks.into_iter().find(|(_, block)| block.contains("connector: message_hooks")).unwrap();
+    let keys = Ed25519KeyPair::generate().unwrap();
+    let public: PublicKeyX509Der<'_> = keys.public_key().as_der().unwrap();
+    let secrets =
+        BTreeMap::from([("bank_public_key".to_owned(), Secret::new(BASE64_STANDARD.encode(public.as_ref())))]);
+    let hook = Hook { yaml, secrets };
+    let body = r#"{"reference": "r1",  "id": "e1"}"#;
+    let digest = |body: &str| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, body.as_bytes());
+        format!("sha-256=:{}:", BASE64_STANDARD.encode(digest))
+    };
+    let date = "Tue, 14 Nov 2023 22:13:20 GMT";
+    let signed = |components: &[(&str, &str)]| {
+        let names: Vec<String> = components.iter().map(|(name, _)| format!("\"{name}\"")).collect();
+        let input = format!("({});created={NOW};keyid=\"bank-2026\"", names.join(" "));
+        let lines: String = components.iter().map(|(name, value)| format!("\"{name}\": {value}\n")).collect();
+        let base = format!("{lines}\"@signature-params\": {input}");
+        let tag = BASE64_STANDARD.encode(keys.sign(base.as_bytes()));
+        (format!("sig1={input}"), format!("sig1=:{tag}:"))
+    };
+    let told = digest(body);
+    let (input, tag) = signed(&[("content-digest", &told), ("date", date)]);
+    let headers = [("content-digest", told.as_str()), ("date", date), ("signature-input", &input), ("signature", &tag)];
+    assert_eq!(hook.takes(&headers, body).id.as_str(), "e1");
+    // Another body under the digest that was signed, and a signature that covers less.
+    hook.refuses(&headers, &body.replace("r1", "r2"));
+    let (input, tag) = signed(&[("date", date)]);
+    let headers = [("content-digest", told.as_str()), ("date", date), ("signature-input", &input), ("signature", &tag)];
+    hook.refuses(&headers, body);
+}

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{names, replies, requests};
 use crate::definition::document::{Entry, Node};
-use crate::definition::read::Ctx;
+use crate::definition::read::{Ctx, RESEND};
 use crate::definition::{Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, Webhooks, rules};
 use crate::types::format_duration;
 
@@ -34,6 +34,15 @@ fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {
         let help = "after a lost answer only an inquiry tells what happened: \
                     add `inquire: { get: \"/…?reference=${key}\" }`";
         ctx.add(ctx.problem(rules::MONEY_WITHOUT_INQUIRE, &money.key_span, message).with_help(help.to_owned()));
+    }
+    let resend = entry.node.get("inquire").filter(|node| node.text() == Some(RESEND));
+    if let Some(node) = resend.filter(|_| !operation.idempotency.tells_when_repeated()) {
+        let message =
+            format!("`{}` is asked about by sending it again, and a repeat does not tell what became of it", entry.key);
+        let problem = ctx.problem(rules::CONTRADICTING_VALUES, &node.span, message);
+        let help =
+            "`inquire: resend` is for `replay: stored`, `stored_2xx`, `intent` or `complete`; else say how to ask";
+        ctx.add(problem.with_help(help.to_owned()));
     }
     let stated = shared || entry.node.get("idempotency").is_some() || entry.node.get("repeat").is_some();
     if !stated {

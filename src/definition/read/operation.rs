@@ -75,6 +75,8 @@ const MONEY: &[(&str, MoneyKind)] = &[
     ("refund_return", MoneyKind::RefundReturn),
     ("chargeback", MoneyKind::Chargeback),
 ];
+/// `inquire: resend`
+pub(in crate::definition) const RESEND: &str = "resend";
 /// Both do no harm when they are done twice.
 const REPEATS: &[(&str, Replay)] = &[("safe", Replay::Safe), ("asks", Replay::Safe)];
 pub(super) const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order", "env", "tables", "now", "nonce"];
@@ -105,7 +107,11 @@ impl Ctx<'_> {
             asks,
             integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
             outcomes: outcomes_node.map(|node| self.outcomes(node, None, false)).unwrap_or_default(),
-            inquire: fields.entry("inquire").and_then(|entry| self.inquiry(entry, outcomes_node, shared)),
+            // Where the same request tells, there is no other: the ladder's second rung is its first.
+            inquire: fields
+                .entry("inquire")
+                .filter(|entry| entry.node.text() != Some(RESEND))
+                .and_then(|entry| self.inquiry(entry, outcomes_node, shared)),
             idempotency,
             poll: fields.get("poll").and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
             request: Some(request),

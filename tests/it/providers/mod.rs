@@ -1,6 +1,7 @@
 //! The connectors that are shipped, driven over HTTP against emulations of their providers: servers of ours that check
 //! what arrives as the providers' documentation says, and keep books of what happened to the money.
 
+mod adyen;
 mod alipay;
 mod clock;
 mod stripe;
@@ -14,9 +15,9 @@ use axum::Router;
 use paystate::connector::{Arrived, ConnectorConfig, Connectors};
 use paystate::definition::{Sources, load};
 use paystate::executor::{Clock, Executor, HookError, Options, Received, Submission, SystemClock};
-use paystate::machine::Snapshot;
+use paystate::machine::{Event, Snapshot};
 use paystate::store::MemoryStore;
-use paystate::types::Secret;
+use paystate::types::{EventId, Secret};
 use serde_json::{Value, json};
 
 use self::clock::FastClock;
@@ -25,6 +26,7 @@ use self::clock::FastClock;
 struct World {
     executor: Executor,
     connector: &'static str,
+    clock: Arc<FastClock>,
 }
 
 impl World {
@@ -48,13 +50,21 @@ impl World {
         config.secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let connectors = Arc::new(Connectors::new(config));
         let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(FastClock::new()));
-        let executor = Executor::start(store, clock, connectors, vec![workflow], Options::default()).await.unwrap();
-        Self { executor, connector }
+        let told = Arc::<FastClock>::clone(&clock);
+        let executor = Executor::start(store, told, connectors, vec![workflow], Options::default()).await.unwrap();
+        Self { executor, connector, clock }
     }
 
     async fn submit(&self, workflow: &str, input: Value) -> Arc<Snapshot> {
         let submission = Submission { workflow: workflow.into(), input, key: None, child: None };
         self.executor.submit(submission).await.unwrap().snapshot
+    }
+
+    /// Something that the customer's page tells.
+    async fn event(&self, order: &Snapshot, name: &str, payload: Value) {
+        let (id, source) = (EventId::new(format!("{name}-1")), "api".to_owned());
+        let event = Event::Received { id, name: name.into(), payload, source };
+        self.executor.apply(order.id, event).await.unwrap();
     }
 
     /// A notification as it comes in.
