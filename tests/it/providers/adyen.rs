@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use paystate::executor::{HookError, Hooked, Received};
 use paystate::machine::Snapshot;
-use paystate::types::{ConnectorName, Pause, Secret, Timestamp};
+use paystate::types::Secret;
 use serde_json::{Value, json};
 
 use super::{World, serve};
@@ -292,15 +292,11 @@ async fn a_key_that_adyen_may_have_forgotten_is_not_sent_again() {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let (by, since) = ("kim".to_owned(), Timestamp::from_unix_ms(0));
-    let pause = Pause { drain: false, by, note: "the line is down for a week".to_owned(), since };
-    let name = ConnectorName::new("adyen");
-    world.executor.pause(&name, Some(pause)).await.unwrap();
     // Its answer is given up, and its repeat waits through the pause.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    world.waits_at("adyen").await;
     adyen.0.lock().unwrap().keys.clear();
     world.clock.leap(Duration::from_secs(8 * 24 * 3_600));
-    world.executor.pause(&name, None).await.unwrap();
+    world.goes_on("adyen").await;
     let ended = world.ends(&order).await;
     assert!(ended.incident.is_some(), "a person finds out, or the webhook tells: {} {}", ended.state, ended.outcome);
     let books = adyen.0.lock().unwrap();

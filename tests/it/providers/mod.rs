@@ -17,7 +17,7 @@ use paystate::definition::{Sources, load};
 use paystate::executor::{Clock, Executor, HookError, Options, Received, Submission, SystemClock};
 use paystate::machine::{Event, Snapshot};
 use paystate::store::MemoryStore;
-use paystate::types::{EventId, Secret};
+use paystate::types::{EventId, Pause, Secret};
 use serde_json::{Value, json};
 
 use self::clock::FastClock;
@@ -58,6 +58,26 @@ impl World {
     async fn submit(&self, workflow: &str, input: Value) -> Arc<Snapshot> {
         let submission = Submission { workflow: workflow.into(), input, key: None, child: None };
         self.executor.submit(submission).await.unwrap().snapshot
+    }
+
+    /// Its provider is paused while a request is not answered, until what follows from that waits.
+    async fn waits_at(&self, connector: &str) {
+        let (by, since) = ("kim".to_owned(), self.clock.now());
+        let pause = Pause { drain: false, by, note: "the line is down".to_owned(), since };
+        self.executor.pause(&connector.into(), Some(pause)).await.unwrap();
+        for _ in 0..1_000 {
+            let providers = self.executor.providers(false).await.unwrap();
+            let here = providers.iter().find(|provider| provider.name.as_str() == connector).unwrap();
+            if here.traffic.under_way == 0 && here.traffic.waiting > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nothing waits at {connector}");
+    }
+
+    async fn goes_on(&self, connector: &str) {
+        self.executor.pause(&connector.into(), None).await.unwrap();
     }
 
     /// Something that the customer's page tells.

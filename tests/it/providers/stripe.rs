@@ -13,6 +13,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use paystate::executor::{Clock, HookError, Hooked, SystemClock};
 use paystate::machine::Status;
+use paystate::types::Secret;
 use serde_json::{Value, json};
 
 use super::{World, form, serve};
@@ -233,16 +234,19 @@ async fn search(
     answer(200, json!({"object": "search_result", "data": found, "has_more": false}))
 }
 
-async fn stripe() -> (Stripe, World) {
-    let stripe = Stripe::default();
-    let router = Router::new()
+fn router(stripe: &Stripe) -> Router {
+    Router::new()
         .route("/v1/payment_intents", post(create))
         .route("/v1/payment_intents/search", get(search))
         .route("/v1/payment_intents/{id}", get(retrieve))
         .route("/v1/payment_intents/{id}/{what}", post(change))
         .route("/v1/refunds", post(refund))
-        .with_state(stripe.clone());
-    let url = serve(router).await;
+        .with_state(stripe.clone())
+}
+
+async fn stripe() -> (Stripe, World) {
+    let stripe = Stripe::default();
+    let url = serve(router(&stripe)).await;
     let secrets = [("stripe_key", KEY), ("stripe_hook", HOOK)];
     let world = World::start("stripe", "stripe_card", &[("STRIPE_URL", &url)], &secrets).await;
     (stripe, world)
@@ -332,4 +336,65 @@ async fn a_challenge_that_nobody_answers_is_closed_before_it_is_given_up() {
     assert_eq!(ended.state.as_str(), "declined", "{:?} {}", ended.incident, ended.outcome);
     assert_eq!(stripe.intents()[0]["status"], "canceled");
     assert_eq!(stripe.captured(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_stripe_has_forgotten_is_searched_for_and_not_sent_again() {
+    let (stripe, world) = stripe().await;
+    stripe.fails(&[Fault::Hang]);
+    let order = world.submit("stripe_card", card("pm_card_visa")).await;
+    for _ in 0..500 {
+        if !stripe.intents().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    world.waits_at("stripe").await;
+    // A day later Stripe has forgotten the key: the same request would be another payment.
+    stripe.books().keys.clear();
+    world.clock.leap(Duration::from_secs(25 * 3_600));
+    world.goes_on("stripe").await;
+    let ended = world.ends(&order).await;
+    assert_eq!(ended.state.as_str(), "settled", "{:?}", ended.incident);
+    assert_eq!((stripe.intents().len(), stripe.captured()), (1, 1250), "it was searched for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_secret_of_the_endpoint_is_replaced_both_are_believed() {
+    let stripe = Stripe::default();
+    let url = serve(router(&stripe)).await;
+    let hook = Secret::new(HOOK).beside(vec![Secret::new("whsec_of_last_year")]);
+    let secrets = [("stripe_key", Secret::new(KEY)), ("stripe_hook", hook)];
+    let world = World::with("stripe", "stripe_card", &[("STRIPE_URL", &url)], &secrets).await;
+    let order = world.submit("stripe_card", card("pm_card_authenticationRequired")).await;
+    world.comes_to(&order, "challenged").await;
+    stripe.set_status("pi_1", "requires_capture");
+    let intent = stripe.intents().remove(0);
+    let kind = "payment_intent.amount_capturable_updated";
+    assert!(tell(&world, "whsec_of_nobody", "evt_1", kind, &intent).await.is_err());
+    for (secret, id) in [("whsec_of_last_year", "evt_1"), (HOOK, "evt_2")] {
+        assert!(matches!(tell(&world, secret, id, kind, &intent).await.unwrap().as_slice(), [Hooked::Applied { .. }]));
+    }
+    assert_eq!(world.ends(&order).await.state.as_str(), "settled");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notification_that_comes_before_the_answer_waits_or_comes_again() {
+    let (stripe, world) = stripe().await;
+    stripe.fails(&[Fault::Hang]);
+    let order = world.submit("stripe_card", card("pm_card_authenticationRequired")).await;
+    for _ in 0..500 {
+        if !stripe.intents().is_empty() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stripe.set_status("pi_1", "requires_capture");
+    let intent = stripe.intents().remove(0);
+    let kind = "payment_intent.amount_capturable_updated";
+    // Nobody knows Stripe's reference yet: it waits for that, or is to be sent again.
+    while let Err(early) = tell(&world, HOOK, "evt_1", kind, &intent).await {
+        assert!(matches!(early, HookError::TooEarly), "{early:?}");
+    }
+    assert_eq!((world.ends(&order).await.state.as_str(), stripe.captured()), ("settled", 1250));
 }

@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use paystate::executor::{Clock, HookError, Hooked, Received, SystemClock};
 use paystate::machine::Status;
+use paystate::types::Secret;
 use serde_json::{Value, json};
 
 use super::{World, serve};
@@ -194,6 +195,11 @@ fn done(books: &mut Books, method: &str, path: &str, body: &str) -> (u16, Value)
 }
 
 async fn wechat(faults: &[Fault]) -> (WeChat, World) {
+    wechat_with(faults, None).await
+}
+
+/// With a former key of WeChat Pay's, while it is replaced.
+async fn wechat_with(faults: &[Fault], former: Option<&Rsa>) -> (WeChat, World) {
     let (ours, theirs) = (Arc::new(rsa()), Arc::new(rsa()));
     let wechat = WeChat { books: Arc::default(), ours, theirs };
     wechat.books.lock().unwrap().faults = faults.iter().rev().copied().collect();
@@ -205,12 +211,13 @@ async fn wechat(faults: &[Fault]) -> (WeChat, World) {
         ("WECHATPAY_SERIAL", "SERIAL1"),
         ("WECHATPAY_NOTIFY_URL", "https://shop.example/hooks/wechatpay"),
     ];
+    let theirs = Secret::new(wechat.theirs.public.as_str());
     let secrets = [
-        ("wechatpay_private_key", wechat.ours.private.as_str()),
-        ("wechatpay_public_key", wechat.theirs.public.as_str()),
-        ("wechatpay_api_v3_key", API_KEY),
+        ("wechatpay_private_key", Secret::new(wechat.ours.private.as_str())),
+        ("wechatpay_public_key", theirs.beside(former.iter().map(|key| Secret::new(key.public.as_str())).collect())),
+        ("wechatpay_api_v3_key", Secret::new(API_KEY)),
     ];
-    let world = World::start("wechatpay", "wechat_native", &env, &secrets).await;
+    let world = World::with("wechatpay", "wechat_native", &env, &secrets).await;
     (wechat, world)
 }
 
@@ -287,4 +294,35 @@ async fn a_refund_is_asked_for_once_and_asked_about_until_it_is_done() {
         let amounts: Vec<&Value> = refunds.values().map(|refund| &refund["amount"]["refund"]).collect();
         assert_eq!(amounts, [&json!(100)], "{faults:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_told_before_the_code_was_answered_counts() {
+    let (wechat, world) = wechat(&[Fault::Hang]).await;
+    let order = world.submit("wechat_native", json!({"amount": 100, "currency": "CNY"})).await;
+    let number = loop {
+        if let Some(number) = wechat.books.lock().unwrap().trades.keys().next() {
+            break number.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    let paid = wechat.pays(&number);
+    let told = wechat.tell(&world, "evt_1", "TRANSACTION.SUCCESS", &paid).await.unwrap();
+    assert!(matches!(told.told.as_slice(), [Hooked::Applied { .. }]), "{told:?}");
+    let ended = world.ends(&order).await;
+    assert_eq!((ended.state.as_str(), ended.money.captured), ("settled", 100), "{:?}", ended.incident);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_wechat_changes_its_key_both_are_believed() {
+    let former = Arc::new(rsa());
+    let (wechat, world) = wechat_with(&[], Some(&former)).await;
+    let (order, number) = opened(&wechat, &world, json!({})).await;
+    let paid = wechat.pays(&number);
+    let before = WeChat { theirs: former, ..wechat.clone() };
+    before.tell(&world, "evt_1", "TRANSACTION.SUCCESS", &paid).await.unwrap();
+    assert_eq!(world.ends(&order).await.state.as_str(), "settled");
+    let gone = WeChat { theirs: Arc::new(rsa()), ..wechat.clone() };
+    let refused = gone.tell(&world, "evt_2", "TRANSACTION.SUCCESS", &paid).await;
+    assert!(matches!(refused, Err(HookError::Unverified(_))), "{refused:?}");
 }
