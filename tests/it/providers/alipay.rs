@@ -255,6 +255,22 @@ async fn a_code_is_paid_whatever_becomes_of_the_first_answer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_is_told_before_the_code_was_answered_counts() {
+    let (alipay, world) = alipay(&[Fault::Hang]).await;
+    let order = world.submit("alipay_code", json!({"amount": 1200, "currency": "CNY"})).await;
+    let number = loop {
+        if let Some(number) = alipay.books.lock().unwrap().codes.keys().next() {
+            break number.clone();
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    alipay.scans(&number, true);
+    alipay.tell(&world, "n1", &number, &[]).await.unwrap();
+    let ended = world.ends(&order).await;
+    assert_eq!((ended.state.as_str(), ended.money.captured), ("settled", 1200), "{:?}", ended.incident);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_order_for_a_buyer_is_opened_or_declined() {
     let (alipay, world) = alipay(&[Fault::Hang]).await;
     let (order, number) = shown(&alipay, &world, json!({"buyer": "2088102146225135"})).await;
