@@ -2,7 +2,7 @@ use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
 use crate::api::wire::{IncidentItem, IncidentPage};
-use crate::types::Value;
+use crate::types::{OrderId, Value};
 
 /// List the orders that need a person, with what is at stake.
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ pub(super) struct Args {
     limit: u16,
     /// Only orders older than this one.
     #[arg(long, value_name = "ORDER")]
-    after: Option<String>,
+    after: Option<OrderId>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -31,7 +31,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let mut query = vec![("limit", args.limit.to_string())];
     query.extend(args.workflow.map(|workflow| ("workflow", workflow)));
     query.extend(args.call.map(|call| ("call", call)));
-    query.extend(args.after.map(|after| ("after", after)));
+    query.extend(args.after.map(|after| ("after", after.to_string())));
     let value = client.get("v1/incidents", &query).await?;
     if args.connection.json {
         value["incidents"].as_array().into_iter().flatten().for_each(output::json);
@@ -46,7 +46,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     output::out(&output::table(&["order", "at stake", "since"], &[1], &rows));
     let sums: Vec<String> = page.at_stake.iter().map(|sum| output::line(&sum.text)).collect();
     if !sums.is_empty() {
-        output::out(&format!("\nat stake in all: {}\n", sums.join(", ")));
+        let what = if page.next.is_some() { "at stake in these" } else { "at stake in all" };
+        output::out(&format!("\n{what}: {}\n", sums.join(", ")));
     }
     if let Some(next) = page.next {
         output::err(&format!("there are more: --after {next}\n"));

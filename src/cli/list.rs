@@ -2,7 +2,7 @@ use super::Verdict;
 use super::client::{Client, Connection};
 use super::output;
 use crate::api::wire::{Order, OrderPage, Status};
-use crate::types::Value;
+use crate::types::{OrderId, Value};
 
 const PAGE: usize = 200;
 
@@ -26,7 +26,7 @@ pub(super) struct Args {
     limit: u32,
     /// Only orders older than this one.
     #[arg(long, value_name = "ORDER")]
-    after: Option<String>,
+    after: Option<OrderId>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -41,7 +41,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     while left > 0 {
         let mut query = query.clone();
         query.push(("limit", left.min(PAGE).to_string()));
-        query.extend(after.map(|after| ("after", after)));
+        query.extend(after.map(|after| ("after", after.to_string())));
         let value = client.get("v1/orders", &query).await?;
         if args.connection.json {
             value["orders"].as_array().into_iter().flatten().for_each(output::json);
@@ -49,7 +49,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         let page: OrderPage = client.read::<OrderPage>(Value::clone(&value))?;
         left = left.saturating_sub(page.orders.len().max(1));
         rows.extend(page.orders.iter().map(row));
-        after = page.next.map(|next| next.to_string());
+        after = page.next;
         if after.is_none() {
             break;
         }
@@ -60,7 +60,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     Ok(Verdict::Yes)
 }
 
-fn print(rows: &[output::Row], after: Option<String>) {
+fn print(rows: &[output::Row], after: Option<OrderId>) {
     if rows.is_empty() {
         output::out("no orders\n");
         return;

@@ -40,6 +40,7 @@ const fn function(
 
 pub(super) const FUNCTIONS: &[Function] = &[
     function("hash", &[TEXT, TEXT, TEXT], 1, Text, bytes::hash),
+    function("crc32", &[TEXT], 0, Int, bytes::crc32),
     function("base64", &[TEXT], 0, Text, bytes::base64),
     function("base64url", &[TEXT], 0, Text, bytes::base64url),
     function("unbase64", &[TEXT], 0, Text, bytes::unbase64),
