@@ -110,6 +110,9 @@ impl HttpConnector {
         let now = (self.clock.0)();
         let names = self.names(invocation, now);
         let mut draft = self.draft(invocation, operation, request, question, &names, now)?;
+        if request.by_customer {
+            return Ok(classify(operation, question, &names, draft.handed(&self.base)?));
+        }
         let token = match self.credentials.tokens() {
             Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, deadline).await?)),
             None => None,
@@ -138,6 +141,7 @@ impl HttpConnector {
             with: &invocation.with,
             order: &invocation.context,
             key: Value::String(invocation.key.clone()),
+            sent_at: Value::String(invocation.sent_at.to_string()),
             attempt: Value::from(invocation.attempt.0),
             env: &self.env,
             tables: &self.definition.tables,
