@@ -3,6 +3,7 @@
 
 mod clock;
 mod stripe;
+mod unionpay;
 mod wechat;
 
 use std::collections::BTreeMap;
