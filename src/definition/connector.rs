@@ -160,6 +160,8 @@ pub struct Request {
     pub reply: ReplyFormat,
     /// The fields of the body that are encrypted, each on its own.
     pub encrypt: Option<Encrypt>,
+    /// Nothing is sent: the customer's browser will do it.
+    pub by_customer: bool,
 }
 
 /// How a body is written.

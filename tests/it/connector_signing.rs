@@ -405,3 +405,43 @@ async fn keys_that_cannot_be_used_are_told_when_the_connector_is_built() {
         assert!(error.starts_with("secret key cannot be used: not ") && !error.contains("of any kind"), "{error}");
     }
 }
+
+#[tokio::test]
+async fn what_the_customer_sends_is_signed_and_stays_here() {
+    let key = rsa();
+    let server = Server::replying("200 OK", "{}").await;
+    let form = "    sent_by: customer\n    encoding: form\n    query: { a: x y }\n    \
+        body: { order: { amount: '${with.amount}' }, none: null, at: \"${format_time(sent_at, '%H%M')}\" }\n";
+    let sign = "sign: { scheme: rsa-sha256, key: \"${secret.ours}\", content: \"${request.body}\", field: tag }\n";
+    let connector = connector(&server, &format!("{sign}{}", operation(form)), &[("ours", &key.private)]);
+    let Outcome::Ok { result } = pay(&connector).await else { panic!("it is made") };
+    assert!(server.requests().is_empty(), "and not sent");
+    assert_eq!((&result["method"], result["url"].as_str().unwrap()), (&json!("POST"), url(&server).as_str()));
+    let at = call().sent_at.to_string()[11..16].replace(':', "");
+    let signed = format!("order%5Bamount%5D=600&at={at}");
+    let tag = BASE64_STANDARD.decode(result["fields"]["tag"].as_str().unwrap()).unwrap();
+    let public = UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &key.public_der);
+    public.verify(signed.as_bytes(), &tag).unwrap();
+    assert_eq!((&result["fields"]["order[amount]"], &result["fields"]["at"]), (&json!("600"), &json!(at)));
+    assert_eq!(result["fields"].as_object().unwrap().len(), 3);
+}
+
+fn url(server: &Server) -> String {
+    format!("http://{}/api/pay?a=x%20y", server.address)
+}
+
+#[tokio::test]
+async fn the_time_at_which_a_key_was_first_sent_is_the_same_for_repeats_and_inquiries() {
+    let server = Server::replying("200 OK", "{}").await;
+    let form = "    body: { at: '${sent_at}' }\n    inquire: { post: '/ask?of=${key}', body: { at: '${sent_at}' } }\n";
+    let connector = connector(&server, &operation(form), &[]);
+    let mut call = call();
+    call.operation = "pay".into();
+    call.sent_at = paystate::types::Timestamp::from_unix_ms(1_700_000_000_000);
+    connector.invoke(&call).await;
+    call.attempt = paystate::types::Attempt(7);
+    connector.invoke(&call).await;
+    connector.inquire(&call).await;
+    let bodies: Vec<String> = server.requests().iter().map(|request| parse(request).body).collect();
+    assert_eq!(bodies, [r#"{"at":"2023-11-14T22:13:20.000Z"}"#; 3]);
+}

@@ -196,6 +196,7 @@ pub(crate) fn request(method: Method, path: &str, body: Option<Value>) -> Reques
         encoding: Default::default(),
         reply: Default::default(),
         encrypt: None,
+        by_customer: false,
     }
 }
 

@@ -113,8 +113,13 @@ impl HttpConnector {
         let deadline = Instant::now() + invocation.timeout;
         let now = (self.clock.0)();
         let names = self.names(invocation, now);
-        let asked = Names { with: invocation.arguments(), ..names.clone() };
+        // What the customer is handed is kept, so that nothing volatile is in it.
+        let with = if request.by_customer { &invocation.with } else { invocation.arguments() };
+        let asked = Names { with, ..names.clone() };
         let mut draft = self.draft(invocation, operation, request, question, &asked, now)?;
+        if request.by_customer {
+            return Ok(self.kept(classify(operation, question, &names, draft.handed(&self.base)?)));
+        }
         let token = match self.credentials.tokens() {
             Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, deadline).await?)),
             None => None,
@@ -155,6 +160,7 @@ impl HttpConnector {
             with: &invocation.with,
             order: &invocation.context,
             key: Value::String(invocation.key.clone()),
+            sent_at: Value::String(invocation.sent_at.to_string()),
             attempt: Value::from(invocation.attempt.0),
             env: &self.env,
             tables: &self.definition.tables,

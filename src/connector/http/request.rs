@@ -2,13 +2,15 @@
 
 use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Method, Url};
+use serde_json::json;
 
 use super::client::Base;
 use super::path::{push_pair, push_query, render_path, scalar};
 use super::send::Failure;
+use crate::connector::classify::{Body, Reply};
 use crate::connector::config::ConnectorSetupError;
 use crate::connector::payload;
-use crate::definition::{self, BodyEncoding, Request, Scope};
+use crate::definition::{self, BodyEncoding, ReplyFormat, Request, Scope};
 use crate::types::Value;
 
 const HEADERS_MAX: usize = 8 * 1024;
@@ -126,6 +128,16 @@ impl Draft {
     /// The address of it, if it still lies below the base.
     pub(super) fn url(&self, base: &Base) -> Result<Url, Failure> {
         base.join(&self.path).ok_or_else(|| Failure::not_sent("request: the path leads out of the base URL"))
+    }
+
+    /// What the customer's browser is to send, as the answer of the call. Names are flat, as those of an HTML form are.
+    pub(super) fn handed(self, base: &Base) -> Result<Reply, Failure> {
+        let text = self.text()?.unwrap_or_default();
+        let fields = payload::decode(text.as_bytes(), ReplyFormat::Form);
+        let fields = fields.map_err(|_| Failure::not_sent("request: the body is not a form"))?;
+        let body = json!({ "method": self.method.as_str(), "url": self.url(base)?.as_str(), "fields": fields });
+        let (headers, decrypted) = (json!({}), Value::Null);
+        Ok(Reply { status: 200, headers, body: Body::Json(body), decrypted, doubted: None, retry_after_ms: None })
     }
 
     pub(super) fn ready(self, base: &Base) -> Result<Ready, Failure> {

@@ -21,6 +21,9 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
             at.node.get("header").into_iter().for_each(|header| requests::may_be_written(ctx, header));
         }
         requests::of_operation(ctx, entry, operation);
+        if let ConnectorKind::Http(http) = &connector.kind {
+            requests::by_customer(ctx, entry, operation, http);
+        }
         replies::of_operation(ctx, entry, operation);
     }
     notifications(ctx, root, connector.webhooks.as_ref());

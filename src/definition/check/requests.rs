@@ -4,7 +4,7 @@ use super::is_whole;
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Template, TextPart};
 use crate::definition::read::Ctx;
-use crate::definition::{MoneyKind, Operation, Replay, Request, rules};
+use crate::definition::{BodyEncoding, Http, Login, Method, MoneyKind, Operation, Replay, Request, Slot, rules};
 
 /// Headers that decide where a request ends or goes: only the client writes them.
 const RESERVED: &[&str] = &["accept-encoding", "connection", "content-length", "host", "transfer-encoding", "upgrade"];
@@ -48,6 +48,28 @@ fn repeat(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, request: &Request
         let problem = ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &money.key_span, message);
         let help = "say what the provider does with a key that it has seen, or `repeat: asks` where the request moves nothing itself";
         ctx.add(problem.with_help(help.to_owned()));
+    }
+}
+
+/// What the customer's browser sends, everybody can read, and it says nothing of what became of it.
+pub(super) fn by_customer(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, http: &Http) {
+    let Some(at) = entry.node.entry("sent_by").map(|said| &said.key_span) else { return };
+    let Some(request) = operation.request.as_ref().filter(|request| request.by_customer) else { return };
+    if operation.money.is_some() {
+        let message = format!("`{}` moves nothing: what the customer has sent is asked about", entry.key);
+        ctx.report(rules::CONTRADICTING_VALUES, at, message);
+    }
+    let places = http.sign.iter().flat_map(|sign| &sign.places);
+    let shows = places.clone().any(|place| place.value.secrets().next().is_some());
+    if shows || http.auth.login != Login::None || http.auth.contents().next().is_some() {
+        let message = format!("the customer would be handed the secrets that are put on `{}`", entry.key);
+        ctx.report(rules::SECRET_OUTSIDE_AUTH, at, message);
+    }
+    let plain = request.headers.is_empty() && places.clone().all(|place| place.slot != Slot::Header);
+    let form = request.body.is_none() || matches!(request.encoding, BodyEncoding::Form(_));
+    if !plain || !form || !matches!(request.method, Method::Get | Method::Post) {
+        let message = "a browser sends a form: `get` or `post`, a body in `encoding: form`, and no headers";
+        ctx.report(rules::BAD_VALUE, at, message);
     }
 }
 

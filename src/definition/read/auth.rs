@@ -224,9 +224,10 @@ impl Ctx<'_> {
 }
 
 /// What is signed may read the whole request.
-pub(super) const SIGN_ROOTS: &[&str] = &["request", "with", "key", "attempt", "order", "env", "tables", "now", "nonce"];
+pub(super) const SIGN_ROOTS: &[&str] =
+    &["request", "with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];
 const PLACE_ROOTS: &[&str] =
-    &["signature", "content", "request", "with", "key", "attempt", "order", "env", "tables", "now", "nonce"];
+    &["signature", "content", "request", "with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];
 const _: () = assert!(SIGN_ROOTS.len() == REQUEST_ROOTS.len() + 1);
 
 /// A digest and an HMAC are mostly written in hexadecimal digits, the signature of a key pair in base64.

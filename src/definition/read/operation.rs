@@ -23,6 +23,7 @@ const KEYS: &[&str] = &[
     "body",
     "encoding",
     "encrypt",
+    "sent_by",
     "reply",
     "money",
     "integrity",
@@ -65,6 +66,7 @@ const BODY_ENCODINGS: &[(&str, BodyEncoding)] = &[
 ];
 const REPLY_FORMATS: &[(&str, ReplyFormat)] =
     &[("json", ReplyFormat::Json), ("form", ReplyFormat::Form), ("xml", ReplyFormat::Xml), ("text", ReplyFormat::Text)];
+const SENDERS: &[(&str, ())] = &[("customer", ())];
 const MONEY: &[(&str, MoneyKind)] = &[
     ("hold", MoneyKind::Hold),
     ("capture", MoneyKind::Capture),
@@ -79,8 +81,9 @@ const MONEY: &[(&str, MoneyKind)] = &[
 pub(in crate::definition) const RESEND: &str = "resend";
 /// Both do no harm when they are done twice.
 const REPEATS: &[(&str, Replay)] = &[("safe", Replay::Safe), ("asks", Replay::Safe)];
-pub(super) const REQUEST_ROOTS: &[&str] = &["with", "key", "attempt", "order", "env", "tables", "now", "nonce"];
-pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "response", "env", "tables"];
+pub(super) const REQUEST_ROOTS: &[&str] =
+    &["with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];
+pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "sent_at", "response", "env", "tables"];
 
 /// What a connector says for all its operations.
 pub(super) struct Shared {
@@ -98,8 +101,7 @@ impl Ctx<'_> {
         let request = self.request(&fields, &what, shared)?;
         let money = fields.get("money").and_then(|node| self.word(node, "`money`", MONEY));
         let outcomes_node = fields.required(self, &what, "outcomes");
-        let idempotency =
-            self.operation_idempotency(&fields, shared.idempotency.as_ref(), request.method, money.is_some());
+        let idempotency = self.operation_idempotency(&fields, shared.idempotency.as_ref(), &request, money.is_some());
         let asks = request.method == Method::Get || fields.get("repeat").and_then(Node::text) == Some("asks");
         Some(Operation {
             name: OperationName::from(entry.key.as_str()),
@@ -122,7 +124,7 @@ impl Ctx<'_> {
         &self,
         fields: &Fields<'_>,
         shared: Option<&Idempotency>,
-        method: Method,
+        request: &Request,
         money: bool,
     ) -> Idempotency {
         fields.exclusive(self, &["idempotency", "repeat"]);
@@ -130,8 +132,9 @@ impl Ctx<'_> {
             Some(entry) => self.idempotency(entry, shared),
             None => shared.cloned().unwrap_or_else(connector::unstated),
         };
-        // Reading changes nothing, whatever the connector says of its other operations.
-        let reads = method == Method::Get && !money && fields.entry("idempotency").is_none();
+        // Reading changes nothing, whatever the connector says of its other operations; nor does what is not sent.
+        let still = request.method == Method::Get || request.by_customer;
+        let reads = still && !money && fields.entry("idempotency").is_none();
         let declared = fields.get("repeat").and_then(|node| self.word(node, "`repeat`", REPEATS));
         if let Some(replay) = declared.or(reads.then_some(Replay::Safe)) {
             read.replay = replay;
@@ -157,6 +160,7 @@ impl Ctx<'_> {
             encoding: self.encoding(fields).or(shared.encoding).unwrap_or_default(),
             reply: self.reply_format(fields, "reply").or(shared.reply).unwrap_or_default(),
             encrypt: fields.entry("encrypt").and_then(|entry| self.encrypt(entry)),
+            by_customer: fields.get("sent_by").and_then(|node| self.word(node, "`sent_by`", SENDERS)).is_some(),
         })
     }
 

@@ -5,6 +5,7 @@ mod adyen;
 mod alipay;
 mod clock;
 mod stripe;
+mod unionpay;
 mod wechat;
 
 use std::collections::BTreeMap;
