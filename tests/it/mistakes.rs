@@ -119,6 +119,12 @@ fn of_connectors() {
             "      gone: response.status == 410",
             "contradicting-values",
         ),
+        (
+            "    inquire: { get: \"/v1/captures/${key}\" }",
+            "    idempotency: { replay: reject_duplicate }\n    inquire: resend",
+            "contradicting-values",
+        ),
+        ("      schedule: [1s, 5s, 30s, 5m]", "      schedule: wechat", "bad-value"),
         ("[401, 429, 503]", "429", "type-mismatch"),
         ("[401, 429, 503]", "[\"401\"]", "type-mismatch"),
         ("response.status in [401, 429, 503]", "response.status >= 500", "guessed-outcome"),
