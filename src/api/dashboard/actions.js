@@ -22,8 +22,8 @@ export const waysOut = (order, ways) => h("div", { class: "buttons" },
 
 /** What a resolution means for the call that it is about. */
 function wordsOf(role) {
-  if (role === "reversal") return { about: " was to undo a call whose outcome was not known", ok: "It was undone: the payment is off", declined: "It was not undone: what became of the call is asked once more" };
-  if (role === "compensation") return { about: " was to give back what had been done", ok: "It was given back", declined: "It was not given back" };
+  if (role === "reversal") return { about: ", which was to undo a call whose outcome was not known", ok: "It was undone: the payment is off", declined: "It was not undone: what became of the call is asked once more" };
+  if (role === "compensation") return { about: ", which was to give back what had been done", ok: "It was given back", declined: "It was not given back" };
   return { about: "", ok: "The call did succeed", declined: "The call did not happen" };
 }
 
@@ -43,7 +43,7 @@ async function resolveDialog(order, open) {
   const ways = h("fieldset", { onchange: (event) => fill(detail, details[event.target.value]()) },
     choice("ok", words.ok), choice("declined", words.declined), choice("state", "Go on in another state"),
     choice("dismissed", "Nothing is left to do: the order stays where it is"));
-  dialog("Resolve the incident", order, [call && [h("code", null, call), words.about, ". "], "Ask the provider first: money moves by what you say here."], [ways, detail, by(), note(true)], "Resolve", (form) => {
+  dialog("Resolve the incident", order, [call && ["It is about ", h("code", null, call), words.about, ". "], "Ask the provider first: money moves by what you say here."], [ways, detail, by(), note(true)], "Resolve", (form) => {
     const body = { as: form.as, by: form.by, note: form.note, id: form.once };
     if (form.as === "ok") {
       body.result = JSON.parse(form.result || "null");

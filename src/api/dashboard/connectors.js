@@ -34,8 +34,8 @@ function table(connectors, draw) {
   const row = (one) => h("tr", null,
     h("td", null, h("strong", null, one.title), h("div", { class: "sub mono" }, one.name)),
     h("td", null, one.paused ? why(one.paused) : one.breaker === "open" ? h("span", { class: "tag unknown" }, "breaker open") : one.breaker === "half_open" ? "trying again" : one.breaker ? "in use" : "not used yet"),
-    h("td", { class: "num" }, one.under_way), h("td", { class: "num" }, one.waiting),
-    h("td", { class: "num" }, one.in_doubt, one.in_doubt_more && "+"),
+    h("td", { class: "num", "data-name": "Under way" }, one.under_way), h("td", { class: "num", "data-name": "Waiting" }, one.waiting),
+    h("td", { class: "num", "data-name": "In doubt" }, one.in_doubt, one.in_doubt_more && "+"),
     h("td", null, h("div", { class: "buttons" }, buttons(one, draw))));
   return h("table", { class: "states" }, h("thead", null, h("tr", null, h("th", null, "Connector"), h("th", null, "Now"),
     ["Under way", "Waiting", "In doubt"].map((name) => h("th", { class: "num" }, name)), h("th", null, ""))), h("tbody", null, connectors.map(row)));
