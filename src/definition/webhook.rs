@@ -1,7 +1,7 @@
 //! Notifications that a provider sends: whose they are, which events they are, and what it wants to hear.
 
 use super::auth::{Decrypt, Verify};
-use super::connector::ReplyFormat;
+use super::connector::{OutcomeKind, ReplyFormat};
 use super::expr::{Expr, Template};
 use super::network::Network;
 use crate::types::EventName;
@@ -41,6 +41,8 @@ pub struct WebhookEvent {
     pub id: Expr,
     /// What is kept of it as `event`; the whole body when it is not said.
     pub payload: Option<Template>,
+    /// The outcome (`ok` or `declined`) that it is of the call whose key `correlate` reads.
+    pub settles: Option<OutcomeKind>,
 }
 
 impl Default for Acknowledge {

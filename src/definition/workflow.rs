@@ -221,6 +221,12 @@ impl Workflow {
     pub fn state(&self, name: &StateName) -> Option<&State> {
         self.index.get(name).and_then(|&at| self.states.get(at))
     }
+
+    /// Events that are the outcome of a call, which no state has to handle.
+    pub fn settling_events(&self) -> impl Iterator<Item = &EventName> {
+        let webhooks = self.connectors.values().filter_map(|connector| connector.webhooks.as_ref());
+        webhooks.flat_map(|hooks| &hooks.events).filter(|rule| rule.settles.is_some()).map(|rule| &rule.event)
+    }
 }
 
 impl Late {

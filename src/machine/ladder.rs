@@ -16,6 +16,10 @@ impl Run<'_> {
         let Some(call) = self.snapshot.calls.get_mut(&id) else { return };
         reason.clone_into(&mut call.trouble);
         call.doubtful = true;
+        call.phase = Phase::Unknown { asking: false };
+        if self.was_told_of(id) {
+            return;
+        }
         let Some(declared) = self.snapshot.calls.get(&id).and_then(|call| self.declared(call)) else {
             return self.park(id, true, format!("{reason}; the workflow no longer declares the call"));
         };
@@ -32,9 +36,6 @@ impl Run<'_> {
         }
         if declared.operation.inquire.is_none() {
             return self.resend(id, reason);
-        }
-        if let Some(call) = self.snapshot.calls.get_mut(&id) {
-            call.phase = Phase::Unknown { asking: false };
         }
         if !self.arm_inquiry(id, after_ms) {
             self.resend(id, reason);
@@ -64,7 +65,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn inquired_unknown(&mut self, id: CallId, outcome: &Outcome) {
+    pub(super) fn inquired_unknown(&mut self, id: CallId, outcome: &Outcome) {
         let reversed = self.snapshot.calls.get(&id).is_some_and(|call| call.reversed);
         match outcome {
             Outcome::Declined { .. } | Outcome::NotFound if reversed => self.confirm_reversed(id),

@@ -14,6 +14,7 @@ mod retry;
 mod route;
 mod run;
 mod scope;
+mod settles;
 mod snapshot;
 mod transition;
 mod undo;

@@ -20,7 +20,7 @@ pub fn next_events(workflow: &Workflow, snapshot: &Snapshot) -> Vec<EventName> {
     names.into_iter().filter(|name| is_external(name)).cloned().collect()
 }
 
-/// Every event from outside that the workflow handles anywhere.
+/// Every event from outside that the workflow handles anywhere, or that settles a call.
 pub fn known_events(workflow: &Workflow) -> Vec<EventName> {
     let mut names: BTreeSet<&EventName> = workflow.on.keys().collect();
     for state in &workflow.states {
@@ -29,6 +29,7 @@ pub fn known_events(workflow: &Workflow) -> Vec<EventName> {
             names.extend(late.keys());
         }
     }
+    names.extend(workflow.settling_events());
     names.into_iter().filter(|name| is_external(name)).cloned().collect()
 }
 

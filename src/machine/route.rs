@@ -196,6 +196,11 @@ impl<'w> Run<'w> {
     fn take_early(&mut self) -> bool {
         for at in 0..self.snapshot.inbox.len() {
             let Some(early) = self.snapshot.inbox.get(at).cloned() else { break };
+            if self.settles_a_call(&early) {
+                self.hops += 1;
+                self.snapshot.inbox.retain(|waiting| waiting.id != early.id);
+                return true;
+            }
             if !self.may_take(early.name.as_str()) {
                 continue;
             }
@@ -272,7 +277,7 @@ impl<'w> Run<'w> {
     pub(super) fn late(&mut self, event: &Early) {
         let Some(State { kind: StateKind::Final { late, .. }, name, .. }) = self.state() else { return };
         // A cancel that finds the order finished has nothing left to undo.
-        if event.name.as_str() == CANCEL {
+        if event.name.as_str() == CANCEL || self.settles_a_call(event) {
             return;
         }
         match late.get(event.name.as_str()) {

@@ -166,7 +166,27 @@ fn of_connectors() {
         (url, "\"https://bank.example/?v=1\"", "bad-value"),
         (url, "\"https://bank.example:http\"", "bad-value"),
         (url, "\"https:///v1\"", "bad-value"),
+    ];
+    refused(&mistakes, bank_with);
+}
+
+#[test]
+fn of_notifications() {
+    let mistakes = [
         ("event: customer.confirmed", "event: confirmed", "bad-name"),
+        ("event: customer.confirmed", "event: customer.confirmed\n      settles: pending", "bad-value"),
+        (
+            "event: customer.confirmed",
+            "event: customer.confirmed\n      settles: ok\n      by: payment",
+            "conflicting-keys",
+        ),
+        ("payload: { method: \"${body.data.method}\" }", "settles: ok\n      payload: \"${body.data}\"", "wrong-type"),
+        (
+            "payload: { method: \"${body.data.method}\" }",
+            "settles: ok\n    - { event: customer.confirmed, correlate: body.reference, id: body.id, settles: declined }",
+            "contradicting-values",
+        ),
+        ("event: customer.confirmed", "event: capture.done\n      settles: ok", "missing-late"),
         ("id: body.id", "id: \"'1'\"", "bad-value"),
         ("id: body.id", "id: headers[\"Webhook-Id\"]", "unknown-variable"),
         ("when: body.type == \"challenge.passed\"", "when: headers[\"x-type\"]", "type-mismatch"),

@@ -162,16 +162,17 @@ fn translate(webhooks: &Webhooks, scope: &Scope<'_>, whole: &Value) -> Result<Op
         .iter()
         .find(|rule| rule.when.as_ref().is_none_or(|when| when.eval_bool(scope).unwrap_or(false)));
     let Some(rule) = rule else { return Ok(None) };
-    Ok(Some(Notification {
-        event: rule.event.clone(),
-        correlate: text("correlate", &rule.correlate.eval(scope)?)?,
-        by: rule.by.clone(),
-        id: EventId::new(text("id", &rule.id.eval(scope)?)?),
-        payload: match &rule.payload {
-            Some(template) => template.render(scope)?,
-            None => whole.clone(),
-        },
-    }))
+    let correlate = text("correlate", &rule.correlate.eval(scope)?)?;
+    let mut payload = match &rule.payload {
+        Some(template) => template.render(scope)?,
+        None => whole.clone(),
+    };
+    // The event alone has to say which call it settles.
+    if let (Some(_), Value::Object(fields)) = (rule.settles, &mut payload) {
+        fields.insert("call".to_owned(), Value::from(correlate.as_str()));
+    }
+    let id = EventId::new(text("id", &rule.id.eval(scope)?)?);
+    Ok(Some(Notification { event: rule.event.clone(), correlate, by: rule.by.clone(), id, payload }))
 }
 
 fn text(what: &'static str, value: &Value) -> Result<String, TranslateError> {

@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use super::{names, replies, requests};
 use crate::definition::document::{Entry, Node};
 use crate::definition::read::{Ctx, RESEND};
-use crate::definition::{Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, Webhooks, rules};
+use crate::definition::{
+    Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, OutcomeKind, Webhooks, rules,
+};
 use crate::types::format_duration;
 
 pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &Connector) {
@@ -13,6 +15,8 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
         address(ctx, node, &http.base_url);
     }
     let shared = root.entry("idempotency");
+    let events = connector.webhooks.as_ref().map(|hooks| hooks.events.as_slice()).unwrap_or_default();
+    let settled = events.iter().any(|event| event.settles == Some(OutcomeKind::Ok));
     for entry in root.get("operations").map(Node::entries).unwrap_or_default() {
         let Some(operation) = connector.operations.get(entry.key.as_str()) else { continue };
         money(ctx, entry, operation, shared.is_some());
@@ -24,7 +28,7 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
         if let ConnectorKind::Http(http) = &connector.kind {
             requests::by_customer(ctx, entry, operation, http);
         }
-        replies::of_operation(ctx, entry, operation);
+        replies::of_operation(ctx, entry, operation, settled);
     }
     notifications(ctx, root, connector.webhooks.as_ref());
     names::of_connector(ctx, root.get("tables").map(Node::entries).unwrap_or_default());
@@ -124,6 +128,13 @@ fn notifications(ctx: &Ctx<'_>, root: &Node, webhooks: Option<&Webhooks>) {
                 let message = format!("`{key}` is the same for every notification: it reads nothing of `body`");
                 ctx.report(rules::BAD_VALUE, &node.span, message);
             }
+        }
+    }
+    for (node, event) in events.iter().zip(read).filter(|_| events.len() == read.len()) {
+        let first = read.iter().find(|other| other.event == event.event);
+        if first.is_some_and(|first| first.settles != event.settles) {
+            let message = format!("`{}` settles calls by one rule and not by another", event.event);
+            ctx.report(rules::CONTRADICTING_VALUES, &node.span, message);
         }
     }
     for node in events.iter().filter_map(|event| event.get("event")) {

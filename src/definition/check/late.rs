@@ -22,6 +22,7 @@ impl<'a> Check<'a> {
         let states = self.workflow.states.iter();
         let handled: BTreeSet<&EventName> =
             states.flat_map(|state| state.on.keys()).chain(self.workflow.on.keys()).collect();
+        let handled: BTreeSet<&EventName> = handled.into_iter().chain(self.workflow.settling_events()).collect();
         let expected: Vec<&EventName> = notified.intersection(&handled).copied().collect();
         for state in &self.workflow.states {
             let StateKind::Final { late, .. } = &state.kind else { continue };

@@ -16,14 +16,16 @@ const GATEWAYS: &[u16] = &[502, 504];
 /// Whether the reply is to the call itself or to the question what became of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    Call,
+    /// Whether a notification may say later that it is done.
+    Call(bool),
     Inquiry,
 }
 
-pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
+/// `settled`: notifications say what became of what was accepted.
+pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, settled: bool) {
     if let Some(outcomes) = entry.node.entry("outcomes") {
         let name = entry.key.as_str();
-        outcomes_of(ctx, name, outcomes, &operation.outcomes, operation, Asked::Call);
+        outcomes_of(ctx, name, outcomes, &operation.outcomes, operation, Asked::Call(settled));
     }
     let own = entry.node.get("inquire").and_then(|inquire| inquire.entry("outcomes"));
     if let (Some(outcomes), Some(inquiry)) = (own, &operation.inquire) {
@@ -39,7 +41,8 @@ fn outcomes_of(ctx: &Ctx<'_>, name: &str, entry: &Entry, read: &Outcomes, operat
     let own: Vec<&Entry> = entry.node.entries().iter().filter(|entry| outcome_kind(&entry.key).is_some()).collect();
     // An inquiry that only knows when nothing was found reads everything else as the operation does.
     let shared = asked == Asked::Inquiry && own.iter().all(|entry| entry.key == "not_found");
-    if !shared && own.iter().all(|entry| entry.key != "ok") {
+    let later = asked == Asked::Call(true) && own.iter().any(|entry| entry.key == "pending");
+    if !shared && !later && own.iter().all(|entry| entry.key != "ok") {
         let message = format!("`{name}` has no rule `ok`: whatever is answered, it never succeeds");
         let problem = ctx.problem(rules::OUTCOME_NEVER_READ, &entry.key_span, message);
         let help = "say what a success looks like, such as `ok: response.status == 200`".to_owned();
@@ -118,7 +121,7 @@ fn guessed(ctx: &Ctx<'_>, node: &Node, rules: &[OutcomeRule], status: u16, opera
             rules::GUESSED_OUTCOME,
             format!("status {status} comes from a proxy on the way, which cannot know that nothing happened"),
         ),
-        OutcomeKind::NotSent if money && asked == Asked::Call => (
+        OutcomeKind::NotSent if money && matches!(asked, Asked::Call(_)) => (
             rules::GUESSED_OUTCOME,
             format!("status {status} comes from a proxy on the way: the request may have been carried out"),
         ),

@@ -3,7 +3,7 @@
 use super::verify::HOOK_ROOTS;
 use super::{Ctx, LABEL, TRUTH};
 use crate::definition::document::{Entry, Kind, Node};
-use crate::definition::{Acknowledge, ReplyFormat, Verify, WebhookEvent, Webhooks, rules};
+use crate::definition::{Acknowledge, OutcomeKind, ReplyFormat, Verify, WebhookEvent, Webhooks, rules};
 use crate::types::EventName;
 
 const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "events"];
@@ -11,7 +11,7 @@ const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "ackn
 const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "env", "tables"];
 /// A part that is encrypted belongs to the notification as a whole.
 const DECRYPT_ROOTS: &[&str] = &["raw", "headers", "query", "body", "env", "tables"];
-const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "by", "id", "payload"];
+const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "by", "id", "payload", "settles"];
 
 impl Ctx<'_> {
     pub(super) fn webhooks(&self, entry: &Entry) -> Option<Webhooks> {
@@ -84,11 +84,19 @@ impl Ctx<'_> {
         });
         let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", EVENT_ROOTS, LABEL));
         let payload = fields.get("payload").map(|node| self.template(node, EVENT_ROOTS));
+        // Only a key of ours says which call it is about.
+        fields.exclusive(self, &["settles", "by"]);
+        let words = &[("ok", OutcomeKind::Ok), ("declined", OutcomeKind::Declined)];
+        let settles = fields.get("settles").and_then(|node| self.word(node, "`settles`", words));
+        if let Some(node) = fields.get("payload").filter(|node| settles.is_some() && !matches!(node.kind, Kind::Map(_)))
+        {
+            self.wrong_type(node, "the `payload` of what settles a call is a map");
+        }
         let when = match when {
             Some(None) => return None,
             Some(guard) => guard,
             None => None,
         };
-        Some(WebhookEvent { when, event: event?, correlate: correlate?, by, id: id?, payload })
+        Some(WebhookEvent { when, event: event?, correlate: correlate?, by, id: id?, payload, settles })
     }
 }

@@ -6,6 +6,7 @@ mod incidents;
 mod join;
 mod ladder;
 mod properties;
+mod settles;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,0 +1,109 @@
+//! What a provider says in its own time, of calls that wait to hear it.
+
+use super::*;
+use crate::machine::{Phase, Status};
+
+/// A notification, as the executor hands it on.
+fn told(name: &str, payload: Value) -> Event {
+    let id = EventId::new(format!("acquirer:{name}:{payload}"));
+    Event::Received { id, name: name.into(), payload, source: "hook:acquirer".to_owned() }
+}
+
+fn about(key: &str) -> Value {
+    json!({ "call": key, "id": "a1", "amount": 1000 })
+}
+
+/// An order whose capture was accepted.
+fn accepted() -> Story {
+    let mut story = Story::new();
+    story.settle(1, ok()).settle(2, pending()).in_state("capturing");
+    story
+}
+
+#[test]
+fn what_was_accepted_is_done_or_declined_when_the_provider_says_so() {
+    let mut story = accepted();
+    let key = story.key(2);
+    story.apply(&told("capture.done", about(&key))).in_state("settled");
+    assert_eq!((story.order.money.held, story.order.money.captured), (0, 1000));
+    let mut story = accepted();
+    story.apply(&told("capture.failed", about(&key)));
+    assert_eq!((story.order.outcome.as_str(), story.order.money.captured), ("declined: capture.failed", 0));
+    // By its own name for it, where it does not say ours.
+    let mut story = accepted();
+    story
+        .apply(&told("capture.done", json!({ "call": story.order.id.to_string(), "reference": "p1" })))
+        .in_state("settled");
+}
+
+#[test]
+fn nothing_else_settles_it() {
+    let mut story = accepted();
+    let key = story.key(2);
+    let other = key.replace("-2-1", "-2-2");
+    story.apply(&told("capture.done", about(&other)));
+    story.apply(&told("capture.done", json!({ "call": "p1", "reference": "p2" })));
+    let Event::Received { id, name, payload, .. } = told("capture.done", about(&key)) else { return };
+    story.apply(&Event::Received { id, name, payload, source: "api".to_owned() });
+    story.in_state("capturing");
+    assert_eq!((story.order.money.captured, story.order.inbox.len()), (0, 3));
+}
+
+#[test]
+fn an_answer_under_way_comes_first() {
+    let mut story = Story::new();
+    story.settle(1, ok());
+    let key = story.key(2);
+    story.apply(&told("capture.done", about(&key))).in_state("capturing");
+    assert_eq!((story.order.inbox.len(), story.order.money.captured), (1, 0));
+    let mut lost =
+        Story { workflow: Arc::clone(&story.workflow), order: story.order.clone(), commands: Vec::new(), ..story };
+    story.settle(2, pending()).in_state("settled");
+    // An answer that never comes is not asked about: it is known already.
+    lost.settle(2, unknown()).in_state("settled");
+    assert_eq!((lost.order.money.captured, lost.order.inbox.len()), (1000, 0));
+}
+
+#[test]
+fn what_is_unknown_is_known_when_it_is_told_also_after_a_person_was_called() {
+    let mut story = Story::new();
+    let key = story.key(1);
+    story.settle(1, unknown()).apply(&told("hold.done", about(&key))).in_state("capturing");
+    assert_eq!((story.order.data["authorization"].as_str(), story.order.money.held), (Some("a1"), 1000));
+    let mut story = accepted();
+    let key = story.key(2);
+    story.settle(2, unknown());
+    while story.order.status != Status::Incident {
+        match story.order.calls[&CallId(2)].phase {
+            Phase::Unknown { asking: true } => story.inquired(2, unknown()),
+            Phase::Sending => story.settle(2, unknown()),
+            _ => story.fire(),
+        };
+    }
+    story.apply(&told("capture.done", about(&key))).in_state("settled");
+    assert!(story.order.incident.is_none());
+}
+
+#[test]
+fn what_is_told_of_another_amount_is_for_a_person() {
+    let mut story = accepted();
+    let key = story.key(2);
+    story.apply(&told("capture.done", json!({ "call": key, "amount": 10 }))).in_state("capturing");
+    assert_eq!((story.order.status, story.order.money.captured), (Status::Incident, 0));
+}
+
+#[test]
+fn what_is_being_undone_is_undone_whatever_is_told() {
+    let mut story = Story::new();
+    let key = story.key(1);
+    while !matches!(story.order.calls[&CallId(1)].phase, Phase::Reversing { .. }) {
+        match story.order.calls[&CallId(1)].phase {
+            Phase::Unknown { asking: true } => story.inquired(1, unknown()),
+            Phase::Sending => story.settle(1, unknown()),
+            _ => story.fire(),
+        };
+    }
+    story.apply(&told("hold.done", about(&key))).in_state("authorizing");
+    assert_eq!((story.order.inbox.len(), story.order.money.held), (0, 0));
+    story.settle(2, ok()).fire().inquired(1, declined()).in_state("reversed");
+}
