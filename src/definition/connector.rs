@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::auth::{Auth, Decrypt, Sign, Verify};
 use super::expr::{Expr, Template};
 use super::webhook::Webhooks;
-use crate::types::{ConnectorName, OperationName, Value, Version};
+use crate::types::{ConnectorName, EventName, OperationName, Value, Version};
 
 #[derive(Debug)]
 pub struct Connector {
@@ -21,6 +21,14 @@ pub struct Connector {
     /// Lists and maps that expressions look codes up in: `tables`.
     pub tables: Value,
     pub needs: Needs,
+}
+
+impl Connector {
+    /// Events that are the outcome of a call.
+    pub fn settling_events(&self) -> impl Iterator<Item = &EventName> {
+        let events = self.webhooks.iter().flat_map(|hooks| &hooks.events);
+        events.filter(|rule| rule.settles.is_some()).map(|rule| &rule.event)
+    }
 }
 
 /// What the configuration must give before the connector can be built.

@@ -224,8 +224,7 @@ impl Workflow {
 
     /// Events that are the outcome of a call, which no state has to handle.
     pub fn settling_events(&self) -> impl Iterator<Item = &EventName> {
-        let webhooks = self.connectors.values().filter_map(|connector| connector.webhooks.as_ref());
-        webhooks.flat_map(|hooks| &hooks.events).filter(|rule| rule.settles.is_some()).map(|rule| &rule.event)
+        self.connectors.values().flat_map(|connector| connector.settling_events())
     }
 }
 

@@ -20,7 +20,7 @@ const SIZE_MAX: u64 = 1 << 20;
 const KEYS: &[&str] = &["scenario", "workflow", "input", "answers", "crashes", "steps"];
 const COMMON_KEYS: &[&str] = &["input", "answers"];
 const STEPS: &[&str] = &["advance", "event", "cancel", "retry", "resolve", "crash", "expect"];
-const EVENT_KEYS: &[&str] = &["name", "id", "payload", "refused"];
+const EVENT_KEYS: &[&str] = &["name", "about", "id", "payload", "refused"];
 const PERSON_KEYS: &[&str] = &["by", "note", "refused"];
 const RESOLVE_KEYS: &[&str] = &["by", "note", "refused", "as", "result", "code", "state"];
 const EXPECT_KEYS: &[&str] = &["state", "status", "data", "effects", "incident", "money", "inbox", "calls"];
@@ -283,10 +283,17 @@ impl<'w> Reader<'w> {
         let (event, place) = match value {
             Value::String(name) => {
                 let name = EventName::new(name);
-                (EventStep { name, id: None, payload: Value::Null, refused: false }, path.to_vec())
+                (EventStep { name, about: None, id: None, payload: Value::Null, refused: false }, path.to_vec())
             }
             other => (self.fields::<EventStep>(path, "`event`", EVENT_KEYS, other)?, at(path, "name")),
         };
+        if let Some(about) = &event.about {
+            self.check_operation(path, about);
+            self.check_settles(&at(path, "about"), about, &event.name);
+            if !event.payload.is_null() && !event.payload.is_object() {
+                self.report(rules::WRONG_TYPE, &at(path, "payload"), "the payload of what settles a call is a map");
+            }
+        }
         if let Some(workflow) = self.of.clone().filter(|_| !event.refused) {
             let known = known_events(&workflow);
             if event.name.as_str() == "cancel" {
@@ -299,6 +306,15 @@ impl<'w> Reader<'w> {
             }
         }
         Some(event)
+    }
+
+    fn check_settles(&mut self, path: &[String], about: &str, event: &EventName) {
+        let of = self.of.clone();
+        let connector = of.as_ref().zip(about.split_once('.')).and_then(|(of, (name, _))| of.connectors.get(name));
+        if connector.is_some_and(|connector| connector.settling_events().all(|name| name != event)) {
+            let message = format!("`{event}` settles no call: no webhook of that connector says so with `settles`");
+            self.report(rules::BAD_VALUE, path, message);
+        }
     }
 
     fn person(&mut self, path: &[String], value: Value) -> Option<Person> {

@@ -183,7 +183,8 @@ fn take(world: &mut World, provider: &Stage, number: usize, step: &Step, strict:
             return;
         }
         Act::Event(_) | Act::Cancel(_) | Act::Retry(_) | Act::Resolve(_) => {
-            let Some((event, refused)) = step.event(number) else { return };
+            let order = world.order().ok();
+            let Some((event, refused)) = step.event(number, world.workflow(), order.as_ref()) else { return };
             (world.event(event).map(drop), refused)
         }
     };

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde_json::Map;
 
 use crate::connector::Script;
-use crate::machine::{Event, Resolution, Status};
+use crate::definition::Workflow;
+use crate::machine::{Call, Event, Resolution, Snapshot, Status};
 use crate::types::{EventId, EventName, StateName, Value, WorkflowName};
 
 /// A story, with what its folder has in common filled in.
@@ -27,15 +29,14 @@ pub struct Scenario {
 
 impl Step {
     /// What this step sends to the order, and whether that must be refused; nothing for the other steps. `number` is its
-    /// place in the story, from 1.
-    pub fn event(&self, number: usize) -> Option<(Event, bool)> {
+    /// place in the story, from 1; `order` is the order as it stands.
+    pub fn event(&self, number: usize, workflow: &Workflow, order: Option<&Snapshot>) -> Option<(Event, bool)> {
         let id = || EventId::new(format!("step-{number}"));
         let by = |by: &str| if by.is_empty() { "operator".to_owned() } else { by.to_owned() };
         Some(match &self.act {
             Act::Event(event) => {
                 let id = event.id.as_deref().map_or_else(id, EventId::from);
-                let (name, payload) = (event.name.clone(), event.payload.clone());
-                (Event::Received { id, name, payload, source: "scenario".to_owned() }, event.refused)
+                (event.received(id, workflow, order), event.refused)
             }
             Act::Cancel(Person { by: who, note, refused }) => {
                 (Event::CancelRequested { id: id(), by: by(who), reason: note.clone() }, *refused)
@@ -82,6 +83,9 @@ pub enum Act {
 #[derive(Clone, Debug, Deserialize)]
 pub struct EventStep {
     pub name: EventName,
+    /// The call that it settles, such as `adyen.capture`: the last of these that the order has under way.
+    #[serde(default)]
+    pub about: Option<String>,
     /// The sender's id; a number in the order of the steps when it is not given.
     pub id: Option<String>,
     #[serde(default)]
@@ -89,6 +93,30 @@ pub struct EventStep {
     /// The event must be refused.
     #[serde(default)]
     pub refused: bool,
+}
+
+impl EventStep {
+    /// What settles a call comes from the provider of that call, with its key.
+    fn received(&self, id: EventId, workflow: &Workflow, order: Option<&Snapshot>) -> Event {
+        let settling = || {
+            workflow.connectors.iter().find(|(_, connector)| connector.settling_events().any(|name| *name == self.name))
+        };
+        let told = self.about.as_deref().and_then(|call| call.split_once('.')).map(|(connector, _)| connector);
+        let connector = told.or_else(|| settling().map(|(name, _)| name.as_str()));
+        let source = connector.map_or_else(|| "scenario".to_owned(), |connector| format!("hook:{connector}"));
+        let mut payload = self.payload.clone();
+        if let (Some(about), Some(order)) = (&self.about, order) {
+            let is_it = |call: &Call| *about == format!("{}.{}", call.connector, call.operation);
+            let key = order.calls.iter().rev().find(|(_, call)| is_it(call)).map(|(&id, call)| order.key(id, call));
+            if payload.is_null() {
+                payload = Value::Object(Map::new());
+            }
+            if let (Some(key), Some(fields)) = (key, payload.as_object_mut()) {
+                fields.insert("call".to_owned(), Value::String(key));
+            }
+        }
+        Event::Received { id, name: self.name.clone(), payload, source }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]

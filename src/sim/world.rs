@@ -129,6 +129,10 @@ impl World {
         &self.entries
     }
 
+    pub fn workflow(&self) -> &Workflow {
+        &self.workflow
+    }
+
     pub fn walked(&self) -> &BTreeSet<Walked> {
         &self.walked
     }

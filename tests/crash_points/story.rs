@@ -155,7 +155,10 @@ impl Telling<'_> {
 
     async fn send(&self, order: OrderId, step: usize) -> Result<(), String> {
         let told = &self.story.scenario.steps[step];
-        let Some((event, refused)) = told.event(step + 1) else { return Ok(()) };
+        let now = self.snapshot(order).await?;
+        let workflow =
+            self.story.workflows.iter().find(|workflow| workflow.name == now.workflow).ok_or("no workflow")?;
+        let Some((event, refused)) = told.event(step + 1, workflow, Some(&now)) else { return Ok(()) };
         let (id, here) = (event.id().cloned(), format!("line {}, step {}", told.line, step + 1));
         match self.patiently(self.executor.apply(order, event)).await? {
             Ok(_) if refused && self.strict => return Err(format!("{here}: was not refused")),

@@ -28,6 +28,64 @@ fn the_example_does_what_its_scenario_says() {
     run("examples/acme/scenarios", "examples/acme", None);
 }
 
+/// A provider that accepts a capture, and says in a notification what became of it.
+const ACCEPTS: &str = r#"
+connector: accepts
+base_url: https://bank.example
+operations:
+  capture:
+    post: /captures
+    body: { reference: "${key}" }
+    money: purchase
+    idempotency: { replay: stored, window: 7d }
+    outcomes: { pending: response.status == 201, declined: response.status == 422, reference: response.body.id }
+    inquire: resend
+webhooks:
+  verify: { scheme: standard-webhooks, secret: "${secret.hook}" }
+  events:
+    - { event: capture.done, settles: ok, correlate: body.reference, id: body.id, payload: { reference: "${body.id}" } }
+"#;
+const CAPTURED_LATER: &str = r#"
+workflow: captured_later
+input: { type: object, required: [amount], additionalProperties: false, properties: { amount: { type: integer, minimum: 1 } } }
+money: { amount: "${input.amount}", currency: EUR }
+deadline: 1d
+tests: stories/
+initial: capturing
+states:
+  capturing:
+    invoke: { call: accepts.capture }
+    on: { ok: captured, declined: refused, failed: refused }
+  captured: { final: success, late: { capture.done: ignore } }
+  refused: { final: failure, late: { capture.done: ignore } }
+"#;
+
+#[test]
+fn what_a_provider_says_of_a_call_settles_it() {
+    let told = |event: &str, state: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let story = folder.path().join("stories/story.yaml");
+        fs::write(folder.path().join("captured_later.yaml"), CAPTURED_LATER).unwrap();
+        ["connectors", "stories"].map(|name| fs::create_dir(folder.path().join(name)).unwrap());
+        fs::write(folder.path().join("connectors/accepts.yaml"), ACCEPTS).unwrap();
+        let steps = format!("steps: [{{ event: {event} }}, {{ expect: {{ state: {state} }} }}]");
+        let answers = "answers: { accepts.capture: { pending: a1 } }";
+        let head = "scenario: It is told\nworkflow: captured_later\ninput: { amount: 5 }";
+        fs::write(&story, format!("{head}\n{answers}\n{steps}\n")).unwrap();
+        let workflows = workflows(folder.path().to_str().unwrap());
+        let mut results = Results::default();
+        suite::run_file(&story, &workflows, Options { crashes: true, as_recorded: false }, &mut results);
+        results.outcomes.remove(0).failures.join("\n")
+    };
+    assert_eq!(told("{ name: capture.done, about: accepts.capture }", "captured"), "");
+    assert_eq!(told("{ name: capture.done, payload: { reference: a1 } }", "captured"), "");
+    assert_eq!(told("{ name: capture.done, payload: { reference: a2 } }", "capturing"), "");
+    let wrong = told("{ name: cancel.done, about: accepts.captures }", "capturing");
+    for said in ["never calls `accepts.captures`", "settles no call", "handles no event `cancel.done`"] {
+        assert!(wrong.contains(said), "{wrong}");
+    }
+}
+
 fn run(scenarios: &str, folder: &str, golden: Option<&str>) -> Results {
     let workflows = workflows(folder);
     let mut results = Results::default();

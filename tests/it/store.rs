@@ -74,8 +74,8 @@ fn next() -> impl Strategy<Value = (u64, Next)> {
             postings: money.iter().flat_map(|(n, amount)| posting(&format!("account/{n}"), *amount, "CNY")).collect(),
             key: key.map(|key| (format!("key_{key}"), format!("hash_{key}"))),
             note: "x".repeat(usize::try_from(order).unwrap() * 7),
-            refund_of: payment.map(order_id),
             // An order is opened after the one that it belongs to.
+            refund_of: payment.filter(|payment| *payment < order).map(order_id),
             child_of: parent.filter(|parent| *parent < order).map(order_id),
         };
         (order, next)
