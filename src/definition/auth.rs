@@ -15,7 +15,7 @@ pub struct Auth {
     pub fields: Vec<(String, Content)>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub enum Login {
     #[default]
     None,
@@ -31,6 +31,7 @@ pub enum Login {
     /// Signs the body as the Standard Webhooks specification says. The first secret; while one replaces another, both.
     StandardWebhooks(Vec<SecretRef>),
     OAuth2(OAuth2),
+    Token(Box<TokenLogin>),
 }
 
 /// The client credentials grant of OAuth 2 (RFC 6749, 4.4).
@@ -44,6 +45,30 @@ pub struct OAuth2 {
     pub audience: Option<EnvText>,
     /// The credentials go into the form instead of the `Authorization` header.
     pub in_body: bool,
+}
+
+/// A token for which the provider has a request of its own kind.
+#[derive(Clone, Debug)]
+pub struct TokenLogin {
+    pub get: bool,
+    /// A path below `base_url`, or a whole address.
+    pub address: EnvText,
+    pub basic: Option<(EnvText, SecretRef)>,
+    pub headers: Vec<(String, Content)>,
+    pub query: Vec<(String, Content)>,
+    pub fields: Vec<(String, Content)>,
+    /// The fields travel as a form, and not as JSON.
+    pub form: bool,
+    /// Where the answer has the token: names of members, one inside the other.
+    pub read: Vec<String>,
+    /// Where it has the seconds that the token lives, or the moment at which it ends.
+    pub expires_in: Vec<String>,
+    pub expires_at: Option<Vec<String>>,
+    /// How long it lives where the answer does not say so.
+    pub lifetime: Duration,
+    /// The header that carries the token, and what stands before it there.
+    pub header: String,
+    pub prefix: String,
 }
 
 /// Signs a request.
@@ -80,6 +105,8 @@ pub enum Slot {
 /// How a signature is made and checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
+    /// Nothing but the encoding of a text that holds a secret.
+    Plain,
     /// A digest of a text that holds a secret.
     Digest(Hash),
     Hmac(Hash),
@@ -200,6 +227,13 @@ impl Verify {
     }
 }
 
+impl Scheme {
+    /// It has no key of its own: the secret stands in what is signed.
+    pub const fn is_keyless(self) -> bool {
+        matches!(self, Self::Plain | Self::Digest(_))
+    }
+}
+
 impl Content {
     pub fn expressions(&self) -> impl Iterator<Item = &Expr> {
         self.0.iter().filter_map(|part| match part {
@@ -219,6 +253,11 @@ impl Content {
 impl Auth {
     /// Every text with a secret in it.
     pub fn contents(&self) -> impl Iterator<Item = &Content> {
-        self.headers.iter().chain(&self.query).chain(&self.fields).map(|(_, content)| content)
+        let token = match &self.login {
+            Login::Token(token) => Some(token.headers.iter().chain(&token.query).chain(&token.fields)),
+            _ => None,
+        };
+        let own = self.headers.iter().chain(&self.query).chain(&self.fields);
+        own.chain(token.into_iter().flatten()).map(|(_, content)| content)
     }
 }

@@ -28,7 +28,7 @@ mod workflow;
 
 pub use auth::{
     Auth, Cipher, Content, ContentPart, Decrypt, Encoding, Hash, KeyFormat, Login, OAuth2, Place, Scheme, Sign, Signed,
-    Slot, Verify,
+    Slot, TokenLogin, Verify,
 };
 pub use connector::{
     BodyEncoding, Breaker, Connector, ConnectorKind, Encrypt, EnvPart, EnvText, Http, Idempotency, Inquiry, Integrity,

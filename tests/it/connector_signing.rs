@@ -19,17 +19,17 @@ use serde_json::{Value, json};
 use crate::connector_support::*;
 
 /// A request as it arrived.
-struct Seen {
-    line: String,
-    headers: BTreeMap<String, String>,
-    body: String,
+pub(crate) struct Seen {
+    pub(crate) line: String,
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) body: String,
 }
 
-fn seen(server: &Server) -> Seen {
+pub(crate) fn seen(server: &Server) -> Seen {
     parse(&server.requests().pop().expect("a request arrived"))
 }
 
-fn parse(request: &str) -> Seen {
+pub(crate) fn parse(request: &str) -> Seen {
     let (head, body) = request.split_once("\r\n\r\n").unwrap();
     let mut lines = head.lines();
     let line = lines.next().unwrap().to_owned();
@@ -41,7 +41,7 @@ fn parse(request: &str) -> Seen {
 }
 
 /// A connector with one operation, `pay`; `what` is all but its name and address.
-fn connector(server: &Server, what: &str, secrets: &[(&str, &str)]) -> HttpConnector {
+pub(crate) fn connector(server: &Server, what: &str, secrets: &[(&str, &str)]) -> HttpConnector {
     let yaml = format!("connector: gateway\nbase_url: \"${{env.GATEWAY}}\"\n{what}");
     let definition = load_connector("gateway.yaml", &yaml).unwrap_or_else(|problems| panic!("{problems:#?}\n{yaml}"));
     let mut config = config();
@@ -51,7 +51,7 @@ fn connector(server: &Server, what: &str, secrets: &[(&str, &str)]) -> HttpConne
     HttpConnector::new(Arc::new(definition), &config).unwrap()
 }
 
-async fn pay(connector: &HttpConnector) -> Outcome {
+pub(crate) async fn pay(connector: &HttpConnector) -> Outcome {
     let mut call = call();
     call.operation = "pay".into();
     connector.invoke(&call).await
@@ -59,7 +59,7 @@ async fn pay(connector: &HttpConnector) -> Outcome {
 
 const OK: &str = "outcomes: { ok: response.status == 200 }";
 
-fn operation(rest: &str) -> String {
+pub(crate) fn operation(rest: &str) -> String {
     format!("operations:\n  pay:\n    post: /pay\n    {OK}\n{rest}")
 }
 
@@ -292,70 +292,6 @@ async fn a_json_web_token_can_be_made() {
     hmac::verify(&key, content.as_bytes(), &BASE64_URL_SAFE_NO_PAD.decode(tag).unwrap()).unwrap();
     let claims = BASE64_URL_SAFE_NO_PAD.decode(content.split_once('.').unwrap().1).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&claims).unwrap()["iat"], NOW_MS / 1_000);
-}
-
-#[tokio::test]
-async fn access_tokens_are_kept_renewed_and_forgotten_when_they_are_refused() {
-    let token = |text: &str| {
-        Play::Reply(reply(
-            "200 OK",
-            &[],
-            &json!({"access_token": text, "token_type": "bearer", "expires_in": 3600}).to_string(),
-        ))
-    };
-    let answer = |status: &str| Play::Reply(reply(status, &[], "{}"));
-    let server = Server::start(vec![
-        token("first-token"),
-        answer("200 OK"),
-        answer("200 OK"),
-        answer("401 Unauthorized"),
-        token("second-token"),
-        Play::Reply(reply("200 OK", &[], r#"{"echo": "second-token"}"#)),
-        answer("200 OK"),
-    ])
-    .await;
-    let what = operation(
-        "auth: { oauth2: { token_url: /oauth/token, client_id: 'id with space', client_secret: '${secret.client}', scope: payments } }\n",
-    )
-    .replace("response.status == 200 }", "response.status == 200, not_sent: response.status == 401 }");
-    let connector = connector(&server, &what, &[("client", "s3cret/ä")]);
-    for expected in ["ok", "ok", "not_sent"] {
-        let outcome = pay(&connector).await;
-        let fits = match expected {
-            "ok" => matches!(outcome, Outcome::Ok { .. }),
-            _ => matches!(outcome, Outcome::NotSent { .. }),
-        };
-        assert!(fits, "{expected}: {outcome:?}");
-    }
-    assert_eq!(
-        pay(&connector).await,
-        Outcome::Ok { result: json!({"echo": "***"}) },
-        "a token is masked like a secret"
-    );
-    let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();
-    assert_eq!(requests[0].line, "POST /api/oauth/token HTTP/1.1");
-    assert_eq!(requests[0].body, "grant_type=client_credentials&scope=payments");
-    let basic = BASE64_STANDARD.encode("id%20with%20space:s3cret%2F%C3%A4");
-    assert_eq!(requests[0].headers["authorization"], format!("Basic {basic}"));
-    let bearers: Vec<&str> =
-        [1, 2, 3, 5].into_iter().map(|nth| requests[nth].headers["authorization"].as_str()).collect();
-    assert_eq!(bearers, ["Bearer first-token", "Bearer first-token", "Bearer first-token", "Bearer second-token"]);
-    assert_eq!(requests.len(), 6);
-}
-
-#[tokio::test]
-async fn without_an_access_token_nothing_is_sent() {
-    for status in ["401 Unauthorized", "500 Oops"] {
-        let server = Server::replying(status, r#"{"access_token": "x"}"#).await;
-        let what = operation(
-            "auth: { oauth2: { token_url: /t, client_id: a, client_secret: '${secret.client}', credentials: body } }\n",
-        );
-        let outcome = pay(&connector(&server, &what, &[("client", "s3cret-value")])).await;
-        let code = &status[..3];
-        let told = matches!(&outcome, Outcome::NotSent { reason, .. } if reason.ends_with(&format!("status {code}")));
-        assert!(told, "{outcome:?}");
-        assert_eq!(seen(&server).body, "grant_type=client_credentials&client_id=a&client_secret=s3cret-value");
-    }
 }
 
 #[tokio::test]

@@ -318,5 +318,9 @@ pub(crate) fn call() -> Invocation {
     invocation(Duration::from_secs(5))
 }
 
+pub(crate) fn call_to(operation: &str) -> Invocation {
+    Invocation { operation: operation.into(), ..call() }
+}
+
 /// The answer that `authorize` takes for a success.
 pub(crate) const APPROVED: &str = r#"{"id": "a1", "status": "approved", "amount": 600, "currency": "CNY"}"#;

@@ -22,6 +22,7 @@ mod connector_scripted;
 mod connector_signing;
 mod connector_support;
 mod connector_tls;
+mod connector_tokens;
 mod connector_webhook;
 mod demo;
 mod disk_trouble;

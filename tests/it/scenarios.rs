@@ -66,7 +66,9 @@ fn what_a_provider_says_of_a_call_settles_it() {
         let folder = tempfile::tempdir().unwrap();
         let story = folder.path().join("stories/story.yaml");
         fs::write(folder.path().join("captured_later.yaml"), CAPTURED_LATER).unwrap();
-        ["connectors", "stories"].map(|name| fs::create_dir(folder.path().join(name)).unwrap());
+        for name in ["connectors", "stories"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
         fs::write(folder.path().join("connectors/accepts.yaml"), ACCEPTS).unwrap();
         let steps = format!("steps: [{{ event: {event} }}, {{ expect: {{ state: {state} }} }}]");
         let answers = "answers: { accepts.capture: { pending: a1 } }";

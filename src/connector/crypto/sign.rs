@@ -14,6 +14,8 @@ use crate::types::Secret;
 
 /// A key that is ready to sign. Prints nothing of itself.
 pub(in crate::connector) enum Signer {
+    /// Signs nothing: what is to be signed stays as it is.
+    Plain,
     Digest(Hash),
     Hmac(Box<hmac::Key>),
     Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
@@ -22,26 +24,25 @@ pub(in crate::connector) enum Signer {
 }
 
 impl Signer {
-    /// `key` is None for digests alone.
+    /// `key` is None for schemes without one.
     pub(in crate::connector) fn new(scheme: Scheme, key: Option<&Secret>, format: KeyFormat) -> Result<Self, Unfit> {
-        if let Scheme::Digest(hash) = scheme {
-            return Ok(Self::Digest(hash));
-        }
-        let key = key.ok_or("it signs and has no key")?;
+        let key = || key.ok_or("it signs and has no key");
         Ok(match scheme {
+            Scheme::Plain => Self::Plain,
             Scheme::Digest(hash) => Self::Digest(hash),
-            Scheme::Hmac(hash) => Self::Hmac(Box::new(hmac_key(hash, key, format)?)),
-            Scheme::Rsa(hash) => Self::Rsa(Box::new(rsa(key)?), pkcs1(hash)?),
-            Scheme::RsaPss(hash) => Self::Rsa(Box::new(rsa(key)?), pss(hash)?),
-            Scheme::Ecdsa => Self::Ecdsa(Box::new(ecdsa(key, &signature::ECDSA_P256_SHA256_ASN1_SIGNING)?)),
-            Scheme::EcdsaFixed => Self::Ecdsa(Box::new(ecdsa(key, &signature::ECDSA_P256_SHA256_FIXED_SIGNING)?)),
-            Scheme::Ed25519 => Self::Ed25519(Box::new(ed25519(key)?)),
+            Scheme::Hmac(hash) => Self::Hmac(Box::new(hmac_key(hash, key()?, format)?)),
+            Scheme::Rsa(hash) => Self::Rsa(Box::new(rsa(key()?)?), pkcs1(hash)?),
+            Scheme::RsaPss(hash) => Self::Rsa(Box::new(rsa(key()?)?), pss(hash)?),
+            Scheme::Ecdsa => Self::Ecdsa(Box::new(ecdsa(key()?, &signature::ECDSA_P256_SHA256_ASN1_SIGNING)?)),
+            Scheme::EcdsaFixed => Self::Ecdsa(Box::new(ecdsa(key()?, &signature::ECDSA_P256_SHA256_FIXED_SIGNING)?)),
+            Scheme::Ed25519 => Self::Ed25519(Box::new(ed25519(key()?)?)),
         })
     }
 
     pub(in crate::connector) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Unfit> {
         let failed = "the cryptographic library failed";
         match self {
+            Self::Plain => Ok(message.to_vec()),
             Self::Digest(hash) => Ok(digest_of(*hash, message)),
             Self::Hmac(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
             Self::Rsa(key, encoding) => {

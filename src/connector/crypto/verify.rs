@@ -24,6 +24,7 @@ impl Verifier {
         }
         let key = key.ok_or("it checks and has no key")?;
         let algorithm: &'static dyn VerificationAlgorithm = match scheme {
+            Scheme::Plain => return Err("an encoding proves nothing"),
             Scheme::Digest(hash) => return Ok(Self::Digest(hash)),
             Scheme::Hmac(hash) => return hmac_key(hash, key, format).map(|key| Self::Hmac(Box::new(key))),
             Scheme::Rsa(Hash::Sha256) => &signature::RSA_PKCS1_2048_8192_SHA256,

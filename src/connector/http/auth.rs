@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::oauth2::Tokens;
 use super::request::{Draft, header_name};
 use super::send::Failure;
+use super::tokens::Tokens;
 use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::content;
 use crate::connector::webhook::{SigningKey, sign_standard_webhook};
@@ -31,7 +31,7 @@ enum Ready {
     /// The header's name, and its whole value.
     Header(String, Secret),
     Sign(Vec<Secret>),
-    Token(Tokens),
+    Token(Box<Tokens>),
 }
 
 impl Credentials {
@@ -124,7 +124,8 @@ fn login(login: &Login, config: &ConnectorConfig) -> Result<Ready, ConnectorSetu
             }
             Ready::Sign(secrets)
         }
-        Login::OAuth2(oauth2) => Ready::Token(Tokens::new(oauth2, config)?),
+        Login::OAuth2(oauth2) => Ready::Token(Box::new(Tokens::oauth2(oauth2, config)?)),
+        Login::Token(token) => Ready::Token(Box::new(Tokens::new(token, config)?)),
     })
 }
 

@@ -125,9 +125,11 @@ impl Link {
             _ => None,
         };
         let tokens = match &http.auth.login {
-            Login::OAuth2(oauth2) => Some(text(&oauth2.token_url)?).filter(|address| !address.starts_with('/')),
+            Login::OAuth2(oauth2) => Some(text(&oauth2.token_url)?),
+            Login::Token(token) => Some(text(&token.address)?),
             _ => None,
         };
+        let tokens = tokens.filter(|address| !address.starts_with('/'));
         let fits = Fits { base: base.text.clone(), tokens, ca, identity, limits: http.limits.clone() };
         if let Some(link) = offered.filter(|link| link.fits == fits) {
             return Ok(Arc::clone(link));

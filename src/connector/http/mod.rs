@@ -8,7 +8,6 @@ mod body;
 mod client;
 mod egress;
 mod encrypt;
-mod oauth2;
 mod path;
 mod preview;
 mod read;
@@ -16,6 +15,7 @@ mod request;
 mod retry_after;
 mod send;
 mod sign;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -124,12 +124,14 @@ impl HttpConnector {
             Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, deadline).await?)),
             None => None,
         };
-        if let Some((_, token)) = &token {
-            draft.set_secret_header("authorization", &format!("Bearer {}", token.reveal()))?;
+        if let Some((tokens, token)) = &token {
+            tokens.show(&mut draft, token)?;
         }
-        let ready = draft.ready(&self.base)?;
+        let mut ready = draft.ready(&self.base)?;
+        let telling = std::mem::take(&mut ready.telling);
         let entry = self.link.gate.enter(deadline).await?;
         let mut reader = self.reader(request, token.as_ref().map(|(_, token)| token));
+        reader.secrets.extend(&telling);
         if let Hidden::There { values, .. } = &invocation.hidden {
             reader.secrets.extend(values);
         }

@@ -23,13 +23,12 @@ impl HttpConnector {
         let (operation, request, question) = self.asked(invocation, inquiry)?;
         let now = (self.clock.0)();
         let names = self.names(invocation, now);
-        let draft = self.draft(invocation, operation, request, question, &names, now).map_err(|error| error.reason)?;
-        let mut ready = draft.ready(&self.base).map_err(|error| error.reason)?;
-        if self.credentials.tokens().is_some() {
-            let mut value = HeaderValue::from_static("Bearer (an access token)");
-            value.set_sensitive(true);
-            ready.headers.insert("authorization", value);
+        let draft = self.draft(invocation, operation, request, question, &names, now);
+        let mut draft = draft.map_err(|error| error.reason)?;
+        if let Some(tokens) = self.credentials.tokens() {
+            tokens.show(&mut draft, &Secret::new("(an access token)")).map_err(|error| error.reason)?;
         }
+        let ready = draft.ready(&self.base).map_err(|error| error.reason)?;
         Ok(self.masked(&ready))
     }
 
@@ -71,7 +70,8 @@ impl HttpConnector {
     }
 
     fn masked(&self, ready: &Ready) -> Preview {
-        let mask = |text: &str| self.secrets.values().fold(text.to_owned(), |text, secret| without(&text, secret));
+        let secrets = || self.secrets.values().chain(&ready.telling);
+        let mask = |text: &str| secrets().fold(text.to_owned(), |text, secret| without(&text, secret));
         let shown = |(name, value): (&HeaderName, &HeaderValue)| {
             let text = if value.is_sensitive() { scheme(value) } else { mask(value.to_str().unwrap_or("?")) };
             (name.as_str().to_owned(), text)

@@ -11,7 +11,7 @@ use crate::connector::classify::{Body, Reply};
 use crate::connector::config::ConnectorSetupError;
 use crate::connector::payload;
 use crate::definition::{self, BodyEncoding, ReplyFormat, Request, Scope};
-use crate::types::Value;
+use crate::types::{Secret, Value};
 
 const HEADERS_MAX: usize = 8 * 1024;
 const BODY_MAX: usize = 1024 * 1024;
@@ -33,6 +33,8 @@ pub(super) struct Draft {
     pub(super) path: String,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Payload>,
+    /// Texts out of which a secret can be read, beside the secrets themselves.
+    pub(super) telling: Vec<Secret>,
 }
 
 /// A body as a value, until its last byte is known.
@@ -47,6 +49,8 @@ pub(super) struct Ready {
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
     pub(super) body: Option<Vec<u8>>,
+    /// Texts out of which a secret can be read, beside the secrets themselves.
+    pub(super) telling: Vec<Secret>,
 }
 
 impl Draft {
@@ -58,7 +62,7 @@ impl Draft {
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::ACCEPT, HeaderValue::from_static(payload::accept(request.reply)));
-        let mut draft = Self { method: method(request.method), path, headers, body: None };
+        let mut draft = Self { method: method(request.method), path, headers, body: None, telling: Vec::new() };
         if request.body.is_some() {
             let kind = HeaderValue::from_static(payload::content_type(request.encoding));
             draft.headers.insert(header::CONTENT_TYPE, kind);
@@ -102,7 +106,7 @@ impl Draft {
             self.body.as_mut().ok_or_else(|| Failure::not_sent("request: a field is set, and there is no body"))?;
         let fields = match (&mut body.value, body.encoding) {
             // The fields of XML are those of its one element.
-            (Value::Object(root), BodyEncoding::Xml) => root.values_mut().next().and_then(Value::as_object_mut),
+            (body, BodyEncoding::Xml) => payload::top_of_xml(body).and_then(Value::as_object_mut),
             (Value::Object(fields), _) => Some(fields),
             _ => None,
         };
@@ -141,8 +145,9 @@ impl Draft {
     }
 
     pub(super) fn ready(self, base: &Base) -> Result<Ready, Failure> {
-        let body = self.text()?.map(String::into_bytes);
-        Ok(Ready { url: self.url(base)?, method: self.method, headers: self.headers, body })
+        let (body, url) = (self.text()?.map(String::into_bytes), self.url(base)?);
+        let Self { method, headers, telling, .. } = self;
+        Ok(Ready { url, method, headers, body, telling })
     }
 }
 

@@ -10,7 +10,8 @@ use super::send::Failure;
 use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::content;
 use crate::connector::crypto::{self, Signer};
-use crate::definition::{BodyEncoding, Connector, ConnectorKind, Scope, Sign, Slot};
+use crate::connector::payload;
+use crate::definition::{BodyEncoding, Connector, ConnectorKind, Scheme, Scope, Sign, Slot};
 use crate::types::{Secret, Value};
 
 /// The key of `sign`, if the connector signs.
@@ -43,7 +44,11 @@ pub(super) fn apply(
     let scope = scope.clone().with("request", &request);
     let content = content::render(&sign.content, &scope, secrets).map_err(failed)?;
     let tag = signer.sign(content.as_bytes()).map_err(|why| failed(why.to_owned()))?;
-    let signature = Value::String(crypto::encode(&tag, sign.encoding));
+    let signature = crypto::encode(&tag, sign.encoding);
+    if sign.scheme == Scheme::Plain && sign.content.secrets().next().is_some() {
+        draft.telling.push(Secret::new(signature.as_str()));
+    }
+    let signature = Value::String(signature);
     // The content may hold a secret: it is shown to an expression only when it does not.
     let shown = if sign.content.secrets().next().is_none() { Value::String(content.to_string()) } else { Value::Null };
     let scope = scope.with("signature", &signature).with("content", &shown);
@@ -74,7 +79,7 @@ fn seen(draft: &Draft, base: &Base) -> Result<Value, Failure> {
     }
     let fields = match &draft.body {
         Some(body) if body.encoding == BodyEncoding::Xml => {
-            body.value.as_object().and_then(|root| root.values().next()).cloned().unwrap_or(Value::Null)
+            payload::top_of_xml(&mut body.value.clone()).cloned().unwrap_or(Value::Null)
         }
         Some(body) => body.value.clone(),
         None => Value::Object(Map::new()),

@@ -2,6 +2,8 @@
 
 mod xml;
 
+pub(super) use self::xml::top as top_of_xml;
+
 use super::json::{JsonError, parse_json};
 use crate::definition::{BodyEncoding, ReplyFormat, decode_form, encode_form};
 use crate::types::Value;
@@ -13,7 +15,7 @@ pub enum BodyError {
     Json(#[from] JsonError),
     #[error("not a form in UTF-8")]
     Form,
-    #[error("not XML, or XML with a document type")]
+    #[error("not XML, or XML with a document type that declares something")]
     Xml,
     #[error("not text in UTF-8")]
     Text,

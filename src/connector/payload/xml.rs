@@ -9,16 +9,33 @@ use serde_json::Map;
 
 use crate::types::Value;
 
+/// Beside the one element of a body: its document type, without what would stand between brackets.
+const DOCTYPE: &str = "!DOCTYPE";
 const DEPTH_MAX: usize = 64;
 const ELEMENTS_MAX: usize = 20_000;
 
 /// Writes one element; or tells why it is none.
 pub(super) fn encode(body: &Value) -> Result<String, &'static str> {
-    let root = body.as_object().filter(|root| root.len() == 1).and_then(|root| root.iter().next());
-    let (name, value) = root.ok_or("XML has one element at the top")?;
+    let mut top = body.as_object().into_iter().flatten().filter(|(name, _)| *name != DOCTYPE);
+    let (Some((name, value)), None) = (top.next(), top.next()) else { return Err("XML has one element at the top") };
     let mut out = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>".to_owned();
+    if let Some(doctype) = body.get(DOCTYPE) {
+        let named = doctype.as_str().filter(|text| is_external(text));
+        let named = named.ok_or("a document type is a name, PUBLIC or SYSTEM, and quoted addresses")?;
+        out.push_str(&format!("<!DOCTYPE {named}>"));
+    }
     write(&mut out, name, value, DEPTH_MAX)?;
     Ok(out)
+}
+
+/// The one element at the top of a body, to be changed.
+pub(in crate::connector) fn top(body: &mut Value) -> Option<&mut Value> {
+    body.as_object_mut()?.iter_mut().find(|(name, _)| *name != DOCTYPE).map(|(_, value)| value)
+}
+
+/// A document type that only names what it is: it declares nothing.
+fn is_external(text: &str) -> bool {
+    !text.contains(['<', '>', '[', ']', '&', '%']) && text.chars().all(|c| !c.is_control())
 }
 
 fn write(out: &mut String, name: &str, value: &Value, depth: usize) -> Result<(), &'static str> {
@@ -94,8 +111,8 @@ struct Open {
     text: String,
 }
 
-/// Reads one document. None when it is not well-formed, too deep, too large, or has a document type: nothing is ever
-/// fetched or expanded but the five entities of XML itself.
+/// Reads one document. None when it is not well-formed, too deep, too large, or has a document type that declares anything:
+/// nothing is ever fetched or expanded but the five entities of XML itself.
 pub(super) fn decode(text: &str) -> Option<Value> {
     let mut reader = Reader::from_str(text.trim_start_matches('\u{feff}'));
     let mut top = Open { name: String::new(), fields: Map::new(), text: String::new() };
@@ -129,7 +146,12 @@ pub(super) fn decode(text: &str) -> Option<Value> {
                 }
             }
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) => {}
-            Event::DocType(_) => return None,
+            Event::DocType(named) => {
+                let first = top.fields.is_empty() && open.is_empty();
+                if !first || !is_external(&named.xml10_content()) {
+                    return None;
+                }
+            }
             Event::Eof => break,
         }
     }
@@ -205,6 +227,19 @@ mod tests {
     }
 
     #[test]
+    fn a_document_type_that_declares_nothing_is_written_and_passed_over() {
+        let body = json!({"!DOCTYPE": "a PUBLIC \"-//X//DTD A v1//EN\" \"http://x.example/a.dtd\"", "a": {"b": "1"}});
+        let text = encode(&body).unwrap();
+        let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><!DOCTYPE a PUBLIC \"-//X//DTD A v1//EN\" \"http://x.example/a.dtd\">";
+        assert_eq!(text, format!("{head}<a><b>1</b></a>"));
+        assert_eq!(decode(&text), Some(json!({"a": {"b": "1"}})));
+        for doctype in [json!("a [<!ENTITY e 'x'>]"), json!("a><b"), json!(1)] {
+            assert!(encode(&json!({"!DOCTYPE": doctype, "a": ""})).is_err());
+        }
+        assert!(encode(&json!({"!DOCTYPE": "a"})).is_err());
+    }
+
+    #[test]
     fn nothing_is_expanded_and_nothing_is_guessed() {
         for text in [
             "",
@@ -215,6 +250,8 @@ mod tests {
             "<a/>text",
             "<!DOCTYPE a [<!ENTITY e SYSTEM \"file:///etc/passwd\">]><a>&e;</a>",
             "<a>&e;</a>",
+            "<!DOCTYPE a SYSTEM \"a.dtd\"><a>&e;</a>",
+            "<a/><!DOCTYPE a SYSTEM \"a.dtd\">",
             "<a k='1' k='2'/>",
             &format!("{}{}", "<a>".repeat(65), "</a>".repeat(65)),
             &format!("<a>{}</a>", "<b/>".repeat(ELEMENTS_MAX)),

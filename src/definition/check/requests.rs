@@ -4,7 +4,9 @@ use super::is_whole;
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Template, TextPart};
 use crate::definition::read::Ctx;
-use crate::definition::{BodyEncoding, Http, Login, Method, MoneyKind, Operation, Replay, Request, Slot, rules};
+use crate::definition::{
+    BodyEncoding, Http, Login, Method, MoneyKind, Operation, Replay, Request, Scheme, Slot, rules,
+};
 
 /// Headers that decide where a request ends or goes: only the client writes them.
 const RESERVED: &[&str] = &["accept-encoding", "connection", "content-length", "host", "transfer-encoding", "upgrade"];
@@ -60,8 +62,9 @@ pub(super) fn by_customer(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, h
         ctx.report(rules::CONTRADICTING_VALUES, at, message);
     }
     let places = http.sign.iter().flat_map(|sign| &sign.places);
-    let shows = places.clone().any(|place| place.value.secrets().next().is_some());
-    if shows || http.auth.login != Login::None || http.auth.contents().next().is_some() {
+    let plain = http.sign.as_ref().is_some_and(|sign| sign.scheme == Scheme::Plain);
+    let shows = plain || places.clone().any(|place| place.value.secrets().next().is_some());
+    if shows || !matches!(http.auth.login, Login::None) || http.auth.contents().next().is_some() {
         let message = format!("the customer would be handed the secrets that are put on `{}`", entry.key);
         ctx.report(rules::SECRET_OUTSIDE_AUTH, at, message);
     }

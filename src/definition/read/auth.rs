@@ -1,20 +1,19 @@
 //! `auth` and `sign`: how requests prove who sends them.
 
+use super::login::LOGINS;
 use super::operation::REQUEST_ROOTS;
 use super::{Ctx, Fields};
-use crate::definition::auth::{
-    Auth, Content, ContentPart, Encoding, Hash, KeyFormat, Login, OAuth2, Place, Scheme, Sign, Slot,
-};
+use crate::definition::auth::{Auth, Content, ContentPart, Encoding, Hash, KeyFormat, Place, Scheme, Sign, Slot};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Template, TextPart};
 use crate::definition::{SecretRef, rules, suggest};
 
-const LOGINS: &[&str] = &["bearer", "basic", "header", "standard-webhooks", "oauth2"];
-const AUTH_KEYS: &[&str] = &["bearer", "basic", "header", "standard-webhooks", "oauth2", "headers", "query", "fields"];
-const OAUTH2_KEYS: &[&str] = &["token_url", "client_id", "client_secret", "scope", "audience", "credentials"];
+const AUTH_KEYS: &[&str] =
+    &["bearer", "basic", "header", "standard-webhooks", "oauth2", "token", "headers", "query", "fields"];
 const SIGN_KEYS: &[&str] =
     &["scheme", "key", "key_format", "headers", "content", "encoding", "header", "query", "field", "value"];
 pub(super) const SCHEMES: &[(&str, Scheme)] = &[
+    ("plain", Scheme::Plain),
     ("digest-sha256", Scheme::Digest(Hash::Sha256)),
     ("digest-sha384", Scheme::Digest(Hash::Sha384)),
     ("digest-sha512", Scheme::Digest(Hash::Sha512)),
@@ -64,58 +63,8 @@ impl Ctx<'_> {
         }
     }
 
-    fn login(&self, fields: &Fields<'_>) -> Option<Login> {
-        if let Some(node) = fields.get("bearer") {
-            self.secret(node).map(Login::Bearer)
-        } else if let Some(entry) = fields.entry("basic") {
-            self.basic(entry)
-        } else if let Some(entry) = fields.entry("header") {
-            self.header_auth(entry)
-        } else if let Some(entry) = fields.entry("oauth2") {
-            self.oauth2(entry)
-        } else {
-            let node = fields.get("standard-webhooks")?;
-            let nodes: Vec<&Node> = if node.items().is_empty() { vec![node] } else { node.items().iter().collect() };
-            Some(Login::StandardWebhooks(nodes.into_iter().filter_map(|node| self.secret(node)).collect()))
-        }
-    }
-
-    fn basic(&self, entry: &Entry) -> Option<Login> {
-        let fields = self.fields(&entry.node, &entry.key_span, "`basic`", &["username", "password"])?;
-        let username = fields.required(self, "`basic`", "username");
-        let password = fields.required(self, "`basic`", "password");
-        let username = self.env_text(username?, "`username`", rules::BAD_VALUE);
-        Some(Login::Basic { username, password: self.secret(password?)? })
-    }
-
-    fn header_auth(&self, entry: &Entry) -> Option<Login> {
-        let fields = self.fields(&entry.node, &entry.key_span, "`header`", &["name", "value"])?;
-        let name = fields.required(self, "`header`", "name").and_then(|node| self.header_name(node));
-        let value = fields.required(self, "`header`", "value").and_then(|node| self.secret(node));
-        Some(Login::Header { name: name?, value: value? })
-    }
-
-    fn oauth2(&self, entry: &Entry) -> Option<Login> {
-        let what = "`oauth2`";
-        let fields = self.fields(&entry.node, &entry.key_span, what, OAUTH2_KEYS)?;
-        let token_url = fields.required(self, what, "token_url");
-        let client_id = fields.required(self, what, "client_id");
-        let secret = fields.required(self, what, "client_secret");
-        let text = |key: &str| fields.get(key).map(|node| self.env_text(node, &format!("`{key}`"), rules::BAD_VALUE));
-        let places = &[("header", false), ("body", true)];
-        let in_body = fields.get("credentials").and_then(|node| self.word(node, "`credentials`", places));
-        Some(Login::OAuth2(OAuth2 {
-            token_url: token_url.map(|node| self.token_url(node))?,
-            client_id: self.env_text(client_id?, "`client_id`", rules::BAD_VALUE),
-            client_secret: self.secret(secret?)?,
-            scope: text("scope"),
-            audience: text("audience"),
-            in_body: in_body.unwrap_or(false),
-        }))
-    }
-
     /// Texts with a secret in them, by the names of headers, parameters or fields.
-    fn secret_pairs(&self, node: &Node, key: &str) -> Vec<(String, Content)> {
+    pub(super) fn secret_pairs(&self, node: &Node, key: &str) -> Vec<(String, Content)> {
         let entries = self.map(node, &format!("`{key}`")).iter();
         let read = |entry: &Entry| {
             if key == "headers" {
@@ -135,10 +84,10 @@ impl Ctx<'_> {
         let content = content.and_then(|node| self.content(node, SIGN_ROOTS));
         let key = fields.get("key").and_then(|node| self.secret(node));
         let word = |key: &str, words| fields.get(key).and_then(|node| self.word(node, &format!("`{key}`"), words));
-        let digest = matches!(scheme, Some(Scheme::Digest(_)));
+        let digest = scheme.is_some_and(Scheme::is_keyless);
         match (fields.entry("key"), digest) {
             (Some(entry), true) => {
-                let message = "a digest has no key: write the secret into `content` where the provider wants it";
+                let message = "this scheme has no key: write the secret into `content` where the provider wants it";
                 self.report(rules::CONFLICTING_KEYS, &entry.key_span, message);
             }
             (None, false) if scheme.is_some() => {
@@ -234,7 +183,7 @@ const _: () = assert!(SIGN_ROOTS.len() == REQUEST_ROOTS.len() + 1);
 pub(super) const fn default_encoding(scheme: Scheme) -> Encoding {
     match scheme {
         Scheme::Digest(_) | Scheme::Hmac(_) => Encoding::Hex,
-        Scheme::Rsa(_) | Scheme::RsaPss(_) | Scheme::Ecdsa | Scheme::Ed25519 => Encoding::Base64,
+        Scheme::Plain | Scheme::Rsa(_) | Scheme::RsaPss(_) | Scheme::Ecdsa | Scheme::Ed25519 => Encoding::Base64,
         Scheme::EcdsaFixed => Encoding::Base64Url,
     }
 }

@@ -6,6 +6,7 @@ mod call;
 mod connector;
 mod expressions;
 mod input;
+mod login;
 mod operation;
 mod reply;
 mod retry;

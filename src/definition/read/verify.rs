@@ -52,7 +52,9 @@ impl Ctx<'_> {
             ("basic", Kinds::Basic),
             ("sender-address", Kinds::SenderAddress),
         ];
-        words.extend(SCHEMES.iter().map(|(word, scheme)| (*word, Kinds::Signature(*scheme))));
+        // An encoding alone proves nothing that `shared-secret` does not.
+        let schemes = SCHEMES.iter().filter(|(_, scheme)| *scheme != Scheme::Plain);
+        words.extend(schemes.map(|(word, scheme)| (*word, Kinds::Signature(*scheme))));
         let scheme = fields.required(self, what, "scheme").and_then(|node| self.word(node, "`scheme`", &words))?;
         self.fitting(&fields, scheme);
         let tolerance = fields.get("tolerance").and_then(|node| self.duration(node, "`tolerance`"));

@@ -117,7 +117,6 @@ fn there_is_nothing_to_read_but_what_is_listed() {
         "duration('1s')",
         "random()",
         "rand()",
-        "uuid()",
         "getenv('PATH')",
         "file('/etc/passwd')",
         "read('/etc/passwd')",

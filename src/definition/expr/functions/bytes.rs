@@ -31,6 +31,13 @@ pub(super) fn hash(args: &[Value]) -> Answer {
     encode(&sum, encoding).map(Value::String).ok_or("writes hex, HEX, base64 and base64url")
 }
 
+/// In the form of a random one (version 4), which is all that some providers take; always the same for the same text.
+pub(super) fn uuid(args: &[Value]) -> Answer {
+    let sum = digest::digest(&digest::SHA256, text_of(args, 0)?.as_bytes());
+    let bytes = sum.as_ref().first_chunk().ok_or("has no digest")?;
+    Ok(Value::String(::uuid::Builder::from_random_bytes(*bytes).into_uuid().to_string()))
+}
+
 /// The checksum of zip files and Ethernet: no protection, but part of what some providers sign.
 pub(super) fn crc32(args: &[Value]) -> Answer {
     let mut sum = flate2::Crc::new();

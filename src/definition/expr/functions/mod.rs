@@ -58,6 +58,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("lookup", &[OBJECT, &[Text, Int], ANY], 0, Any, text::lookup),
     function("matches_any", &[TEXT, &[List]], 0, Bool, text::matches_any),
     function("short_key", &[TEXT], 0, Text, text::short_key),
+    function("uuid", &[TEXT], 0, Text, bytes::uuid),
     function("unix", &[TIME], 0, Int, time::unix),
     function("unix_ms", &[TIME], 0, Int, time::unix_ms),
     function("format_time", &[TIME, TEXT, TEXT], 1, Text, time::format_time),

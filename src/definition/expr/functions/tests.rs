@@ -19,6 +19,7 @@ fn what_providers_sign_and_write() {
         (r#"hash("abc", "sha1", "HEX")"#, "A9993E364706816ABA3E25717850C26C9CD0D89D"),
         (r#"hash("abc", "sha256", "base64")"#, "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="),
         (r#"base64("a?>") + base64url("a?>") + hex("az")"#, "YT8+YT8-617a"),
+        (r#"uuid("a")"#, "ca978112-ca1b-4dca-bac2-31b39a23dc4d"),
         (r#"unbase64("YT8+") + unbase64("YT8-") + unbase64("YQ")"#, "a?>a?>a"),
         (r#"url_encode("a b&ü/~")"#, "a%20b%26%C3%BC%2F~"),
         (r#"form({"a": {"b": [1, 2]}, "c": "x"})"#, "a%5Bb%5D%5B0%5D=1&a%5Bb%5D%5B1%5D=2&c=x"),
@@ -57,6 +58,7 @@ fn what_has_no_value_says_why_and_shows_no_data() {
         (r#"format_time(v.a, "%Y")"#, "`format_time` is about a time such as `now` or `order.created_at`"),
         (r#"format_time(0, "%Y", "Asia/Shanghai")"#, "`format_time` knows zones as UTC and +08:00"),
         (r#"pad("a", 1001, "0")"#, "`pad` pads to 1,000 characters at most"),
+        (r#"uuid(1)"#, "`uuid` is about a text"),
         (r#"short_key(v.a)"#, "`short_key` is about `key` or `order.id`"),
     ] {
         assert_eq!(eval(text), Err(told.to_owned()), "{text}");

@@ -1,0 +1,153 @@
+//! Access tokens: of OAuth 2, and of providers that have a request of their own kind; and logins that are signed by nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use paystate::machine::Outcome;
+use serde_json::{Value, json};
+
+use crate::connector_signing::{Seen, connector, operation, parse, pay, seen};
+use crate::connector_support::*;
+
+#[tokio::test]
+async fn access_tokens_are_kept_renewed_and_forgotten_when_they_are_refused() {
+    let token = |text: &str| {
+        Play::Reply(reply(
+            "200 OK",
+            &[],
+            &json!({"access_token": text, "token_type": "bearer", "expires_in": 3600}).to_string(),
+        ))
+    };
+    let answer = |status: &str| Play::Reply(reply(status, &[], "{}"));
+    let server = Server::start(vec![
+        token("first-token"),
+        answer("200 OK"),
+        answer("200 OK"),
+        answer("401 Unauthorized"),
+        token("second-token"),
+        Play::Reply(reply("200 OK", &[], r#"{"echo": "second-token"}"#)),
+        answer("200 OK"),
+    ])
+    .await;
+    let what = operation(
+        "auth: { oauth2: { token_url: /oauth/token, client_id: 'id with space', client_secret: '${secret.client}', scope: payments } }\n",
+    )
+    .replace("response.status == 200 }", "response.status == 200, not_sent: response.status == 401 }");
+    let connector = connector(&server, &what, &[("client", "s3cret/ä")]);
+    for expected in ["ok", "ok", "not_sent"] {
+        let outcome = pay(&connector).await;
+        let fits = match expected {
+            "ok" => matches!(outcome, Outcome::Ok { .. }),
+            _ => matches!(outcome, Outcome::NotSent { .. }),
+        };
+        assert!(fits, "{expected}: {outcome:?}");
+    }
+    assert_eq!(
+        pay(&connector).await,
+        Outcome::Ok { result: json!({"echo": "***"}) },
+        "a token is masked like a secret"
+    );
+    let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();
+    assert_eq!(requests[0].line, "POST /api/oauth/token HTTP/1.1");
+    assert_eq!(requests[0].body, "grant_type=client_credentials&scope=payments");
+    let basic = BASE64_STANDARD.encode("id%20with%20space:s3cret%2F%C3%A4");
+    assert_eq!(requests[0].headers["authorization"], format!("Basic {basic}"));
+    let bearers: Vec<&str> =
+        [1, 2, 3, 5].into_iter().map(|nth| requests[nth].headers["authorization"].as_str()).collect();
+    assert_eq!(bearers, ["Bearer first-token", "Bearer first-token", "Bearer first-token", "Bearer second-token"]);
+    assert_eq!(requests.len(), 6);
+}
+
+#[tokio::test]
+async fn without_an_access_token_nothing_is_sent() {
+    for status in ["401 Unauthorized", "500 Oops"] {
+        let server = Server::replying(status, r#"{"access_token": "x"}"#).await;
+        let what = operation(
+            "auth: { oauth2: { token_url: /t, client_id: a, client_secret: '${secret.client}', credentials: body } }\n",
+        );
+        let outcome = pay(&connector(&server, &what, &[("client", "s3cret-value")])).await;
+        let code = &status[..3];
+        let told = matches!(&outcome, Outcome::NotSent { reason, .. } if reason.ends_with(&format!("status {code}")));
+        assert!(told, "{outcome:?}");
+        assert_eq!(seen(&server).body, "grant_type=client_credentials&client_id=a&client_secret=s3cret-value");
+    }
+}
+
+/// A provider whose tokens come by `get`, with a name and a password.
+#[tokio::test]
+async fn a_token_is_fetched_as_the_provider_wants_to_be_asked() {
+    let token = json!({"access_token": "an-access-token", "expires_in": "3599"}).to_string();
+    let server = Server::start(vec![
+        Play::Reply(reply("200 OK", &[], &token)),
+        Play::Reply(reply("200 OK", &[], "{}")),
+        Play::Reply(reply("200 OK", &[], "{}")),
+    ])
+    .await;
+    let what = operation(
+        "auth:\n  token:\n    get: /oauth/generate\n    query: { grant_type: client_credentials }\n    \
+         basic: { username: '${env.MERCHANT}', password: '${secret.client}' }\n",
+    );
+    let connector = connector(&server, &what, &[("client", "s3cret-value")]);
+    for _ in 0..2 {
+        assert!(matches!(pay(&connector).await, Outcome::Ok { .. }));
+    }
+    let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();
+    assert_eq!((requests.len(), requests[0].body.as_str()), (3, ""));
+    assert_eq!(requests[0].line, "GET /api/oauth/generate?grant_type=client_credentials HTTP/1.1");
+    assert_eq!(requests[0].headers["authorization"], format!("Basic {}", BASE64_STANDARD.encode("M-1:s3cret-value")));
+    assert_eq!(requests[1].headers["authorization"], "Bearer an-access-token");
+}
+
+/// A provider that wants its keys in headers and fields, and answers in words of its own.
+#[tokio::test]
+async fn a_token_is_read_where_the_answer_has_it_and_put_where_it_belongs() {
+    let token = json!({"data": {"token": "an-access-token", "until": 1}}).to_string();
+    let asked = Play::Reply(reply("201 Created", &[], &token));
+    let answer = || Play::Reply(reply("200 OK", &[], r#"{"echo": "an-access-token"}"#));
+    let server = Server::start(vec![asked.clone(), answer(), asked, answer()]).await;
+    let what = operation(
+        "auth:\n  token:\n    post: /login\n    headers: { X-Client: '${env.MERCHANT}', X-Key: '${secret.client}' }\n    \
+         fields: { apiKey: 'k-${secret.client}' }\n    read: data.token\n    expires_at: data.until\n    \
+         header: X-Auth-Token\n",
+    );
+    let connector = connector(&server, &what, &[("client", "s3cret-value")]);
+    for _ in 0..2 {
+        assert_eq!(pay(&connector).await, Outcome::Ok { result: json!({"echo": "***"}) });
+    }
+    let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();
+    assert_eq!(requests.len(), 4, "a token that is over is fetched anew");
+    let (login, call) = (&requests[0], &requests[1]);
+    assert_eq!((login.headers["x-client"].as_str(), login.headers["x-key"].as_str()), ("M-1", "s3cret-value"));
+    assert_eq!(serde_json::from_str::<Value>(&login.body).unwrap(), json!({"apiKey": "k-s3cret-value"}));
+    assert_eq!((call.headers["x-auth-token"].as_str(), call.headers.get("authorization")), ("an-access-token", None));
+    let shown = connector.preview(&call_to("pay"), false).unwrap();
+    let shown = format!("{shown:?}");
+    assert!(
+        shown.contains("x-auth-token") && !shown.contains("an-access-token") && !shown.contains("s3cret"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_without_the_token_is_no_token() {
+    let server = Server::replying("200 OK", r#"{"token": {"text": "an-access-token"}}"#).await;
+    let what = operation("auth: { token: { post: /login, fields: { k: '${secret.client}' }, read: token.value } }\n");
+    let outcome = pay(&connector(&server, &what, &[("client", "s3cret-value")])).await;
+    let Outcome::NotSent { reason, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(reason.ends_with("the answer has no `token.value` that is one"), "{reason}");
+}
+
+/// A password that is the base64 of a text with a secret in it.
+#[tokio::test]
+async fn a_secret_travels_in_base64_and_is_seen_nowhere() {
+    let echo = BASE64_STANDARD.encode("M-1s3cret-value7");
+    let server = Server::replying("200 OK", &json!({"you said": echo}).to_string()).await;
+    let what = operation("    body: { Timestamp: '7' }\n")
+        + "sign: { scheme: plain, content: '${env.MERCHANT}${secret.pass}${request.fields.Timestamp}', field: Password }\n";
+    let connector = connector(&server, &what, &[("pass", "s3cret-value")]);
+    assert_eq!(pay(&connector).await, Outcome::Ok { result: json!({"you said": "***"}) });
+    let body: Value = serde_json::from_str(&seen(&server).body).unwrap();
+    assert_eq!(body, json!({"Timestamp": "7", "Password": echo}));
+    let shown = connector.preview(&call_to("pay"), false).unwrap();
+    assert_eq!(shown.body.as_deref(), Some(r#"{"Timestamp":"7","Password":"***"}"#));
+}
