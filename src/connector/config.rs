@@ -51,8 +51,8 @@ pub enum ConnectorSetupError {
     Ca { path: String, reason: String },
     #[error("tls.certificate: {path}: {reason}")]
     Identity { path: String, reason: String },
-    #[error("auth: the request for access tokens: {0}")]
-    Token(String),
+    #[error("auth: {0}")]
+    Auth(String),
     #[error("the HTTP client cannot be built")]
     Client,
 }

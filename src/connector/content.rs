@@ -4,8 +4,22 @@ use std::collections::BTreeMap;
 
 use zeroize::Zeroizing;
 
+use super::config::{ConnectorConfig, ConnectorSetupError};
 use crate::definition::{Content, ContentPart, Scope, scalar_text};
-use crate::types::Secret;
+use crate::types::{Secret, Value};
+
+/// A text that holds nothing of a request.
+pub(super) fn of_config(content: &Content, config: &ConnectorConfig) -> Result<Secret, ConnectorSetupError> {
+    let env = config.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let env = Value::Object(env);
+    let text = render(content, &Scope::new().with("env", &env), &config.secrets);
+    text.map(|text| Secret::new(text.as_str())).map_err(ConnectorSetupError::Auth)
+}
+
+/// 32 hexadecimal digits that nobody guesses.
+pub(super) fn nonce() -> String {
+    hex::encode(rand::random::<[u8; 16]>())
+}
 
 const LENGTH_MAX: usize = 4 * 1024 * 1024;
 

@@ -20,10 +20,7 @@ pub enum Login {
     #[default]
     None,
     Bearer(SecretRef),
-    Basic {
-        username: EnvText,
-        password: SecretRef,
-    },
+    Basic(Basic),
     Header {
         name: String,
         value: SecretRef,
@@ -32,6 +29,13 @@ pub enum Login {
     StandardWebhooks(Vec<SecretRef>),
     OAuth2(OAuth2),
     Token(Box<TokenLogin>),
+}
+
+/// A name and a password. With many providers the name is the secret, and there is no password.
+#[derive(Clone, Debug)]
+pub struct Basic {
+    pub username: Content,
+    pub password: Option<SecretRef>,
 }
 
 /// The client credentials grant of OAuth 2 (RFC 6749, 4.4).
@@ -53,7 +57,7 @@ pub struct TokenLogin {
     pub get: bool,
     /// A path below `base_url`, or a whole address.
     pub address: EnvText,
-    pub basic: Option<(EnvText, SecretRef)>,
+    pub basic: Option<Basic>,
     pub headers: Vec<(String, Content)>,
     pub query: Vec<(String, Content)>,
     pub fields: Vec<(String, Content)>,
@@ -253,11 +257,15 @@ impl Content {
 impl Auth {
     /// Every text with a secret in it.
     pub fn contents(&self) -> impl Iterator<Item = &Content> {
-        let token = match &self.login {
-            Login::Token(token) => Some(token.headers.iter().chain(&token.query).chain(&token.fields)),
-            _ => None,
+        let (token, basic) = match &self.login {
+            Login::Token(token) => {
+                (Some(token.headers.iter().chain(&token.query).chain(&token.fields)), token.basic.as_ref())
+            }
+            Login::Basic(basic) => (None, Some(basic)),
+            _ => (None, None),
         };
         let own = self.headers.iter().chain(&self.query).chain(&self.fields);
-        own.chain(token.into_iter().flatten()).map(|(_, content)| content)
+        let named = own.chain(token.into_iter().flatten()).map(|(_, content)| content);
+        named.chain(basic.map(|basic| &basic.username))
     }
 }

@@ -27,8 +27,8 @@ mod webhook;
 mod workflow;
 
 pub use auth::{
-    Auth, Cipher, Content, ContentPart, Decrypt, Encoding, Hash, KeyFormat, Login, OAuth2, Place, Scheme, Sign, Signed,
-    Slot, TokenLogin, Verify,
+    Auth, Basic, Cipher, Content, ContentPart, Decrypt, Encoding, Hash, KeyFormat, Login, OAuth2, Place, Scheme, Sign,
+    Signed, Slot, TokenLogin, Verify,
 };
 pub use connector::{
     BodyEncoding, Breaker, Connector, ConnectorKind, Encrypt, EnvPart, EnvText, Http, Idempotency, Inquiry, Integrity,

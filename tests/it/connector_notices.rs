@@ -269,3 +269,16 @@ fn message_signatures_of_rfc_9421_are_checked_over_the_body_that_came() {
     let headers = [("content-digest", told.as_str()), ("date", date), ("signature-input", &input), ("signature", &tag)];
     hook.refuses(&headers, body);
 }
+
+#[test]
+fn what_has_no_id_of_its_own_counts_each_time() {
+    let hook = hook(
+        "  verify: { scheme: shared-secret, secret: '${secret.hook}', given: 'headers[\"x-token\"]' }\n  body: form\n  \
+         each: '[body, body]'\n  events: [ { event: payment.changed, correlate: item.id, id: nonce } ]\n",
+        &[("hook", "between-us")],
+    );
+    let told = [1, 2].map(|_| hook.at(NOW, &[("x-token", "between-us")], "id=tr_7").unwrap()).concat();
+    let ids: std::collections::BTreeSet<String> = told.iter().map(|told| told.id.to_string()).collect();
+    assert_eq!((told.len(), ids.len()), (4, 4), "{told:?}");
+    assert!(told.iter().all(|told| told.correlate == "tr_7"));
+}

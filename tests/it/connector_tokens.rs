@@ -151,3 +151,36 @@ async fn a_secret_travels_in_base64_and_is_seen_nowhere() {
     let shown = connector.preview(&call_to("pay"), false).unwrap();
     assert_eq!(shown.body.as_deref(), Some(r#"{"Timestamp":"7","Password":"***"}"#));
 }
+
+#[tokio::test]
+async fn a_key_may_be_the_name_of_a_login_without_a_password() {
+    let server = Server::replying("200 OK", "{}").await;
+    let what = operation("auth: { basic: { username: '${secret.key}', password: '' } }\n");
+    pay(&connector(&server, &what, &[("key", "s3cret-value")])).await;
+    let login = &seen(&server).headers["authorization"];
+    assert_eq!(*login, format!("Basic {}", BASE64_STANDARD.encode("s3cret-value:")));
+    let echo = json!({ "you said": login }).to_string();
+    let server = Server::replying("200 OK", &echo).await;
+    let outcome = pay(&connector(&server, &what, &[("key", "s3cret-value")])).await;
+    assert_eq!(outcome, Outcome::Ok { result: json!({"you said": "Basic ***"}) });
+}
+
+#[tokio::test]
+async fn a_secret_is_put_where_the_body_has_its_place() {
+    let server = Server::replying("200 OK", "{}").await;
+    let what = operation("    body: { request: { login: { key: '' }, id: 7 } }\n")
+        + "auth: { fields: { /request/login/key: '${secret.key}', /request/more/a~1b: '${secret.key}' } }\n";
+    pay(&connector(&server, &what, &[("key", "s3cret")])).await;
+    let body = r#"{"request":{"login":{"key":"s3cret"},"id":7,"more":{"a/b":"s3cret"}}}"#;
+    assert_eq!(seen(&server).body, body, "in the order that the body has");
+    let what = operation(
+        "    encoding: xml\n    body: { 's:Envelope': { 's:Header': { 'w:Password': { '@Type': text } }, 's:Body': x } }\n",
+    ) + "auth: { fields: { '/s:Envelope/s:Header/w:Password/#text': '${secret.key}' } }\n";
+    pay(&connector(&server, &what, &[("key", "s3cret")])).await;
+    let header = r#"<s:Header><w:Password Type="text">s3cret</w:Password></s:Header>"#;
+    assert!(seen(&server).body.contains(header), "{}", seen(&server).body);
+    let what = operation("    body: { request: text }\n") + "auth: { fields: { /request/key: '${secret.key}' } }\n";
+    let outcome = pay(&connector(&server, &what, &[("key", "s3cret")])).await;
+    let Outcome::NotSent { reason, .. } = &outcome else { panic!("{outcome:?}") };
+    assert!(reason.contains("the body has no place /request/key"), "{reason}");
+}

@@ -11,7 +11,7 @@ use super::tokens::Tokens;
 use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::content;
 use crate::connector::webhook::{SigningKey, sign_standard_webhook};
-use crate::definition::{Auth, Content, Login, Scope};
+use crate::definition::{Auth, Basic, Content, Login, Scope};
 use crate::types::{Secret, Timestamp};
 
 /// Credentials, ready to be put on a request.
@@ -105,10 +105,7 @@ fn login(login: &Login, config: &ConnectorConfig) -> Result<Ready, ConnectorSetu
         Login::Bearer(secret) => {
             header("authorization", format!("Bearer {}", config.secret(secret)?.reveal()), &secret.0)?
         }
-        Login::Basic { username, password } => {
-            let pair = Secret::new(format!("{}:{}", config.env_text(username)?, config.secret(password)?.reveal()));
-            header("authorization", format!("Basic {}", STANDARD.encode(pair.reveal())), &password.0)?
-        }
+        Login::Basic(basic) => Ready::Header("authorization".to_owned(), basic_login(basic, config)?),
         Login::Header { name, value } => {
             header_name(name)?;
             header(name, config.secret(value)?.reveal().to_owned(), &value.0)?
@@ -127,6 +124,14 @@ fn login(login: &Login, config: &ConnectorConfig) -> Result<Ready, ConnectorSetu
         Login::OAuth2(oauth2) => Ready::Token(Box::new(Tokens::oauth2(oauth2, config)?)),
         Login::Token(token) => Ready::Token(Box::new(Tokens::new(token, config)?)),
     })
+}
+
+/// The value of `Authorization`.
+pub(super) fn basic_login(basic: &Basic, config: &ConnectorConfig) -> Result<Secret, ConnectorSetupError> {
+    let username = content::of_config(&basic.username, config)?;
+    let password = basic.password.as_ref().map(|name| config.secret(name)).transpose()?;
+    let pair = Secret::new(format!("{}:{}", username.reveal(), password.map_or("", Secret::reveal)));
+    Ok(Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal()))))
 }
 
 fn header(name: &str, value: String, secret: &str) -> Result<Ready, ConnectorSetupError> {

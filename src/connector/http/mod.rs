@@ -39,10 +39,10 @@ use super::classify::{GONE, Names, Question, classify};
 use super::config::{Clock, ConnectorConfig, ConnectorSetupError};
 use super::crypto::Signer;
 use super::limits::GateStatus;
-use super::masked;
 use super::opened::Openers;
 use super::reason::reason;
 use super::{Connector, Hidden, Invocation};
+use super::{content, masked};
 use crate::definition::{self, ConnectorKind, Http, Operation, Request};
 use crate::machine::Outcome;
 use crate::types::{Secret, Timestamp, Value};
@@ -167,7 +167,7 @@ impl HttpConnector {
             env: &self.env,
             tables: &self.definition.tables,
             now: Value::String(now.to_string()),
-            nonce: Value::String(nonce()),
+            nonce: Value::String(content::nonce()),
         }
     }
 
@@ -216,11 +216,6 @@ impl HttpConnector {
             ConnectorKind::Builtin => None,
         }
     }
-}
-
-/// 32 hexadecimal digits that nobody guesses.
-fn nonce() -> String {
-    hex::encode(rand::random::<[u8; 16]>())
 }
 
 #[async_trait]

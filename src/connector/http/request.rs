@@ -100,10 +100,22 @@ impl Draft {
         if text.len() > BODY_MAX { Err(Failure::not_sent("request: the body is too large")) } else { Ok(Some(text)) }
     }
 
-    /// Sets a field of the body. Fields that are set before there is a body make a body.
+    /// Sets a field of the body: by its name, or by a JSON pointer (RFC 6901), whose objects are made where they are not there.
     pub(super) fn set_field(&mut self, name: &str, value: String) -> Result<(), Failure> {
         let body =
             self.body.as_mut().ok_or_else(|| Failure::not_sent("request: a field is set, and there is no body"))?;
+        if let Some(path) = name.strip_prefix('/') {
+            let steps = path.split('/').map(|step| step.replace("~1", "/").replace("~0", "~"));
+            let place = steps.into_iter().try_fold(&mut body.value, |value, step| {
+                if value.is_null() || value.as_str().is_some_and(str::is_empty) {
+                    *value = json!({});
+                }
+                value.as_object_mut().map(|fields| fields.entry(step).or_insert(Value::Null))
+            });
+            let place = place.ok_or_else(|| Failure::not_sent(format!("request: the body has no place {name}")))?;
+            *place = Value::String(value);
+            return Ok(());
+        }
         let fields = match (&mut body.value, body.encoding) {
             // The fields of XML are those of its one element.
             (body, BodyEncoding::Xml) => payload::top_of_xml(body).and_then(Value::as_object_mut),

@@ -16,13 +16,14 @@ use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout_at};
 
 use super::ClockBox;
+use super::auth::basic_login;
 use super::client::{Base, Link};
 use super::request::{Draft, header_name};
 use super::send::Failure;
 use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::content;
 use crate::connector::json::parse_json;
-use crate::definition::{Content, Lists, OAuth2, Scope, TokenLogin, encode_form, percent_encode};
+use crate::definition::{Content, Lists, OAuth2, TokenLogin, encode_form, percent_encode};
 use crate::types::{Secret, Timestamp, Value};
 
 const ANSWER_MAX: usize = 64 * 1024;
@@ -89,7 +90,9 @@ impl Tokens {
             form.insert("client_secret".to_owned(), Value::from(secret.reveal()));
         } else {
             // RFC 6749, 2.3.1: each of them as in a form, and then as HTTP's basic authentication has them.
-            headers.push(basic(&percent_encode(&id), &percent_encode(secret.reveal()))?);
+            let pair = Secret::new(format!("{}:{}", percent_encode(&id), percent_encode(secret.reveal())));
+            let login = Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal())));
+            headers.push((AUTHORIZATION, header_value(login.reveal())?));
         }
         let address = config.env_text(&oauth2.token_url)?;
         let body = Some((FORM, form_of(&Value::Object(form))?));
@@ -106,8 +109,8 @@ impl Tokens {
     pub(super) fn new(login: &TokenLogin, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
         header_name(&login.header)?;
         let mut headers = Vec::new();
-        if let Some((username, password)) = &login.basic {
-            headers.push(basic(&config.env_text(username)?, config.secret(password)?.reveal())?);
+        if let Some(basic) = &login.basic {
+            headers.push((AUTHORIZATION, header_value(basic_login(basic, config)?.reveal())?));
         }
         for (name, value) in rendered(&login.headers, config)? {
             headers.push((header_name(&name)?, header_value(value.reveal())?));
@@ -239,14 +242,12 @@ fn moment(value: &Value) -> Option<Timestamp> {
     Some(Timestamp::from_unix_ms(if number > 100_000_000_000 { number } else { number.checked_mul(1_000)? }))
 }
 
-fn basic(username: &str, password: &str) -> Result<(HeaderName, HeaderValue), ConnectorSetupError> {
-    let pair = Secret::new(format!("{username}:{password}"));
-    let login = Secret::new(format!("Basic {}", STANDARD.encode(pair.reveal())));
-    Ok((AUTHORIZATION, header_value(login.reveal())?))
-}
-
 fn header_value(text: &str) -> Result<HeaderValue, ConnectorSetupError> {
-    let unfit = |_| ConnectorSetupError::Token("a header has characters that none can carry".to_owned());
+    let unfit = |_| {
+        ConnectorSetupError::Auth(
+            "a header of the request for access tokens has characters that none can carry".to_owned(),
+        )
+    };
     let mut value = HeaderValue::from_str(text).map_err(unfit)?;
     value.set_sensitive(true);
     Ok(value)
@@ -254,21 +255,15 @@ fn header_value(text: &str) -> Result<HeaderValue, ConnectorSetupError> {
 
 fn form_of(fields: &Value) -> Result<Secret, ConnectorSetupError> {
     let text = encode_form(fields, Lists::Repeat);
-    text.map(Secret::new).ok_or_else(|| ConnectorSetupError::Token("its request is no form".to_owned()))
+    text.map(Secret::new)
+        .ok_or_else(|| ConnectorSetupError::Auth("the request for access tokens is no form".to_owned()))
 }
 
 fn rendered(
     texts: &[(String, Content)],
     config: &ConnectorConfig,
 ) -> Result<Vec<(String, Secret)>, ConnectorSetupError> {
-    let env = config.env.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
-    let env = Value::Object(env);
-    let scope = Scope::new().with("env", &env);
-    let render = |(name, content): &(String, Content)| {
-        let text = content::render(content, &scope, &config.secrets).map_err(ConnectorSetupError::Token)?;
-        Ok((name.clone(), Secret::new(text.as_str())))
-    };
-    texts.iter().map(render).collect()
+    texts.iter().map(|(name, text)| Ok((name.clone(), content::of_config(text, config)?))).collect()
 }
 
 #[cfg(test)]

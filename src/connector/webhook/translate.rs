@@ -5,9 +5,10 @@ use std::net::IpAddr;
 
 use super::WebhookError;
 use crate::connector::authentic::{self, Given, Incoming};
-use crate::connector::masked;
+
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
+use crate::connector::{content, masked};
 use crate::definition::{Connector, EvalError, Scope, Verify, Webhooks};
 use crate::types::{EventId, EventName, Secret, Timestamp, Value};
 
@@ -157,6 +158,8 @@ fn believe(verify: &Verify, given: &Given<'_>, incoming: &Incoming<'_>, now: &[T
 /// The first rule whose `when` holds decides. None: a notification that nobody asked for, to be acknowledged and
 /// forgotten. A `when` that cannot be evaluated does not hold.
 fn translate(webhooks: &Webhooks, scope: &Scope<'_>, whole: &Value) -> Result<Option<Notification>, TranslateError> {
+    let nonce = Value::String(content::nonce());
+    let scope = &scope.clone().with("nonce", &nonce);
     let rule = webhooks
         .events
         .iter()

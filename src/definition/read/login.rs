@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Ctx, Fields};
-use crate::definition::auth::{Login, OAuth2, TokenLogin};
+use crate::definition::auth::{Basic, Login, OAuth2, TokenLogin};
 use crate::definition::document::{Entry, Node};
 use crate::definition::rules;
 
@@ -30,7 +30,7 @@ impl Ctx<'_> {
         if let Some(node) = fields.get("bearer") {
             self.secret(node).map(Login::Bearer)
         } else if let Some(entry) = fields.entry("basic") {
-            self.basic(entry)
+            self.basic(entry).map(Login::Basic)
         } else if let Some(entry) = fields.entry("header") {
             self.header_auth(entry)
         } else if let Some(entry) = fields.entry("oauth2") {
@@ -44,12 +44,18 @@ impl Ctx<'_> {
         }
     }
 
-    fn basic(&self, entry: &Entry) -> Option<Login> {
+    fn basic(&self, entry: &Entry) -> Option<Basic> {
         let fields = self.fields(&entry.node, &entry.key_span, "`basic`", &["username", "password"])?;
         let username = fields.required(self, "`basic`", "username");
-        let password = fields.required(self, "`basic`", "password");
-        let username = self.env_text(username?, "`username`", rules::BAD_VALUE);
-        Some(Login::Basic { username, password: self.secret(password?)? })
+        let username = username.and_then(|node| self.content(node, &["env"]));
+        // Left out, or empty: the name is the secret.
+        let password = fields.get("password").filter(|node| node.text() != Some(""));
+        let password = password.map(|node| self.secret(node));
+        if password.is_none() && username.as_ref().is_some_and(|username| username.secrets().next().is_none()) {
+            let message = "`basic` needs `password`, unless `username` is a secret, such as `${secret.api_key}`";
+            self.report(rules::MISSING_KEY, &fields.head, message);
+        }
+        Some(Basic { username: username?, password: password.flatten() })
     }
 
     fn header_auth(&self, entry: &Entry) -> Option<Login> {
@@ -95,14 +101,10 @@ impl Ctx<'_> {
         let lifetime = fields.get("lifetime").and_then(|node| self.duration(node, "`lifetime`"));
         let header = fields.get("header").and_then(|node| self.header_name(node));
         let prefix = fields.get("prefix").and_then(|node| self.text(node, "prefix"));
-        let basic = match fields.entry("basic").map(|entry| self.basic(entry)) {
-            Some(Some(Login::Basic { username, password })) => Some((username, password)),
-            _ => None,
-        };
         Some(Login::Token(Box::new(TokenLogin {
             get: get.is_some(),
             address: self.token_url(address?),
-            basic,
+            basic: fields.entry("basic").and_then(|entry| self.basic(entry)),
             headers: pairs("headers"),
             query: pairs("query"),
             fields: pairs("fields"),

@@ -8,7 +8,8 @@ use crate::types::EventName;
 
 const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "events"];
 /// What an event is read from, once the notification is believed.
-const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "env", "tables"];
+const EACH_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "env", "tables"];
+const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "nonce", "env", "tables"];
 /// A part that is encrypted belongs to the notification as a whole.
 const DECRYPT_ROOTS: &[&str] = &["raw", "headers", "query", "body", "env", "tables"];
 const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "by", "id", "payload", "settles"];
@@ -28,7 +29,7 @@ impl Ctx<'_> {
             self.report(rules::MISSING_KEY, &fields.head, "`verify` reads `item`, which is one of `each`");
         }
         let decrypt = fields.entry("decrypt").and_then(|entry| self.decrypt(entry, DECRYPT_ROOTS));
-        let each = fields.get("each").and_then(|node| self.expr(node, "`each`", EVENT_ROOTS, &[]));
+        let each = fields.get("each").and_then(|node| self.expr(node, "`each`", EACH_ROOTS, &[]));
         let events = events.map(|node| match &node.kind {
             Kind::List(items) => items.iter().filter_map(|item| self.webhook_event(item)).collect(),
             _ => {
