@@ -50,6 +50,8 @@ pub(super) struct Names<'a> {
     pub with: &'a Value,
     pub order: &'a Value,
     pub key: Value,
+    /// The provider's own, of a call that it has accepted.
+    pub reference: Value,
     /// When the key was first sent: the same for every try of it, and for the inquiry about it.
     pub sent_at: Value,
     pub attempt: Value,
@@ -66,6 +68,7 @@ impl Names<'_> {
             .with("with", self.with)
             .with("order", self.order)
             .with("key", &self.key)
+            .with("reference", &self.reference)
             .with("sent_at", &self.sent_at)
             .with("attempt", &self.attempt)
             .with("env", self.env)

@@ -58,6 +58,8 @@ pub struct Invocation {
     pub timeout: std::time::Duration,
     /// When the present key was first sent.
     pub sent_at: Timestamp,
+    /// What the provider called it when it accepted it, until its outcome is known.
+    pub reference: Option<String>,
 }
 
 /// Arguments that are not written down.

@@ -157,6 +157,7 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
             not_found_final_after: Duration::ZERO,
         },
         poll: vec![minute],
+        follow_up: None,
     })
 }
 

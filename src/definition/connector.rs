@@ -116,9 +116,22 @@ pub struct Operation {
     pub idempotency: Idempotency,
     /// How long after one another an accepted but unfinished call is asked about.
     pub poll: Vec<Duration>,
+    /// How it is asked about, by the provider's own reference; as `inquire` says where the file says nothing, or the
+    /// provider has named none.
+    pub follow_up: Option<Inquiry>,
 }
 
 impl Operation {
+    /// Every question about a call of it.
+    pub fn inquiries(&self) -> impl Iterator<Item = &Inquiry> {
+        self.inquire.iter().chain(&self.follow_up)
+    }
+
+    /// The question that is asked about a call: of one that was accepted under a reference, or of any other.
+    pub fn question(&self, reference: Option<&str>) -> Option<&Inquiry> {
+        self.follow_up.as_ref().filter(|_| reference.is_some()).or(self.inquire.as_ref())
+    }
+
     /// Whether money moves by it. A question that may be repeated at will moves none, though it can book what it finds.
     pub fn moves_money(&self) -> bool {
         self.money.is_some() && self.idempotency.replay != Replay::Safe

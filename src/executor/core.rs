@@ -446,5 +446,9 @@ pub(super) fn invocation(workflow: &Workflow, snapshot: &Snapshot, id: CallId) -
         context: Arc::new(machine::order_value(snapshot)),
         timeout: machine::attempt_timeout(workflow, call),
         sent_at: call.sent_at,
+        reference: match &call.phase {
+            Phase::Pending { reference, .. } => reference.clone(),
+            _ => None,
+        },
     })
 }

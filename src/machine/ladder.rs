@@ -185,7 +185,7 @@ impl Run<'_> {
     pub(super) fn arm_poll(&mut self, id: CallId, after_ms: Option<u64>) {
         let Some(call) = self.snapshot.calls.get(&id) else { return };
         let Some(declared) = self.declared(call) else { return };
-        if declared.operation.inquire.is_some() {
+        if declared.operation.inquiries().next().is_some() {
             let wait = retry::step(&declared.operation.poll, call.inquiries.0).max(ms(after_ms));
             self.snapshot.timers.insert(Timer::Inquire { call: id }, self.now.plus(wait));
         }

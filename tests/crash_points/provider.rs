@@ -42,6 +42,7 @@ impl Request {
 
     fn invocation(&self) -> Invocation {
         Invocation {
+            reference: None,
             hidden: paystate::connector::Hidden::None,
             order: OrderId::from_bytes([0; 16]),
             connector: self.connector.as_str().into(),

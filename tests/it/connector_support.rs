@@ -209,6 +209,7 @@ pub(crate) fn authorize() -> Operation {
     };
     Operation {
         asks: false,
+        follow_up: None,
         name: "authorize".into(),
         request: Some(request(
             Method::Post,
@@ -300,6 +301,7 @@ pub(crate) fn gateway(server: &Server) -> HttpConnector {
 
 pub(crate) fn invocation(timeout: Duration) -> Invocation {
     Invocation {
+        reference: None,
         hidden: paystate::connector::Hidden::None,
         order: OrderId::from_bytes([7; 16]),
         connector: "gateway".into(),

@@ -44,6 +44,9 @@ pub(super) struct Args {
     /// The inquiry about the operation instead of the operation.
     #[arg(long)]
     inquire: bool,
+    /// What the provider has called it: the question about an accepted call is asked by it.
+    #[arg(long, requires = "inquire")]
+    reference: Option<String>,
     /// A file with a reply, or - for standard input.
     #[arg(long, conflicts_with = "send")]
     reply: Option<PathBuf>,
@@ -173,5 +176,6 @@ fn invocation(args: &Args, definition: &Connector) -> anyhow::Result<Invocation>
         context: Arc::new(order),
         timeout,
         sent_at: SystemClock.now(),
+        reference: args.reference.clone(),
     })
 }

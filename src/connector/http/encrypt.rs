@@ -17,7 +17,7 @@ impl Sealers {
     pub(super) fn new(connector: &Connector, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
         let mut sealers: BTreeMap<String, (Encrypt, Sealer)> = BTreeMap::new();
         for operation in connector.operations.values() {
-            let asked = operation.inquire.iter().filter_map(|inquiry| inquiry.request.as_ref());
+            let asked = operation.inquiries().filter_map(|inquiry| inquiry.request.as_ref());
             for encrypt in operation.request.iter().chain(asked).filter_map(|request| request.encrypt.as_ref()) {
                 let key_id = encrypt.key_id.as_ref().map(|id| config.env_text(id)).transpose()?;
                 let sealer = Sealer::new(config.secret(&encrypt.key)?, key_id.as_deref())

@@ -162,6 +162,7 @@ impl HttpConnector {
             with: &invocation.with,
             order: &invocation.context,
             key: Value::String(invocation.key.clone()),
+            reference: invocation.reference.clone().map_or(Value::Null, Value::String),
             sent_at: Value::String(invocation.sent_at.to_string()),
             attempt: Value::from(invocation.attempt.0),
             env: &self.env,
@@ -230,7 +231,7 @@ impl Connector for HttpConnector {
 
     async fn inquire(&self, invocation: &Invocation) -> Outcome {
         let found = self.definition.operations.get(&invocation.operation).and_then(|operation| {
-            let inquiry = operation.inquire.as_ref()?;
+            let inquiry = operation.question(invocation.reference.as_deref())?;
             Some((operation, inquiry, inquiry.request.as_ref()?))
         });
         let Some((operation, inquiry, request)) = found else {

@@ -63,7 +63,7 @@ impl HttpConnector {
             let request = operation.request.as_ref().ok_or("the operation sends nothing")?;
             return Ok((operation, request, Question::Invoke));
         }
-        let asked = operation.inquire.as_ref();
+        let asked = operation.question(invocation.reference.as_deref());
         let asked =
             asked.and_then(|inquiry| Some((&**operation, inquiry.request.as_ref()?, Question::Inquire(inquiry))));
         asked.ok_or_else(|| format!("the operation {} has no inquiry", invocation.operation))

@@ -177,7 +177,7 @@ fn set_header(headers: &mut HeaderMap, name: &str, value: &str, secret: bool) ->
 /// Refuses a connector whose headers can never be sent.
 pub(super) fn check_headers(definition: &definition::Connector) -> Result<(), ConnectorSetupError> {
     for operation in definition.operations.values() {
-        let requests = operation.request.iter().chain(operation.inquire.iter().flat_map(|inquiry| &inquiry.request));
+        let requests = operation.request.iter().chain(operation.inquiries().flat_map(|inquiry| &inquiry.request));
         for (name, _) in requests.flat_map(|request| &request.headers) {
             header_name(name)?;
         }

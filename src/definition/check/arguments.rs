@@ -89,7 +89,7 @@ fn reads(call: &CallRef, operation: &Operation) -> Reads {
     }
     operation.request.iter().for_each(|request| reads.request(request));
     reads.outcomes(&operation.outcomes);
-    if let Some(inquiry) = &operation.inquire {
+    for inquiry in operation.inquiries() {
         inquiry.request.iter().for_each(|request| reads.request(request));
         reads.outcomes(&inquiry.outcomes);
     }

@@ -263,6 +263,6 @@ fn is_known(operation: &Operation) -> bool {
 
 /// A reply, or the answer to an inquiry, can be this.
 fn can(operation: &Operation, kind: OutcomeKind) -> bool {
-    let asked = operation.inquire.iter().flat_map(|inquiry| &inquiry.outcomes.rules);
+    let asked = operation.inquiries().flat_map(|inquiry| &inquiry.outcomes.rules);
     operation.outcomes.rules.iter().chain(asked).any(|rule| rule.outcome == kind)
 }

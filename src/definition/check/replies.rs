@@ -27,10 +27,12 @@ pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, 
         let name = entry.key.as_str();
         outcomes_of(ctx, name, outcomes, &operation.outcomes, operation, Asked::Call(settled));
     }
-    let own = entry.node.get("inquire").and_then(|inquire| inquire.entry("outcomes"));
-    if let (Some(outcomes), Some(inquiry)) = (own, &operation.inquire) {
-        let name = format!("{}: inquire", entry.key);
-        outcomes_of(ctx, &name, outcomes, &inquiry.outcomes, operation, Asked::Inquiry);
+    for (key, inquiry) in [("inquire", &operation.inquire), ("poll", &operation.follow_up)] {
+        let own = entry.node.get(key).and_then(|inquire| inquire.entry("outcomes"));
+        if let (Some(outcomes), Some(inquiry)) = (own, inquiry) {
+            let name = format!("{}: {key}", entry.key);
+            outcomes_of(ctx, &name, outcomes, &inquiry.outcomes, operation, Asked::Inquiry);
+        }
     }
 }
 

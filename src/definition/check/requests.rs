@@ -5,7 +5,7 @@ use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Template, TextPart};
 use crate::definition::read::Ctx;
 use crate::definition::{
-    BodyEncoding, Http, Login, Method, MoneyKind, Operation, Replay, Request, Scheme, Slot, rules,
+    BodyEncoding, Http, Inquiry, Login, Method, MoneyKind, Operation, Replay, Request, Scheme, Slot, rules,
 };
 
 /// Headers that decide where a request ends or goes: only the client writes them.
@@ -20,15 +20,29 @@ pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) 
         shape(ctx, &entry.node, request);
         repeat(ctx, entry, operation, request);
     }
-    let asked = entry.node.entry("inquire").zip(operation.inquire.as_ref());
-    let Some((inquire, request)) = asked.and_then(|(entry, inquiry)| Some((entry, inquiry.request.as_ref()?))) else {
-        return;
-    };
-    shape(ctx, &inquire.node, request);
-    if !reads(request, &["key", "with", "order"]) {
+    let help = "ask by our own reference, such as `query: { reference: \"${key}\" }`";
+    asked(ctx, entry, "inquire", operation.inquire.as_ref(), (&["key", "with", "order"], help));
+    let help = "ask by the reference that the provider gave, such as `get: /payments/${reference}`";
+    asked(ctx, entry, "poll", operation.follow_up.as_ref(), (&["reference"], help));
+    if let (Some(_), None, Some(poll)) = (&operation.follow_up, &operation.outcomes.reference, entry.node.entry("poll"))
+    {
+        let message = format!("`{}` is asked about by a reference, and keeps none of its answer", entry.key);
+        let problem = ctx.problem(rules::MISSING_KEY, &poll.key_span, message);
+        ctx.add(
+            problem.with_help("add `reference` to its `outcomes`, such as `reference: response.body.id`".to_owned()),
+        );
+    }
+}
+
+/// A question can be asked, and says what it is about: it reads one of the names.
+fn asked(ctx: &Ctx<'_>, entry: &Entry, key: &str, inquiry: Option<&Inquiry>, (names, help): (&[&str], &str)) {
+    let asked = entry.node.entry(key).zip(inquiry.and_then(|inquiry| inquiry.request.as_ref()));
+    let Some((place, request)) = asked else { return };
+    shape(ctx, &place.node, request);
+    if !reads(request, names) {
         let message = format!("the question what became of `{}` does not say which call it is about", entry.key);
-        let problem = ctx.problem(rules::KEY_NOT_SENT, &inquire.key_span, message);
-        ctx.add(problem.with_help("ask by our own reference, such as `query: { reference: \"${key}\" }`".to_owned()));
+        let problem = ctx.problem(rules::KEY_NOT_SENT, &place.key_span, message);
+        ctx.add(problem.with_help(help.to_owned()));
     }
 }
 

@@ -262,5 +262,6 @@ pub(in crate::definition) fn unknown_operation() -> Arc<Operation> {
             not_found_final_after: Duration::ZERO,
         },
         poll: Vec::new(),
+        follow_up: None,
     })
 }

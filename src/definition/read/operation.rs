@@ -83,6 +83,9 @@ pub(in crate::definition) const RESEND: &str = "resend";
 const REPEATS: &[(&str, Replay)] = &[("safe", Replay::Safe), ("asks", Replay::Safe)];
 pub(super) const REQUEST_ROOTS: &[&str] =
     &["with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];
+/// Where the provider has accepted the call under a reference of its own.
+const FOLLOW_UP_ROOTS: &[&str] =
+    &["reference", "with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];
 pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "sent_at", "response", "env", "tables"];
 
 /// What a connector says for all its operations.
@@ -98,11 +101,17 @@ impl Ctx<'_> {
         let what = format!("operation `{}`", entry.key);
         let fields = self.fields(&entry.node, &entry.key_span, &what, KEYS)?;
         fields.get("title").map(|node| self.text(node, "`title`"));
-        let request = self.request(&fields, &what, shared)?;
+        let request = self.request(&fields, &what, shared, REQUEST_ROOTS)?;
         let money = fields.get("money").and_then(|node| self.word(node, "`money`", MONEY));
         let outcomes_node = fields.required(self, &what, "outcomes");
         let idempotency = self.operation_idempotency(&fields, shared.idempotency.as_ref(), &request, money.is_some());
         let asks = request.method == Method::Get || fields.get("repeat").and_then(Node::text) == Some("asks");
+        // A schedule alone, or a question that has one.
+        let question = fields.entry("poll").filter(|entry| matches!(entry.node.kind, Kind::Map(_)));
+        let times = match question {
+            Some(entry) => entry.node.get("schedule"),
+            None => fields.get("poll"),
+        };
         Some(Operation {
             name: OperationName::from(entry.key.as_str()),
             money,
@@ -113,9 +122,10 @@ impl Ctx<'_> {
             inquire: fields
                 .entry("inquire")
                 .filter(|entry| entry.node.text() != Some(RESEND))
-                .and_then(|entry| self.inquiry(entry, outcomes_node, shared)),
+                .and_then(|entry| self.inquiry(entry, outcomes_node, shared, REQUEST_ROOTS)),
             idempotency,
-            poll: fields.get("poll").and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
+            poll: times.and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
+            follow_up: question.and_then(|entry| self.inquiry(entry, outcomes_node, shared, FOLLOW_UP_ROOTS)),
             request: Some(request),
         })
     }
@@ -142,7 +152,7 @@ impl Ctx<'_> {
         read
     }
 
-    fn request(&self, fields: &Fields<'_>, what: &str, shared: &Shared) -> Option<Request> {
+    fn request(&self, fields: &Fields<'_>, what: &str, shared: &Shared, roots: &[&str]) -> Option<Request> {
         let names: Vec<&str> = METHODS.iter().map(|(name, _)| *name).collect();
         fields.exclusive(self, &names);
         let found = METHODS.iter().find_map(|(name, method)| Some((*method, fields.get(name)?)));
@@ -153,10 +163,10 @@ impl Ctx<'_> {
         };
         Some(Request {
             method,
-            path: self.path(path),
-            query: fields.get("query").map(|node| self.pairs(node, "`query`")).unwrap_or_default(),
-            headers: fields.get("headers").map(|node| self.headers(node)).unwrap_or_default(),
-            body: fields.get("body").map(|node| self.template(node, REQUEST_ROOTS)),
+            path: self.path(path, roots),
+            query: fields.get("query").map(|node| self.pairs(node, "`query`", roots)).unwrap_or_default(),
+            headers: fields.get("headers").map(|node| self.headers(node, roots)).unwrap_or_default(),
+            body: fields.get("body").map(|node| self.template(node, roots)),
             encoding: self.encoding(fields).or(shared.encoding).unwrap_or_default(),
             reply: self.reply_format(fields, "reply").or(shared.reply).unwrap_or_default(),
             encrypt: fields.entry("encrypt").and_then(|entry| self.encrypt(entry)),
@@ -165,7 +175,7 @@ impl Ctx<'_> {
     }
 
     /// A path below the base URL. It begins with `/` so that nothing in it can become another host.
-    fn path(&self, node: &Node) -> Template {
+    fn path(&self, node: &Node, roots: &[&str]) -> Template {
         let text = self.text(node, "a path").unwrap_or("/");
         if !text.starts_with('/') || text.starts_with("//") {
             let rule = if text.contains("${") { rules::HOST_FROM_ORDER } else { rules::BAD_VALUE };
@@ -174,18 +184,18 @@ impl Ctx<'_> {
         if text.contains('\\') || text.chars().any(char::is_whitespace) && !text.contains("${") {
             self.report(rules::BAD_VALUE, &node.span, "a path has no spaces and no backslashes");
         }
-        match self.template(node, REQUEST_ROOTS) {
+        match self.template(node, roots) {
             Template::Expr(expr) => Template::Text(vec![TextPart::Expr(expr)]),
             template => template,
         }
     }
 
-    fn pairs(&self, node: &Node, what: &str) -> Vec<(String, Template)> {
+    fn pairs(&self, node: &Node, what: &str, roots: &[&str]) -> Vec<(String, Template)> {
         let entries = self.map(node, what).iter();
-        entries.map(|entry| (entry.key.clone(), self.template(&entry.node, REQUEST_ROOTS))).collect()
+        entries.map(|entry| (entry.key.clone(), self.template(&entry.node, roots))).collect()
     }
 
-    fn headers(&self, node: &Node) -> Vec<(String, Template)> {
+    fn headers(&self, node: &Node, roots: &[&str]) -> Vec<(String, Template)> {
         for entry in self.map(node, "`headers`") {
             let name = Node { span: entry.key_span.clone(), kind: Kind::Scalar(Value::from(entry.key.as_str())) };
             self.header_name(&name);
@@ -194,12 +204,13 @@ impl Ctx<'_> {
                 self.report(rules::SECRET_OUTSIDE_AUTH, &entry.key_span, message);
             }
         }
-        self.pairs(node, "`headers`")
+        self.pairs(node, "`headers`", roots)
     }
 
-    fn inquiry(&self, entry: &Entry, of_operation: Option<&Node>, shared: &Shared) -> Option<Inquiry> {
-        let fields = self.fields(&entry.node, &entry.key_span, "`inquire`", INQUIRE_KEYS)?;
-        let request = self.request(&fields, "`inquire`", shared)?;
+    fn inquiry(&self, entry: &Entry, of_operation: Option<&Node>, shared: &Shared, roots: &[&str]) -> Option<Inquiry> {
+        let what = format!("`{}`", entry.key);
+        let fields = self.fields(&entry.node, &entry.key_span, &what, INQUIRE_KEYS)?;
+        let request = self.request(&fields, &what, shared, roots)?;
         let outcomes = match (fields.get("outcomes"), of_operation) {
             (Some(node), shared) => self.outcomes(node, shared, true),
             (None, Some(shared)) => self.outcomes(shared, None, true),

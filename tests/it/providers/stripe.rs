@@ -38,9 +38,11 @@ enum Fault {
 struct Books {
     intents: BTreeMap<String, Value>,
     refunds: Vec<Value>,
+    /// What the bank says of refunds, one after another; "succeeded" when it has no more to say.
+    banks: VecDeque<&'static str>,
     /// By key: what was asked, and what was answered.
     keys: BTreeMap<String, (String, u16, Value)>,
-    faults: VecDeque<Fault>,
+    faults: VecDeque<Option<Fault>>,
 }
 
 #[derive(Clone, Default)]
@@ -52,7 +54,7 @@ impl Stripe {
     }
 
     fn fails(&self, faults: &[Fault]) {
-        self.books().faults.extend(faults);
+        self.books().faults.extend(faults.iter().copied().map(Some));
     }
 
     /// All that was ever charged, and how often each intent was captured.
@@ -62,6 +64,13 @@ impl Stripe {
 
     fn intents(&self) -> Vec<Value> {
         self.books().intents.values().cloned().collect()
+    }
+
+    /// What has gone back to the customer.
+    fn refunded(&self) -> i64 {
+        let books = self.books();
+        let done = books.refunds.iter().filter(|refund| refund["status"] == "succeeded");
+        done.map(|refund| refund["amount"].as_i64().unwrap()).sum()
     }
 
     fn set_status(&self, id: &str, status: &str) {
@@ -96,7 +105,7 @@ impl Stripe {
         run: impl FnOnce(&mut Books, &Form) -> (u16, Value),
     ) -> (bool, (u16, Value)) {
         let mut books = self.books();
-        let fault = books.faults.pop_front();
+        let fault = books.faults.pop_front().flatten();
         match fault {
             Some(Fault::Busy) => {
                 return (false, (429, json!({"error": {"type": "invalid_request_error", "code": "rate_limit"}})));
@@ -198,8 +207,9 @@ async fn change(
 
 async fn refund(State(stripe): State<Stripe>, headers: HeaderMap, body: String) -> Response {
     let run = |books: &mut Books, fields: &Form| {
+        let status = books.banks.pop_front().unwrap_or("succeeded");
         let refund = json!({
-            "id": format!("re_{}", books.refunds.len() + 1), "object": "refund", "status": "succeeded",
+            "id": format!("re_{}", books.refunds.len() + 1), "object": "refund", "status": status,
             "amount": fields["amount"].parse::<i64>().unwrap(), "payment_intent": fields["payment_intent"],
             "metadata": {"reference": fields["metadata[reference]"]},
         });
@@ -207,6 +217,37 @@ async fn refund(State(stripe): State<Stripe>, headers: HeaderMap, body: String) 
         (200, refund)
     };
     stripe.post("/v1/refunds".to_owned(), headers, body, run).await
+}
+
+async fn refunds(
+    State(stripe): State<Stripe>,
+    Query(query): Query<BTreeMap<String, String>>,
+    headers: HeaderMap,
+) -> Response {
+    if let Some(refused) = refused(&headers) {
+        return refused;
+    }
+    let of_intent = |refund: &&Value| refund["payment_intent"] == query["payment_intent"];
+    let found: Vec<Value> = stripe.books().refunds.iter().filter(of_intent).cloned().collect();
+    answer(200, json!({"object": "list", "data": found, "has_more": false}))
+}
+
+/// Each time it is looked at, the bank may have said more.
+async fn looked_at(State(stripe): State<Stripe>, Path(id): Path<String>, headers: HeaderMap) -> Response {
+    if let Some(refused) = refused(&headers) {
+        return refused;
+    }
+    let mut books = stripe.books();
+    let status = books.banks.pop_front().unwrap_or("succeeded");
+    let Some(refund) = books.refunds.iter_mut().find(|refund| refund["id"] == id.as_str()) else {
+        return answer(404, json!({"error": {"type": "invalid_request_error", "code": "resource_missing"}}));
+    };
+    if refund["status"] == "pending" {
+        refund["status"] = json!(status);
+    }
+    let refund = refund.clone();
+    drop(books);
+    answer(200, refund)
 }
 
 async fn retrieve(State(stripe): State<Stripe>, Path(id): Path<String>, headers: HeaderMap) -> Response {
@@ -240,7 +281,8 @@ fn router(stripe: &Stripe) -> Router {
         .route("/v1/payment_intents/search", get(search))
         .route("/v1/payment_intents/{id}", get(retrieve))
         .route("/v1/payment_intents/{id}/{what}", post(change))
-        .route("/v1/refunds", post(refund))
+        .route("/v1/refunds", post(refund).get(refunds))
+        .route("/v1/refunds/{id}", get(looked_at))
         .with_state(stripe.clone())
 }
 
@@ -326,6 +368,38 @@ async fn a_challenge_is_handed_on_and_what_stripe_says_counts() {
     tell(&world, HOOK, "evt_2", "charge.dispute.created", &dispute).await.unwrap();
     let late = world.executor.order(order.id).await.unwrap().unwrap();
     assert_eq!(late.status, Status::Incident);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_goes_back_once_and_counts_when_the_bank_has_it() {
+    use Fault::{Busy, Hang, Lost, ServerError};
+    let refunded = "cancelled";
+    let cases: [(&[Fault], &[&str], _); 8] = [
+        (&[], &[], refunded),
+        (&[Hang], &[], refunded),
+        (&[Lost, Hang], &[], refunded),
+        (&[ServerError], &[], refunded),
+        (&[Busy], &["pending"], refunded),
+        (&[], &["pending", "pending", "pending"], refunded),
+        (&[Hang], &["pending", "pending"], refunded),
+        // The bank does not take it: somebody has to find another way.
+        (&[], &["pending", "pending", "failed"], "undoing"),
+    ];
+    for (faults, banks, state) in cases {
+        let (stripe, world) = stripe().await;
+        stripe.books().banks.extend(banks);
+        // The authorization and the capture are answered.
+        let mut input = card("pm_card_visa");
+        input["then"] = json!("refund");
+        stripe.books().faults.extend([None, None].into_iter().chain(faults.iter().copied().map(Some)));
+        let order = world.submit("stripe_card", input).await;
+        let ended = world.ends(&order).await;
+        let told = format!("{faults:?} {banks:?}: {:?}", ended.incident);
+        let back = if state == refunded { 1250 } else { 0 };
+        assert_eq!((ended.state.as_str(), ended.money.captured, ended.money.refunded), (state, 1250, back), "{told}");
+        assert_eq!((stripe.refunded(), stripe.books().refunds.len()), (back, 1), "{told}");
+        assert_eq!(ended.status == Status::Incident, state != refunded, "{told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

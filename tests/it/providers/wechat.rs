@@ -151,12 +151,18 @@ fn done(books: &mut Books, method: &str, path: &str, body: &str) -> (u16, Value)
     let error = |status: u16, code: &str| (status, json!({"code": code, "message": "no"}));
     let steps: Vec<&str> = path.trim_start_matches("/v3/").split('/').collect();
     match (method, steps.as_slice()) {
-        ("POST", ["pay", "transactions", "native"]) => {
+        ("POST", ["pay", "transactions", "jsapi"]) if fields["payer"]["openid"] != "o-4711" => {
+            error(400, "PARAM_ERROR")
+        }
+        ("POST", ["pay", "transactions", kind @ ("native" | "jsapi")]) => {
             let number = fields["out_trade_no"].as_str().unwrap().to_owned();
             assert!((6..=32).contains(&number.len()) && number.bytes().all(|byte| byte.is_ascii_alphanumeric()));
             let trade = json!({"out_trade_no": number, "trade_state": "NOTPAY", "amount": fields["amount"]});
             let known = books.trades.entry(number.clone()).or_insert(trade);
             match known["trade_state"].as_str().unwrap() {
+                "NOTPAY" if known["amount"] == fields["amount"] && *kind == "jsapi" => {
+                    (200, json!({"prepay_id": format!("wx{number}")}))
+                }
                 "NOTPAY" if known["amount"] == fields["amount"] => {
                     (200, json!({"code_url": format!("weixin://wxpay/bizpayurl?pr={number}")}))
                 }
@@ -251,6 +257,26 @@ async fn a_code_is_shown_and_the_payment_is_believed_when_it_is_asked_about() {
             ended.incident
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_inside_wechat_pays_on_the_page_there() {
+    for faults in [&[][..], &[Fault::Hang], &[Fault::Forged, Fault::Busy]] {
+        let (wechat, world) = wechat(faults).await;
+        let input = json!({"amount": 100, "currency": "CNY", "openid": "o-4711"});
+        let order = world.submit("wechat_native", input).await;
+        let shown = world.comes_to(&order, "shown").await;
+        let number = wechat.books.lock().unwrap().trades.keys().next().unwrap().clone();
+        assert_eq!(shown.data["prepay_id"], format!("wx{number}"), "{faults:?}");
+        let paid = wechat.pays(&number);
+        wechat.tell(&world, "evt_1", "TRANSACTION.SUCCESS", &paid).await.unwrap();
+        let ended = world.ends(&order).await;
+        assert_eq!((ended.state.as_str(), ended.money.captured), ("settled", 100), "{faults:?} {:?}", ended.incident);
+    }
+    let (_, world) = wechat(&[]).await;
+    let input = json!({"amount": 100, "currency": "CNY", "openid": "o-nobody"});
+    let order = world.submit("wechat_native", input).await;
+    assert_eq!(world.ends(&order).await.state.as_str(), "declined");
 }
 
 #[tokio::test(flavor = "multi_thread")]
