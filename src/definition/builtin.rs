@@ -158,6 +158,9 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
         },
         poll: vec![minute],
         follow_up: None,
+        auth: Default::default(),
+        sign: None,
+        verify: None,
     })
 }
 

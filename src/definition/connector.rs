@@ -52,9 +52,6 @@ pub struct Http {
     /// Text that may hold `${env.NAME}` and nothing else: the host is never built from an order's data.
     pub base_url: EnvText,
     pub auth: Auth,
-    pub sign: Option<Sign>,
-    /// How answers are known to be the provider's, beside TLS.
-    pub verify: Option<Verify>,
     pub decrypt: Option<Decrypt>,
     pub tls: Tls,
     pub limits: Limits,
@@ -106,6 +103,11 @@ pub struct Operation {
     pub name: OperationName,
     /// None for the operations of built-in connectors.
     pub request: Option<Request>,
+    /// Headers, query parameters and fields with secrets, beside those of the connector. It has no login of its own.
+    pub auth: Auth,
+    pub sign: Option<Arc<Sign>>,
+    /// How answers are known to be the provider's, beside TLS.
+    pub verify: Option<Arc<Verify>>,
     pub money: Option<MoneyKind>,
     /// The request only asks, whatever its method: money that it books was moved by others.
     pub asks: bool,

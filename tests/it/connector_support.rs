@@ -210,6 +210,9 @@ pub(crate) fn authorize() -> Operation {
     Operation {
         asks: false,
         follow_up: None,
+        auth: Default::default(),
+        sign: None,
+        verify: None,
         name: "authorize".into(),
         request: Some(request(
             Method::Post,
@@ -258,8 +261,6 @@ pub(crate) fn http(base_url: &str) -> Http {
     Http {
         base_url: env_text(base_url),
         auth: login(Login::Bearer(SecretRef("gateway_key".to_owned()))),
-        sign: None,
-        verify: None,
         decrypt: None,
         tls: Tls::default(),
         limits: Limits {

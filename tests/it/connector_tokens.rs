@@ -3,6 +3,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use paystate::connector::Connector as _;
 use paystate::machine::Outcome;
 use serde_json::{Value, json};
 
@@ -183,4 +184,43 @@ async fn a_secret_is_put_where_the_body_has_its_place() {
     let outcome = pay(&connector(&server, &what, &[("key", "s3cret")])).await;
     let Outcome::NotSent { reason, .. } = &outcome else { panic!("{outcome:?}") };
     assert!(reason.contains("the body has no place /request/key"), "{reason}");
+}
+
+#[tokio::test]
+async fn an_operation_may_be_signed_otherwise_or_not_and_show_secrets_of_its_own() {
+    let what = "sign: { scheme: digest-sha256, content: 'a${secret.pass}', header: X-Check }\n\
+                auth: { fields: { all: '${secret.pass}' } }\n\
+                operations:\n  \
+                pay: { post: /pay, body: {}, outcomes: { ok: response.status == 200 } }\n  \
+                bare: { post: /bare, body: {}, sign: none, auth: { fields: { pin: '${secret.pin}' }, headers: { X-Pin: '${secret.pin}' } }, outcomes: { ok: response.status == 200 } }\n  \
+                other:\n    post: /other\n    body: {}\n    outcomes: { ok: response.status == 200 }\n    \
+                sign: { scheme: digest-sha256, content: 'b${secret.pass}', header: X-Check }\n    \
+                inquire: { get: '/other/${key}' }\n";
+    let server = Server::start(vec![Play::Reply(reply("200 OK", &[], "{}")); 4]).await;
+    let connector = connector(&server, what, &[("pass", "s3cret-value"), ("pin", "p1n-value")]);
+    for operation in ["pay", "bare", "other"] {
+        assert!(matches!(connector.invoke(&call_to(operation)).await, Outcome::Ok { .. }), "{operation}");
+    }
+    assert!(matches!(connector.inquire(&call_to("other")).await, Outcome::Ok { .. }));
+    let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();
+    let sum = |text: &str| hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()));
+    let check = |nth: usize| requests[nth].headers.get("x-check").cloned();
+    assert_eq!(check(0), Some(sum("as3cret-value")));
+    assert_eq!((check(1), requests[1].headers["x-pin"].as_str()), (None, "p1n-value"));
+    assert_eq!((check(2), check(3)), (Some(sum("bs3cret-value")), Some(sum("bs3cret-value"))));
+    let bodies: Vec<&str> = requests.iter().map(|request| request.body.as_str()).collect();
+    let all = r#"{"all":"s3cret-value"}"#;
+    assert_eq!(bodies, [all, r#"{"all":"s3cret-value","pin":"p1n-value"}"#, all, ""], "a question without a body");
+}
+
+#[tokio::test]
+async fn an_answer_need_not_be_signed_where_the_operation_says_so() {
+    let what = "verify: { scheme: digest-sha256, content: '${raw}${secret.pass}', signature: 'headers[\"x-check\"]' }\n\
+                operations:\n  \
+                pay: { post: /pay, outcomes: { ok: response.status == 200 } }\n  \
+                ping: { get: /ping, verify: none, outcomes: { ok: response.status == 200 } }\n";
+    let server = Server::start(vec![Play::Reply(reply("200 OK", &[], "{}")); 2]).await;
+    let connector = connector(&server, what, &[("pass", "s3cret-value")]);
+    assert!(matches!(connector.invoke(&call_to("pay")).await, Outcome::Unknown { .. }));
+    assert!(matches!(connector.invoke(&call_to("ping")).await, Outcome::Ok { .. }));
 }

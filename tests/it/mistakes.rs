@@ -158,6 +158,20 @@ fn of_connectors() {
         ("money: hold\n", "sent_by: customer\n", "secret-outside-auth"),
         ("money: hold\n", "sent_by: customer\n", "bad-value"),
         ("money: hold\n", "sent_by: nobody\n", "bad-value"),
+        (url, "http://bank.example", "plain-http"),
+        (url, "http://127.0.0.1.bank.example/v1", "plain-http"),
+        (url, "\"http://bank.example:${env.PORT}\"", "plain-http"),
+        (url, "https://kim:secret@bank.example", "bad-value"),
+        (url, "\"https://bank.example/?v=1\"", "bad-value"),
+        (url, "\"https://bank.example:http\"", "bad-value"),
+        (url, "\"https:///v1\"", "bad-value"),
+    ];
+    refused(&mistakes, bank_with);
+}
+
+#[test]
+fn of_credentials_and_questions() {
+    let mistakes = [
         ("auth: { bearer: \"${secret.bank_key}\" }", "auth: {}", "missing-key"),
         ("{ bearer: \"${secret.bank_key}\" }", "{ basic: { username: \"${env.BANK_USER}\" } }", "missing-key"),
         ("{ bearer: \"${secret.bank_key}\" }", "{ token: { read: token } }", "missing-key"),
@@ -167,13 +181,6 @@ fn of_connectors() {
         ("poll: [5s, 30s, 5m]", "poll: { get: \"/v1/captures/${reference}\" }", "missing-key"),
         ("poll: [5s, 30s, 5m]", "poll: { get: \"/v1/captures/${key}\" }", "key-not-sent"),
         ("get: \"/v1/voids/${key}\"", "get: \"/v1/voids/${reference}\"", "unknown-variable"),
-        (url, "http://bank.example", "plain-http"),
-        (url, "http://127.0.0.1.bank.example/v1", "plain-http"),
-        (url, "\"http://bank.example:${env.PORT}\"", "plain-http"),
-        (url, "https://kim:secret@bank.example", "bad-value"),
-        (url, "\"https://bank.example/?v=1\"", "bad-value"),
-        (url, "\"https://bank.example:http\"", "bad-value"),
-        (url, "\"https:///v1\"", "bad-value"),
     ];
     refused(&mistakes, bank_with);
 }

@@ -18,9 +18,6 @@ use crate::types::{Secret, Timestamp};
 #[derive(Debug)]
 pub(super) struct Credentials {
     login: Ready,
-    headers: Vec<(String, Content)>,
-    query: Vec<(String, Content)>,
-    fields: Vec<(String, Content)>,
     /// What is behind the scheme of a login: in Basic, the password in base64.
     echo: Option<Secret>,
 }
@@ -36,41 +33,20 @@ enum Ready {
 
 impl Credentials {
     pub(super) fn new(auth: &Auth, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
-        for (name, _) in &auth.headers {
-            header_name(name)?;
-        }
-        let (headers, query, fields) = (auth.headers.clone(), auth.query.clone(), auth.fields.clone());
         let login = login(&auth.login, config)?;
         let echo = match &login {
             Ready::Header(_, value) => value.reveal().split_once(' ').map(|(_, rest)| Secret::new(rest)),
             Ready::None | Ready::Sign(_) | Ready::Token(_) => None,
         };
-        Ok(Self { login, headers, query, fields, echo })
+        Ok(Self { login, echo })
     }
 
-    /// What proves who we are and is no signature. `scope` has `env` and nothing of the order.
-    pub(super) fn apply(
-        &self,
-        draft: &mut Draft,
-        scope: &Scope<'_>,
-        secrets: &BTreeMap<String, Secret>,
-    ) -> Result<(), Failure> {
-        let text = |content: &Content| {
-            content::render(content, scope, secrets).map_err(|why| Failure::not_sent(format!("request: auth: {why}")))
-        };
-        if let Ready::Header(name, value) = &self.login {
-            draft.set_secret_header(name, value.reveal())?;
+    /// Puts a login on a request that needs no more than a header.
+    pub(super) fn log_in(&self, draft: &mut Draft) -> Result<(), Failure> {
+        match &self.login {
+            Ready::Header(name, value) => draft.set_secret_header(name, value.reveal()),
+            Ready::None | Ready::Sign(_) | Ready::Token(_) => Ok(()),
         }
-        for (name, content) in &self.headers {
-            draft.set_secret_header(name, &text(content)?)?;
-        }
-        for (name, content) in &self.query {
-            draft.add_query(name, &text(content)?)?;
-        }
-        for (name, content) in &self.fields {
-            draft.set_field(name, text(content)?.to_string())?;
-        }
-        Ok(())
     }
 
     /// Signs as Standard Webhooks, once nothing else changes. `id` is the idempotency key: the id of a signed message
@@ -97,6 +73,30 @@ impl Credentials {
             Ready::None | Ready::Header(..) | Ready::Sign(_) => None,
         }
     }
+}
+
+/// Puts secrets beside the login on a request. `scope` has `env` and nothing of the order. A request without a body has no
+/// fields to put any into.
+pub(super) fn apply(
+    auth: &Auth,
+    draft: &mut Draft,
+    scope: &Scope<'_>,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<(), Failure> {
+    let text = |content: &Content| {
+        content::render(content, scope, secrets).map_err(|why| Failure::not_sent(format!("request: auth: {why}")))
+    };
+    for (name, content) in &auth.headers {
+        draft.set_secret_header(name, &text(content)?)?;
+    }
+    for (name, content) in &auth.query {
+        draft.add_query(name, &text(content)?)?;
+    }
+    let fields = if draft.body.is_some() { auth.fields.as_slice() } else { &[] };
+    for (name, content) in fields {
+        draft.set_field(name, text(content)?.to_string())?;
+    }
+    Ok(())
 }
 
 fn login(login: &Login, config: &ConnectorConfig) -> Result<Ready, ConnectorSetupError> {

@@ -33,11 +33,11 @@ pub use self::preview::Preview;
 use self::read::Reader;
 use self::request::{Draft, Ready};
 use self::send::Failure;
+use self::sign::Signers;
 use super::authentic::Given;
 use super::breaker::Verdict;
 use super::classify::{GONE, Names, Question, classify};
 use super::config::{Clock, ConnectorConfig, ConnectorSetupError};
-use super::crypto::Signer;
 use super::limits::GateStatus;
 use super::opened::Openers;
 use super::reason::reason;
@@ -53,7 +53,7 @@ pub struct HttpConnector {
     definition: Arc<definition::Connector>,
     base: Base,
     credentials: Credentials,
-    signer: Option<Signer>,
+    signers: Signers,
     sealers: Sealers,
     /// What the configuration gives: values of `${env.NAME}` and `${secret.NAME}`.
     env: Value,
@@ -81,7 +81,7 @@ impl HttpConnector {
         let (env, secrets) = (config.env_of(&definition.needs)?, config.secrets_of(&definition.needs)?);
         let base = Base::new(http, config)?;
         let credentials = Credentials::new(&http.auth, config)?;
-        let signer = sign::signer(&definition, config)?;
+        let signers = Signers::new(&definition, config)?;
         let sealers = Sealers::new(&definition, config)?;
         if let Some(decrypt) = &http.decrypt {
             Openers::new(decrypt, &secrets).map_err(|(name, why)| ConnectorSetupError::UnfitSecret(name, why))?;
@@ -90,7 +90,7 @@ impl HttpConnector {
         let link = Link::obtain(http, &base, config, link)?;
         let clock = ClockBox(Arc::clone(&config.clock));
         let card_numbers = config.card_numbers;
-        Ok(Self { base, credentials, signer, sealers, env, secrets, link, card_numbers, clock, definition })
+        Ok(Self { base, credentials, signers, sealers, env, secrets, link, card_numbers, clock, definition })
     }
 
     pub(super) fn link(&self) -> &Arc<Link> {
@@ -130,7 +130,7 @@ impl HttpConnector {
         let mut ready = draft.ready(&self.base)?;
         let telling = std::mem::take(&mut ready.telling);
         let entry = self.link.gate.enter(deadline).await?;
-        let mut reader = self.reader(request, token.as_ref().map(|(_, token)| token));
+        let mut reader = self.reader(operation, request, token.as_ref().map(|(_, token)| token));
         reader.secrets.extend(&telling);
         if let Hidden::There { values, .. } = &invocation.hidden {
             reader.secrets.extend(values);
@@ -188,23 +188,27 @@ impl HttpConnector {
             draft.set_header(header, &invocation.key)?;
         }
         self.sealers.apply(request, &mut draft)?;
-        if let (Some(sign), Some(signer)) = (self.http().and_then(|http| http.sign.as_ref()), &self.signer) {
+        if let Some((sign, signer)) = operation.sign.as_ref().and_then(|sign| Some((sign, self.signers.of(sign)?))) {
             sign::apply(sign, signer, &mut draft, &self.base, &scope, &self.secrets)?;
         }
         // Behind the signature, whose expressions see the request: no secret is in it yet.
-        self.credentials.apply(&mut draft, &definition::Scope::new().with("env", &self.env), &self.secrets)?;
+        let env = definition::Scope::new().with("env", &self.env);
+        self.credentials.log_in(&mut draft)?;
+        for auth in self.http().map(|http| &http.auth).into_iter().chain([&operation.auth]) {
+            auth::apply(auth, &mut draft, &env, &self.secrets)?;
+        }
         self.credentials.sign(&mut draft, &invocation.key, now)?;
         Ok(draft)
     }
 
-    fn reader<'a>(&'a self, request: &Request, token: Option<&'a Secret>) -> Reader<'a> {
+    fn reader<'a>(&'a self, operation: &'a Operation, request: &Request, token: Option<&'a Secret>) -> Reader<'a> {
         let http = self.http();
         let openers = http.and_then(|http| http.decrypt.as_ref());
         Reader {
             body_max: self.link.body_max,
             format: request.reply,
             secrets: self.secrets.values().chain(token).flat_map(Secret::all).chain(self.credentials.echo()).collect(),
-            verify: http.and_then(|http| http.verify.as_ref()),
+            verify: operation.verify.as_deref(),
             openers: openers.and_then(|decrypt| Openers::new(decrypt, &self.secrets).ok()),
             given: Given { secrets: &self.secrets, env: &self.env, tables: &self.definition.tables },
             clock: &self.clock.0,

@@ -50,7 +50,7 @@ impl HttpConnector {
                 value.parse().map_err(|_| "a header has characters that headers do not have".to_owned())?,
             );
         }
-        let reply = self.reader(request, None).understand(status, &read, body);
+        let reply = self.reader(operation, request, None).understand(status, &read, body);
         let names = self.names(invocation, (self.clock.0)());
         let understood = explain(operation, question, &names, reply);
         Ok(Understood { outcome: self.kept(understood.outcome), ..understood })

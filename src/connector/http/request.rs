@@ -176,7 +176,17 @@ fn set_header(headers: &mut HeaderMap, name: &str, value: &str, secret: bool) ->
 
 /// Refuses a connector whose headers can never be sent.
 pub(super) fn check_headers(definition: &definition::Connector) -> Result<(), ConnectorSetupError> {
+    let shown = match &definition.kind {
+        definition::ConnectorKind::Http(http) => http.auth.headers.as_slice(),
+        definition::ConnectorKind::Builtin => &[],
+    };
+    for (name, _) in shown {
+        header_name(name)?;
+    }
     for operation in definition.operations.values() {
+        for (name, _) in &operation.auth.headers {
+            header_name(name)?;
+        }
         let requests = operation.request.iter().chain(operation.inquiries().flat_map(|inquiry| &inquiry.request));
         for (name, _) in requests.flat_map(|request| &request.headers) {
             header_name(name)?;

@@ -1,6 +1,7 @@
 //! Signs requests as the definition says: over any part of the request, into a header, the query or the body.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, json};
 
@@ -11,17 +12,31 @@ use crate::connector::config::{ConnectorConfig, ConnectorSetupError};
 use crate::connector::content;
 use crate::connector::crypto::{self, Signer};
 use crate::connector::payload;
-use crate::definition::{BodyEncoding, Connector, ConnectorKind, Scheme, Scope, Sign, Slot};
+use crate::definition::{BodyEncoding, Connector, Scheme, Scope, Sign, Slot};
 use crate::types::{Secret, Value};
 
-/// The key of `sign`, if the connector signs.
-pub(super) fn signer(connector: &Connector, config: &ConnectorConfig) -> Result<Option<Signer>, ConnectorSetupError> {
-    let ConnectorKind::Http(http) = &connector.kind else { return Ok(None) };
-    let Some(sign) = &http.sign else { return Ok(None) };
-    let key = sign.key.as_ref().map(|name| config.secret(name)).transpose()?;
-    let name = sign.key.as_ref().map(|name| name.0.clone()).unwrap_or_default();
-    let signer = Signer::new(sign.scheme, key, sign.key_format);
-    signer.map(Some).map_err(|why| ConnectorSetupError::UnfitSecret(name, why))
+/// The keys of a connector's signatures. Most have one for all operations.
+#[derive(Debug)]
+pub(super) struct Signers(Vec<(Arc<Sign>, Signer)>);
+
+impl Signers {
+    pub(super) fn new(connector: &Connector, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
+        let mut signers = Self(Vec::new());
+        for sign in connector.operations.values().filter_map(|operation| operation.sign.as_ref()) {
+            if signers.of(sign).is_none() {
+                let key = sign.key.as_ref().map(|name| config.secret(name)).transpose()?;
+                let name = sign.key.as_ref().map(|name| name.0.clone()).unwrap_or_default();
+                let signer = Signer::new(sign.scheme, key, sign.key_format);
+                let signer = signer.map_err(|why| ConnectorSetupError::UnfitSecret(name, why))?;
+                signers.0.push((Arc::clone(sign), signer));
+            }
+        }
+        Ok(signers)
+    }
+
+    pub(super) fn of(&self, sign: &Arc<Sign>) -> Option<&Signer> {
+        self.0.iter().find(|(known, _)| Arc::ptr_eq(known, sign)).map(|(_, signer)| signer)
+    }
 }
 
 /// Puts the signature where it belongs. What is signed is what leaves, but for the signature itself.
@@ -57,6 +72,8 @@ pub(super) fn apply(
         match place.slot {
             Slot::Header => draft.set_header(&place.name, &value)?,
             Slot::Query => draft.add_query(&place.name, &value)?,
+            // A request without a body is signed where else the connector says.
+            Slot::Field if draft.body.is_none() => {}
             Slot::Field => draft.set_field(&place.name, value.to_string())?,
         }
     }

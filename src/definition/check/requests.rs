@@ -75,10 +75,13 @@ pub(super) fn by_customer(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, h
         let message = format!("`{}` moves nothing: what the customer has sent is asked about", entry.key);
         ctx.report(rules::CONTRADICTING_VALUES, at, message);
     }
-    let places = http.sign.iter().flat_map(|sign| &sign.places);
-    let plain = http.sign.as_ref().is_some_and(|sign| sign.scheme == Scheme::Plain);
+    let places = operation.sign.iter().flat_map(|sign| &sign.places);
+    let plain = operation.sign.as_ref().is_some_and(|sign| sign.scheme == Scheme::Plain);
     let shows = plain || places.clone().any(|place| place.value.secrets().next().is_some());
-    if shows || !matches!(http.auth.login, Login::None) || http.auth.contents().next().is_some() {
+    if shows
+        || !matches!(http.auth.login, Login::None)
+        || http.auth.contents().chain(operation.auth.contents()).next().is_some()
+    {
         let message = format!("the customer would be handed the secrets that are put on `{}`", entry.key);
         ctx.report(rules::SECRET_OUTSIDE_AUTH, at, message);
     }

@@ -3,7 +3,9 @@
 use super::login::LOGINS;
 use super::operation::REQUEST_ROOTS;
 use super::{Ctx, Fields};
-use crate::definition::auth::{Auth, Content, ContentPart, Encoding, Hash, KeyFormat, Place, Scheme, Sign, Slot};
+use crate::definition::auth::{
+    Auth, Content, ContentPart, Encoding, Hash, KeyFormat, Login, Place, Scheme, Sign, Slot,
+};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Template, TextPart};
 use crate::definition::{SecretRef, rules, suggest};
@@ -61,6 +63,16 @@ impl Ctx<'_> {
             query: pairs("query"),
             fields: pairs("fields"),
         }
+    }
+
+    /// What one operation shows beside what the connector does.
+    pub(super) fn more_auth(&self, entry: &Entry) -> Auth {
+        let what = "`auth` of an operation";
+        let Some(fields) = self.fields(&entry.node, &entry.key_span, what, &["headers", "query", "fields"]) else {
+            return Auth::default();
+        };
+        let pairs = |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key)).unwrap_or_default();
+        Auth { login: Login::None, headers: pairs("headers"), query: pairs("query"), fields: pairs("fields") }
     }
 
     /// Texts with a secret in them, by the names of headers, parameters or fields.

@@ -263,5 +263,8 @@ pub(in crate::definition) fn unknown_operation() -> Arc<Operation> {
         },
         poll: Vec::new(),
         follow_up: None,
+        auth: Default::default(),
+        sign: None,
+        verify: None,
     })
 }

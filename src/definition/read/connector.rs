@@ -61,6 +61,8 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node) -> Option<Con
         idempotency: fields.entry("idempotency").map(|entry| ctx.idempotency(entry, None)),
         encoding: ctx.encoding(&fields),
         reply: ctx.reply_format(&fields, "reply"),
+        sign: fields.entry("sign").and_then(|entry| ctx.sign(entry)).map(Arc::new),
+        verify: fields.get("verify").and_then(|node| ctx.verify(node, ANSWER_ROOTS)).map(Arc::new),
     };
     let operations = fields.required(ctx, what, "operations").map(|node| ctx.map(node, "`operations`"));
     let mut read = BTreeMap::new();
@@ -72,8 +74,6 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node) -> Option<Con
     let http = Http {
         base_url: base_url.unwrap_or(EnvText(Vec::new())),
         auth: fields.entry("auth").map(|entry| ctx.auth(entry)).unwrap_or_default(),
-        sign: fields.entry("sign").and_then(|entry| ctx.sign(entry)),
-        verify: fields.get("verify").and_then(|node| ctx.verify(node, ANSWER_ROOTS)),
         decrypt: fields.entry("decrypt").and_then(|entry| ctx.decrypt(entry, ANSWER_ROOTS)),
         tls: fields.entry("tls").and_then(|entry| ctx.tls(entry)).unwrap_or_default(),
         limits: ctx.limits(&fields),

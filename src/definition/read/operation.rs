@@ -1,13 +1,15 @@
 //! One operation of a connector: the request, and how it is asked about.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::verify::ANSWER_ROOTS;
 use super::{Ctx, Fields, connector};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::expr::{Expr, Template, TextPart};
 use crate::definition::{
     BodyEncoding, Encrypt, Idempotency, Inquiry, Integrity, Lists, Method, MoneyKind, Operation, Replay, ReplyFormat,
-    Request, rules,
+    Request, Sign, Verify, rules,
 };
 use crate::types::{OperationName, Value};
 
@@ -24,6 +26,9 @@ const KEYS: &[&str] = &[
     "encoding",
     "encrypt",
     "sent_by",
+    "auth",
+    "sign",
+    "verify",
     "reply",
     "money",
     "integrity",
@@ -77,6 +82,8 @@ const MONEY: &[(&str, MoneyKind)] = &[
     ("refund_return", MoneyKind::RefundReturn),
     ("chargeback", MoneyKind::Chargeback),
 ];
+/// What the connector says is not for this operation.
+const NONE: &str = "none";
 /// `inquire: resend`
 pub(in crate::definition) const RESEND: &str = "resend";
 /// Both do no harm when they are done twice.
@@ -93,6 +100,8 @@ pub(super) struct Shared {
     pub(super) idempotency: Option<Idempotency>,
     pub(super) encoding: Option<BodyEncoding>,
     pub(super) reply: Option<ReplyFormat>,
+    pub(super) sign: Option<Arc<Sign>>,
+    pub(super) verify: Option<Arc<Verify>>,
 }
 
 impl Ctx<'_> {
@@ -114,6 +123,17 @@ impl Ctx<'_> {
         };
         Some(Operation {
             name: OperationName::from(entry.key.as_str()),
+            auth: fields.entry("auth").map(|entry| self.more_auth(entry)).unwrap_or_default(),
+            sign: match fields.entry("sign") {
+                Some(entry) if entry.node.text() == Some(NONE) => None,
+                Some(entry) => self.sign(entry).map(Arc::new),
+                None => shared.sign.clone(),
+            },
+            verify: match fields.get("verify") {
+                Some(node) if node.text() == Some(NONE) => None,
+                Some(node) => self.verify(node, ANSWER_ROOTS).map(Arc::new),
+                None => shared.verify.clone(),
+            },
             money,
             asks,
             integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
