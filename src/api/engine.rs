@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use crate::definition::{Acknowledge, SchemaViolation, Workflow};
+use crate::connector::Acknowledged;
+use crate::definition::{SchemaViolation, Workflow};
 use crate::executor::{Notice, Provider};
 use crate::journal::Entry;
 use crate::machine::{Outcome, Resolution, Snapshot};
@@ -188,7 +189,7 @@ pub struct HookAnswer {
     pub order: Option<OrderId>,
     pub event: Option<EventName>,
     /// What the provider takes for "received".
-    pub acknowledge: Acknowledge,
+    pub acknowledge: Acknowledged,
 }
 
 #[derive(Clone, Debug, thiserror::Error)]

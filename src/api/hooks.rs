@@ -63,6 +63,28 @@ pub(super) async fn hook(
     Ok((status, Reply(result)).into_response())
 }
 
+/// The same for providers who say everything in the address.
+#[utoipa::path(get, path = "/hooks/{connector}", tag = "hooks",
+    params(("connector" = String, Path, description = "The connector of the provider")),
+    responses(
+        (status = 200, description = "Taken; it need not be sent again. A connector may have another answer in its \
+            `acknowledge`", body = HookResult),
+        (status = 400, description = "It is not understood", body = Problem),
+        (status = 401, description = "Its signature does not fit", body = Problem),
+        (status = 404, description = "No such connector, or no such order", body = Problem),
+        (status = 503, description = "It is to be sent again: its order is not known by this reference yet", body = Problem),
+    ))]
+pub(super) async fn hook_by_get(
+    api: State<Api>,
+    connector: Path<String>,
+    query: RawQuery,
+    peer: ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response, Failure> {
+    hook(api, connector, query, peer, headers, body).await
+}
+
 /// Who sent it: the other end of the connection, or, where that is a proxy of ours, whom the proxy says it speaks for.
 /// Each proxy adds the address that it was called from at the end.
 fn sender(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {

@@ -42,6 +42,7 @@ fn table() -> Vec<Route> {
         ("get", "/v1/workflows/{name}", get(workflows::one)),
         ("get", "/v1/workflows/{name}/graph.svg", get(workflows::graph)),
         ("post", "/hooks/{connector}", post(hooks::hook)),
+        ("get", "/hooks/{connector}", get(hooks::hook_by_get)),
         ("get", "/healthz", get(health::live)),
         ("get", "/readyz", get(health::ready)),
         ("get", "/metrics", get(health::metrics)),

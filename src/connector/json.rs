@@ -27,6 +27,8 @@ pub enum JsonError {
 /// Parses one JSON text and nothing after it.
 pub(super) fn parse_json(bytes: &[u8]) -> Result<Value, JsonError> {
     let why = Cell::new(JsonError::Syntax);
+    // The mark of an encoding that nobody needs to tell: some providers write it all the same.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Strict { depth: 0, why: &why }.deserialize(&mut deserializer).map_err(|_| why.get())?;
     deserializer.end().map_err(|_| JsonError::Syntax)?;

@@ -119,8 +119,9 @@ pub enum Scheme {
     RsaPss(Hash),
     /// ECDSA on P-256 with SHA-256; the signature is two numbers in ASN.1.
     Ecdsa,
-    /// The same, the signature being the two numbers of 32 bytes, as in a JSON Web Signature.
-    EcdsaFixed,
+    /// ECDSA on the curve that goes with the hash (P-256, P-384, P-521); the signature is two numbers of one length, as in a
+    /// JSON Web Signature.
+    EcdsaFixed(Hash),
     Ed25519,
 }
 

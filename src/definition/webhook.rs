@@ -20,11 +20,11 @@ pub struct Webhooks {
 }
 
 /// What the provider takes for "received". Said only once the event is durable.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Acknowledge {
     pub status: u16,
-    /// The exact body; none is an answer of ours in JSON.
-    pub body: Option<String>,
+    /// The exact body, which may repeat something of the notification; none is an answer of ours in JSON.
+    pub body: Option<Template>,
     pub content_type: String,
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::Executor;
 use super::shard::{ApplyError, How};
-use crate::connector::{Arrived, Notification, TranslateError, WebhookConfig, WebhookError, receive};
-use crate::definition::{Acknowledge, Connector};
+use crate::connector::{Acknowledged, Arrived, Notification, TranslateError, WebhookConfig, WebhookError, receive};
+use crate::definition::Connector;
 use crate::machine::{Event, Rejection};
 use crate::store::{Link, reference_id};
 use crate::types::{EventId, OrderId, mask_card_numbers, order_of_reference};
@@ -20,7 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 pub struct Received {
     /// One for each thing that it tells of. None: no rule of the connector asks for it.
     pub told: Vec<Hooked>,
-    pub acknowledge: Acknowledge,
+    pub acknowledge: Acknowledged,
 }
 
 /// What became of one thing that a notification tells of. All of these are acknowledged: sending it again would change
@@ -72,15 +72,15 @@ impl Executor {
         let config = WebhookConfig { secrets: connectors.secrets(), env: connectors.env() };
         // Its sender goes by the wall clock, which may be wrong for a while here; an event counts once in any case.
         let now = [self.shared.clock.wall(), self.shared.clock.now()];
-        let notifications = receive(&definition, webhooks, &config, arrived, &now)?;
-        let mut told = Vec::with_capacity(notifications.len());
-        for mut notification in notifications {
+        let understood = receive(&definition, webhooks, &config, arrived, &now)?;
+        let mut told = Vec::with_capacity(understood.told.len());
+        for mut notification in understood.told {
             if !connectors.keeps_card_numbers() {
                 notification.payload = mask_card_numbers(notification.payload);
             }
             told.push(self.notify(connector, notification).await?);
         }
-        Ok(Received { told, acknowledge: webhooks.acknowledge.clone() })
+        Ok(Received { told, acknowledge: understood.acknowledge })
     }
 
     async fn notify(&self, connector: &str, notification: Notification) -> Result<Hooked, HookError> {

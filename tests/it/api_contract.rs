@@ -66,6 +66,7 @@ async fn answers_are_what_the_description_says() {
         ("get", "/v1/workflows/{name}/graph.svg", "card", "", 200),
         ("post", "/hooks/{connector}", "gateway", "", 401),
         ("post", "/hooks/{connector}", "nobody", "", 404),
+        ("get", "/hooks/{connector}", "gateway", "?sign=x", 401),
         ("get", "/readyz", "", "", 200),
         ("get", "/metrics", "", "", 200),
         ("get", "/schemas/workflow.schema.json", "", "", 200),

@@ -10,7 +10,8 @@ use paystate::api::{
     Engine, EngineError, HookAnswer, HookError, HookNotice, How, Message, PauseError, Related, SendError, Sent, Server,
     ServerOptions, Submission, SubmitError, Submitted,
 };
-use paystate::definition::{Acknowledge, Sources, Workflow, load};
+use paystate::connector::Acknowledged;
+use paystate::definition::{Sources, Workflow, load};
 use paystate::executor::{Doubt, Notice, Provider, Traffic};
 use paystate::journal::{Entry, FORMAT_VERSION, Opening};
 use paystate::machine::{self, Decision, Event, Outcome, Phase, Rejection, Resolution, Snapshot, Status};
@@ -391,7 +392,7 @@ impl Engine for Fake {
                 how: How::Applied,
                 order: None,
                 event: Some("payment.succeeded".into()),
-                acknowledge: Acknowledge::default(),
+                acknowledge: Acknowledged { status: 200, body: None, content_type: "text/plain".to_owned() },
             }),
             Some("good") => Err(HookError::Malformed("the body is not JSON".to_owned())),
             _ => Err(HookError::BadSignature("no signature fits".to_owned())),

@@ -38,6 +38,7 @@ impl Hook {
         let arrived = Arrived { headers: &headers, query: &json!({}), body: body.as_bytes(), from: None };
         let now = [Timestamp::from_unix_ms(seconds * 1_000)];
         receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &now)
+            .map(|understood| understood.told)
     }
 
     #[track_caller]
@@ -281,4 +282,30 @@ fn what_has_no_id_of_its_own_counts_each_time() {
     let ids: std::collections::BTreeSet<String> = told.iter().map(|told| told.id.to_string()).collect();
     assert_eq!((told.len(), ids.len()), (4, 4), "{told:?}");
     assert!(told.iter().all(|told| told.correlate == "tr_7"));
+}
+
+/// A provider who says everything in the address, and wants to hear it again.
+#[test]
+fn what_comes_by_get_is_signed_in_its_query_and_answered_in_its_words() {
+    let hook = hook(
+        "  verify:\n    scheme: hmac-sha512\n    secret: '${secret.hook}'\n    content: '${sorted_params(query, [\"hash\"])}'\n    \
+         signature: query.hash\n  body: text\n  acknowledge: { body: { RspCode: '00', Id: '${query.id}' } }\n  \
+         events: [ { event: payment.done, correlate: query.ref, id: query.id } ]\n",
+        &[("hook", "k3y")],
+    );
+    let tag = hex::encode(mac(hmac::HMAC_SHA512, b"k3y", "id=e1&ref=r1"));
+    let come = |query: Value| {
+        let connector = load_connector("acme.yaml", &hook.yaml).unwrap();
+        let (env, headers) = (BTreeMap::new(), BTreeMap::new());
+        let config = WebhookConfig { secrets: &hook.secrets, env: &env };
+        let arrived = Arrived { headers: &headers, query: &query, body: b"", from: None };
+        let now = [Timestamp::from_unix_ms(NOW * 1_000)];
+        receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &now)
+    };
+    let understood = come(json!({"ref": "r1", "id": "e1", "hash": tag})).unwrap();
+    assert_eq!((understood.told.len(), understood.told[0].correlate.as_str()), (1, "r1"));
+    assert_eq!(understood.acknowledge.body.as_deref(), Some(r#"{"RspCode":"00","Id":"e1"}"#));
+    assert_eq!(understood.acknowledge.content_type, "application/json");
+    let forged = come(json!({"ref": "r2", "id": "e1", "hash": tag}));
+    assert_eq!(forged, Err(TranslateError::Unverified(WebhookError::Signature)));
 }

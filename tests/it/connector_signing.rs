@@ -277,6 +277,43 @@ async fn message_signatures_are_what_rfc_9421_says() {
 }
 
 #[tokio::test]
+async fn each_curve_signs_with_its_hash() {
+    use signature::{ECDSA_P256_SHA256_FIXED, ECDSA_P384_SHA384_FIXED, ECDSA_P521_SHA512_FIXED, EcdsaKeyPair};
+    let curves = [
+        ("es256", &signature::ECDSA_P256_SHA256_FIXED_SIGNING, &ECDSA_P256_SHA256_FIXED),
+        ("es384", &signature::ECDSA_P384_SHA384_FIXED_SIGNING, &ECDSA_P384_SHA384_FIXED),
+        ("es512", &signature::ECDSA_P521_SHA512_FIXED_SIGNING, &ECDSA_P521_SHA512_FIXED),
+    ];
+    for (scheme, signs, checks) in curves {
+        let pkcs8 = EcdsaKeyPair::generate_pkcs8(signs, &aws_lc_rs::rand::SystemRandom::new()).unwrap();
+        let keys = EcdsaKeyPair::from_pkcs8(signs, pkcs8.as_ref()).unwrap();
+        let public: PublicKeyX509Der<'_> = keys.public_key().as_der().unwrap();
+        let (private, public) = (pem("PRIVATE KEY", pkcs8.as_ref()), pem("PUBLIC KEY", public.as_ref()));
+        // The answer is the signature that came: it is checked by the connector as well, over the same text.
+        let what = operation("    body: { a: 1 }\n")
+            + &format!(
+                "sign: {{ scheme: {scheme}, key: '${{secret.private}}', content: 'text', header: X-Signature }}\n"
+            );
+        let secrets = [("private", private.as_str()), ("public", public.as_str())];
+        let server = Server::replying("200 OK", "{}").await;
+        pay(&connector(&server, &what, &secrets)).await;
+        let tag = seen(&server).headers["x-signature"].clone();
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(&tag).unwrap();
+        UnparsedPublicKey::new(checks, keys.public_key().as_ref()).verify(b"text", &bytes).unwrap();
+        for (content, believed) in [("text", true), ("other", false)] {
+            let what = operation("")
+                + &format!(
+                    "verify: {{ scheme: {scheme}, secret: '${{secret.public}}', content: {content}, signature: 'headers[\"x-tag\"]' }}\n"
+                );
+            let answer = reply("200 OK", &[("x-tag", &tag)], "{}");
+            let server = Server::start(vec![Play::Reply(answer)]).await;
+            let outcome = pay(&connector(&server, &what, &secrets)).await;
+            assert_eq!(matches!(outcome, Outcome::Ok { .. }), believed, "{scheme} {content}: {outcome:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_json_web_token_can_be_made() {
     let server = Server::replying("200 OK", "{}").await;
     let what = operation(

@@ -134,6 +134,7 @@ fn told(yaml: &str, body: &[u8], from: &str) -> Result<Vec<Notification>, Transl
     let headers = BTreeMap::new();
     let arrived = Arrived { headers: &headers, query: &json!({}), body, from: from.parse().ok() };
     receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &[at(STAMP)])
+        .map(|understood| understood.told)
 }
 
 fn of_shop(body: &serde_json::Value) -> Result<Vec<Notification>, TranslateError> {

@@ -34,7 +34,14 @@ impl Signer {
             Scheme::Rsa(hash) => Self::Rsa(Box::new(rsa(key()?)?), pkcs1(hash)?),
             Scheme::RsaPss(hash) => Self::Rsa(Box::new(rsa(key()?)?), pss(hash)?),
             Scheme::Ecdsa => Self::Ecdsa(Box::new(ecdsa(key()?, &signature::ECDSA_P256_SHA256_ASN1_SIGNING)?)),
-            Scheme::EcdsaFixed => Self::Ecdsa(Box::new(ecdsa(key()?, &signature::ECDSA_P256_SHA256_FIXED_SIGNING)?)),
+            Scheme::EcdsaFixed(hash) => Self::Ecdsa(Box::new(ecdsa(
+                key()?,
+                match hash {
+                    Hash::Sha384 => &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+                    Hash::Sha512 => &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
+                    _ => &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+                },
+            )?)),
             Scheme::Ed25519 => Self::Ed25519(Box::new(ed25519(key()?)?)),
         })
     }
@@ -109,7 +116,7 @@ fn rsa(key: &Secret) -> Result<RsaKeyPair, Unfit> {
 }
 
 fn ecdsa(key: &Secret, algorithm: &'static EcdsaSigningAlgorithm) -> Result<EcdsaKeyPair, Unfit> {
-    let unfit = "not a P-256 key in PEM (PKCS#8 or SEC 1)";
+    let unfit = "not a key for this curve in PEM (PKCS#8 or SEC 1)";
     let pair = match pem::private_key(key)? {
         PrivateKeyDer::Pkcs8(der) => EcdsaKeyPair::from_pkcs8(algorithm, der.secret_pkcs8_der()),
         PrivateKeyDer::Sec1(der) => EcdsaKeyPair::from_private_key_der(algorithm, der.secret_sec1_der()),

@@ -35,7 +35,9 @@ impl Verifier {
             Scheme::RsaPss(Hash::Sha512) => &signature::RSA_PSS_2048_8192_SHA512,
             Scheme::Rsa(_) | Scheme::RsaPss(_) => return Err("RSA signs with SHA-256 or better"),
             Scheme::Ecdsa => &signature::ECDSA_P256_SHA256_ASN1,
-            Scheme::EcdsaFixed => &signature::ECDSA_P256_SHA256_FIXED,
+            Scheme::EcdsaFixed(Hash::Sha384) => &signature::ECDSA_P384_SHA384_FIXED,
+            Scheme::EcdsaFixed(Hash::Sha512) => &signature::ECDSA_P521_SHA512_FIXED,
+            Scheme::EcdsaFixed(_) => &signature::ECDSA_P256_SHA256_FIXED,
             Scheme::Ed25519 => &signature::ED25519,
         };
         let key = pem::public_key(key)?;

@@ -7,4 +7,4 @@ mod translate;
 
 pub(super) use signature::SigningKey;
 pub use signature::{Verified, WebhookError, sign_standard_webhook, verify_standard_webhook};
-pub use translate::{Arrived, Notification, TranslateError, WebhookConfig, receive};
+pub use translate::{Acknowledged, Arrived, Notification, TranslateError, Understanding, WebhookConfig, receive};

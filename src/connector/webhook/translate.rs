@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use serde_json::Map;
+
 use super::WebhookError;
 use crate::connector::authentic::{self, Given, Incoming};
 
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
 use crate::connector::{content, masked};
-use crate::definition::{Connector, EvalError, Scope, Verify, Webhooks};
+use crate::definition::{Acknowledge, Connector, EvalError, Scope, Verify, Webhooks};
 use crate::types::{EventId, EventName, Secret, Timestamp, Value};
 
 /// What one notification tells of.
@@ -26,6 +28,21 @@ pub struct Notification {
     pub by: Option<String>,
     pub id: EventId,
     pub payload: Value,
+}
+
+/// What a notification tells of, and what its sender takes for "received" once that is durable.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Understanding {
+    pub told: Vec<Notification>,
+    pub acknowledge: Acknowledged,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledged {
+    pub status: u16,
+    /// The exact body; none is an answer of ours in JSON.
+    pub body: Option<String>,
+    pub content_type: String,
 }
 
 /// It is not believed, or cannot be read.
@@ -74,14 +91,14 @@ pub fn receive(
     config: &WebhookConfig<'_>,
     arrived: &Arrived<'_>,
     now: &[Timestamp],
-) -> Result<Vec<Notification>, TranslateError> {
+) -> Result<Understanding, TranslateError> {
     let secrets = connector.needs.secrets.iter().filter_map(|name| config.secrets.get(name)).flat_map(Secret::all);
     let secrets = masked::texts(secrets);
-    let mut told = understand(connector, webhooks, config, arrived, now)?;
-    for notification in &mut told {
+    let mut understood = understand(connector, webhooks, config, arrived, now)?;
+    for notification in &mut understood.told {
         notification.payload = masked::without(&secrets, std::mem::take(&mut notification.payload));
     }
-    Ok(told)
+    Ok(understood)
 }
 
 fn understand(
@@ -90,7 +107,7 @@ fn understand(
     config: &WebhookConfig<'_>,
     arrived: &Arrived<'_>,
     now: &[Timestamp],
-) -> Result<Vec<Notification>, TranslateError> {
+) -> Result<Understanding, TranslateError> {
     if !webhooks.allow_from.is_empty() {
         let known = arrived.from.is_some_and(|from| webhooks.allow_from.iter().any(|net| net.contains(from)));
         if !known {
@@ -118,7 +135,11 @@ fn understand(
             .map_err(TranslateError::Encrypted)?,
         None => Value::Null,
     };
-    let body = payload::decode(arrived.body, webhooks.format)?;
+    // What comes by `GET` says everything in its address.
+    let body = match arrived.body {
+        [] => Value::Object(Map::new()),
+        body => payload::decode(body, webhooks.format)?,
+    };
     let headers: Value =
         arrived.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
     let scope = Scope::new()
@@ -128,7 +149,11 @@ fn understand(
         .with("decrypted", &decrypted)
         .with("env", &env)
         .with("tables", &connector.tables);
-    let Some(each) = &webhooks.each else { return Ok(translate(webhooks, &scope, &body)?.into_iter().collect()) };
+    let acknowledge = acknowledged(&webhooks.acknowledge, &scope)?;
+    let Some(each) = &webhooks.each else {
+        let told = translate(webhooks, &scope, &body)?.into_iter().collect();
+        return Ok(Understanding { told, acknowledge });
+    };
     let items = match each.eval(&scope)? {
         Value::Array(items) if items.len() <= ITEMS_MAX => items,
         _ => return Err(TranslateError::NotAList),
@@ -140,7 +165,17 @@ fn understand(
         }
     }
     let told = items.iter().map(|item| translate(webhooks, &scope.clone().with("item", item), item));
-    told.filter_map(Result::transpose).collect()
+    let told = told.filter_map(Result::transpose).collect::<Result<_, _>>()?;
+    Ok(Understanding { told, acknowledge })
+}
+
+fn acknowledged(wanted: &Acknowledge, scope: &Scope<'_>) -> Result<Acknowledged, TranslateError> {
+    let body = wanted.body.as_ref().map(|body| body.render(scope)).transpose()?;
+    let body = body.map(|body| match body {
+        Value::String(text) => text,
+        other => other.to_string(),
+    });
+    Ok(Acknowledged { status: wanted.status, body, content_type: wanted.content_type.clone() })
 }
 
 /// Good enough for one of the clocks.

@@ -54,6 +54,13 @@ fn text_functions() {
     gives("string(input.amount) + '!'", json!("600!"));
     gives("minor(input.price, 2) + 1", json!(1235));
     gives("major(input.amount, 2)", json!("6.00"));
+    gives("major(input.amount, 'JPY') + ' ' + major(input.amount, 'KWD')", json!("600 0.600"));
+    gives(
+        "minor('12.3', 'EUR') + minor(12.34, 2) + minor(5, 'EUR') + minor('7.00', 'JPY')",
+        json!(1230 + 1234 + 500 + 7),
+    );
+    refused("major(input.amount, 'EURO')", "cannot be applied");
+    refused("minor(0.1 + 0.2, 2)", "cannot be applied");
     refused("minor(input.name, 2)", "cannot be applied");
 }
 

@@ -31,7 +31,9 @@ pub(super) const SCHEMES: &[(&str, Scheme)] = &[
     ("rsa-pss-sha256", Scheme::RsaPss(Hash::Sha256)),
     ("rsa-pss-sha512", Scheme::RsaPss(Hash::Sha512)),
     ("ecdsa-p256-sha256", Scheme::Ecdsa),
-    ("es256", Scheme::EcdsaFixed),
+    ("es256", Scheme::EcdsaFixed(Hash::Sha256)),
+    ("es384", Scheme::EcdsaFixed(Hash::Sha384)),
+    ("es512", Scheme::EcdsaFixed(Hash::Sha512)),
     ("ed25519", Scheme::Ed25519),
 ];
 pub(super) const ENCODINGS: &[(&str, Encoding)] = &[
@@ -196,7 +198,7 @@ pub(super) const fn default_encoding(scheme: Scheme) -> Encoding {
     match scheme {
         Scheme::Digest(_) | Scheme::Hmac(_) => Encoding::Hex,
         Scheme::Plain | Scheme::Rsa(_) | Scheme::RsaPss(_) | Scheme::Ecdsa | Scheme::Ed25519 => Encoding::Base64,
-        Scheme::EcdsaFixed => Encoding::Base64Url,
+        Scheme::EcdsaFixed(_) => Encoding::Base64Url,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::types::EventName;
 
 const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "events"];
 /// What an event is read from, once the notification is believed.
+/// What is known of a notification as a whole.
 const EACH_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "env", "tables"];
 const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "nonce", "env", "tables"];
 /// A part that is encrypted belongs to the notification as a whole.
@@ -59,9 +60,9 @@ impl Ctx<'_> {
         read.body = fields.get("body").and_then(|node| match &node.kind {
             Kind::Map(_) | Kind::List(_) => {
                 "application/json".clone_into(&mut read.content_type);
-                Some(node.to_json().to_string())
+                Some(self.template(node, EACH_ROOTS))
             }
-            Kind::Scalar(_) => self.text(node, "`body`").map(str::to_owned),
+            Kind::Scalar(_) => self.text(node, "`body`").map(|_| self.template(node, EACH_ROOTS)),
         });
         if let Some(kind) = fields.get("content_type").and_then(|node| self.text(node, "`content_type`")) {
             kind.clone_into(&mut read.content_type);

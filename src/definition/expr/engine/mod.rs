@@ -10,7 +10,7 @@ mod types;
 use std::sync::{Arc, LazyLock};
 
 use ::cel::common::ast::{CallExpr, EntryExpr, Expr as Node, IdedExpr, LiteralValue, SelectExpr, operators};
-use ::cel::common::types::{DYN_TYPE, INT_TYPE, Kind, STRING_TYPE};
+use ::cel::common::types::{DYN_TYPE, Kind};
 use ::cel::common::value::{CowVal, Val};
 use ::cel::objects::{Key, Map};
 use ::cel::{Context, Env, ExecutionError, ParseErrors, Program, extensions};
@@ -20,7 +20,7 @@ use super::functions::FUNCTIONS;
 use super::path::{Path, Step};
 use super::{ExprError, Scope, decimal, known_root};
 use crate::definition::suggest;
-use crate::types::Value;
+use crate::types::{Currency, Value};
 
 /// Bytes of JSON text in a result.
 const RESULT_MAX: usize = 256 * 1024;
@@ -339,8 +339,8 @@ fn environment() -> Env {
         .add_extension(extensions::strings)
         .and_then(|()| env.add_overload(EACH, EACH, vec![DYN_TYPE], each))
         .and_then(|()| env.add_overload(ADDED, ADDED, vec![DYN_TYPE], added))
-        .and_then(|()| env.add_overload("minor", "minor", vec![STRING_TYPE, INT_TYPE], minor))
-        .and_then(|()| env.add_overload("major", "major", vec![INT_TYPE, INT_TYPE], major));
+        .and_then(|()| env.add_overload("minor", "minor", vec![DYN_TYPE, DYN_TYPE], minor))
+        .and_then(|()| env.add_overload("major", "major", vec![DYN_TYPE, DYN_TYPE], major));
     let complete = complete.and_then(|()| calls::declare(&mut env)).and_then(|()| bounds::declare(&mut env));
     debug_assert!(complete.is_ok(), "each name is added once: {complete:?}");
     env
@@ -375,20 +375,40 @@ fn added<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
 }
 
 fn minor<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
-    match values(&args)?.as_slice() {
-        [::cel::Value::String(text), ::cel::Value::Int(digits)] => decimal::minor(text, *digits)
-            .ok_or_else(|| ExecutionError::function_error("minor", "not a decimal number of so many digits"))
-            .and_then(|amount| owned(::cel::Value::Int(amount))),
-        _ => Err(ExecutionError::missing_argument_or_target()),
-    }
+    let args = values(&args)?;
+    let [amount, digits] = args.as_slice() else { return Err(ExecutionError::missing_argument_or_target()) };
+    let text = match amount {
+        ::cel::Value::String(text) => text.to_string(),
+        ::cel::Value::Int(number) => number.to_string(),
+        ::cel::Value::UInt(number) => number.to_string(),
+        // The shortest digits that mean this number: those that the provider wrote.
+        ::cel::Value::Float(number) => number.to_string(),
+        _ => return Err(ExecutionError::function_error("minor", "an amount is a text or a number")),
+    };
+    decimal::minor(&text, digits_of("minor", digits)?)
+        .ok_or_else(|| ExecutionError::function_error("minor", "not a decimal number of so many digits"))
+        .and_then(|amount| owned(::cel::Value::Int(amount)))
 }
 
 fn major<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
-    match values(&args)?.as_slice() {
-        [::cel::Value::Int(amount), ::cel::Value::Int(digits)] => decimal::major(*amount, *digits)
-            .ok_or_else(|| ExecutionError::function_error("major", "digits out of range"))
-            .and_then(|text| owned(::cel::Value::String(Arc::new(text)))),
-        _ => Err(ExecutionError::missing_argument_or_target()),
+    let args = values(&args)?;
+    let [::cel::Value::Int(amount), digits] = args.as_slice() else {
+        return Err(ExecutionError::function_error("major", "an amount is a whole number of minor units"));
+    };
+    decimal::major(*amount, digits_of("major", digits)?)
+        .ok_or_else(|| ExecutionError::function_error("major", "digits out of range"))
+        .and_then(|text| owned(::cel::Value::String(Arc::new(text))))
+}
+
+/// How many digits stand behind the point: said, or those of a currency (ISO 4217).
+fn digits_of(function: &str, digits: &::cel::Value) -> Result<i64, ExecutionError> {
+    match digits {
+        ::cel::Value::Int(digits) => Ok(*digits),
+        ::cel::Value::String(code) => match code.parse::<Currency>() {
+            Ok(currency) => Ok(i64::from(currency.exponent())),
+            Err(_) => Err(ExecutionError::function_error(function, "no such currency")),
+        },
+        _ => Err(ExecutionError::function_error(function, "takes a number of digits, or a currency")),
     }
 }
 

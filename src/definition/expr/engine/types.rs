@@ -30,6 +30,8 @@ type Signature = (&'static str, Option<&'static [Type]>, &'static [&'static [Typ
 const TEXT: &[Type] = &[Text];
 const INT: &[Type] = &[Int];
 const SIZED: &[Type] = &[Text, List, Object];
+/// A number of them, or a currency.
+const DIGITS: &[Type] = &[Int, Text];
 const NUMERAL: &[Type] = &[Int, Double, Text];
 
 const SIGNATURES: &[Signature] = &[
@@ -52,8 +54,8 @@ const SIGNATURES: &[Signature] = &[
     ("indexOf", Some(TEXT), &[TEXT, INT], 1, Int),
     ("lastIndexOf", Some(TEXT), &[TEXT, INT], 1, Int),
     ("charAt", Some(TEXT), &[INT], 0, Text),
-    ("minor", None, &[TEXT, INT], 0, Int),
-    ("major", None, &[INT, INT], 0, Text),
+    ("minor", None, &[NUMERAL, DIGITS], 0, Int),
+    ("major", None, &[INT, DIGITS], 0, Text),
 ];
 
 /// How a function may be called.
@@ -435,7 +437,7 @@ mod tests {
             "-t",
             "o + o",
             "l < l",
-            "minor(n, 2)",
+            "minor(l, 2)",
             "minor(t)",
             "contains(t, '1')",
             "n.contains('1')",

@@ -56,6 +56,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("raw_member", &[TEXT, TEXT], 0, Text, text::raw_member),
     function("pad", &[&[Text, Int], &[Int], TEXT], 0, Text, text::pad),
     function("lookup", &[OBJECT, &[Text, Int], ANY], 0, Any, text::lookup),
+    function("list", &[ANY], 0, List, text::list),
     function("matches_any", &[TEXT, &[List]], 0, Bool, text::matches_any),
     function("short_key", &[TEXT], 0, Text, text::short_key),
     function("uuid", &[TEXT], 0, Text, bytes::uuid),

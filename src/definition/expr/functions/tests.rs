@@ -19,6 +19,7 @@ fn what_providers_sign_and_write() {
         (r#"hash("abc", "sha1", "HEX")"#, "A9993E364706816ABA3E25717850C26C9CD0D89D"),
         (r#"hash("abc", "sha256", "base64")"#, "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="),
         (r#"base64("a?>") + base64url("a?>") + hex("az")"#, "YT8+YT8-617a"),
+        (r#"json(list("x")) + json(list([1])) + json(list(null)) + json(list(""))"#, r#"["x"][1][][]"#),
         (r#"uuid("a")"#, "ca978112-ca1b-4dca-bac2-31b39a23dc4d"),
         (r#"unbase64("YT8+") + unbase64("YT8-") + unbase64("YQ")"#, "a?>a?>a"),
         (r#"url_encode("a b&ü/~")"#, "a%20b%26%C3%BC%2F~"),

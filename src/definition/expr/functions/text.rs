@@ -58,6 +58,16 @@ pub(super) fn lookup(args: &[Value]) -> Answer {
     found.or_else(|| args.get(2)).cloned().ok_or("finds no such key")
 }
 
+/// What comes once is no list in XML, and what does not come is nothing: both are lists here.
+pub(super) fn list(args: &[Value]) -> Answer {
+    Ok(match args.first() {
+        Some(Value::Array(items)) => Value::Array(items.clone()),
+        None | Some(Value::Null) => Value::Array(Vec::new()),
+        Some(one) if one.as_str() == Some("") => Value::Array(Vec::new()),
+        Some(one) => Value::Array(vec![one.clone()]),
+    })
+}
+
 /// Whether one of the list is the text, or its beginning where it ends with `*`: `"05"`, `"card_*"`.
 pub(super) fn matches_any(args: &[Value]) -> Answer {
     let text = text_of(args, 0)?;
