@@ -129,6 +129,11 @@ impl Operation {
         self.inquire.iter().chain(&self.follow_up)
     }
 
+    /// Nothing can be asked about a call: what became of it is told by a notification.
+    pub fn is_told(&self, reference: Option<&str>) -> bool {
+        self.request.is_some() && self.question(reference).is_some_and(|question| question.request.is_none())
+    }
+
     /// The question that is asked about a call: of one that was accepted under a reference, or of any other.
     pub fn question(&self, reference: Option<&str>) -> Option<&Inquiry> {
         self.follow_up.as_ref().filter(|_| reference.is_some()).or(self.inquire.as_ref())
@@ -280,7 +285,7 @@ pub enum OutcomeKind {
 /// How to ask a provider by our own reference what became of a call.
 #[derive(Debug)]
 pub struct Inquiry {
-    /// None for built-in connectors.
+    /// None for built-in connectors, and where a notification tells instead of an answer.
     pub request: Option<Request>,
     pub outcomes: Outcomes,
     /// Where its answer has another shape than the operation's; else that of the operation.

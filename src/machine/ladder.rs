@@ -185,7 +185,12 @@ impl Run<'_> {
     pub(super) fn arm_poll(&mut self, id: CallId, after_ms: Option<u64>) {
         let Some(call) = self.snapshot.calls.get(&id) else { return };
         let Some(declared) = self.declared(call) else { return };
-        if declared.operation.inquiries().next().is_some() {
+        let reference = match &call.phase {
+            Phase::Pending { reference, .. } => reference.as_deref(),
+            _ => None,
+        };
+        let asks = declared.operation.question(reference).is_some();
+        if asks && !declared.operation.is_told(reference) {
             let wait = retry::step(&declared.operation.poll, call.inquiries.0).max(ms(after_ms));
             self.snapshot.timers.insert(Timer::Inquire { call: id }, self.now.plus(wait));
         }

@@ -209,6 +209,12 @@ impl World {
     }
 
     fn call(&self, invocation: &Invocation, asks: bool) -> Result<Outcome, WorldError> {
+        let connector = self.workflow.connectors.get(&invocation.connector);
+        let operation = connector.and_then(|connector| connector.operations.get(&invocation.operation));
+        if asks && operation.is_some_and(|operation| operation.is_told(invocation.reference.as_deref())) {
+            let reason = "no notification has told of it".to_owned();
+            return Ok(Outcome::Unknown { reason, retry_after_ms: None });
+        }
         let answer = if asks {
             self.provider.inquire(invocation).now_or_never()
         } else {

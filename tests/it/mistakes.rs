@@ -179,6 +179,7 @@ fn of_credentials_and_questions() {
         ("{ bearer: \"${secret.bank_key}\" }", "{ token: { post: \"https://${order.id}/t\" } }", "host-from-order"),
         ("{ bearer: \"${secret.bank_key}\" }", "{ token: { get: /t, fields: { a: b } } }", "conflicting-keys"),
         ("poll: [5s, 30s, 5m]", "poll: { get: \"/v1/captures/${reference}\" }", "missing-key"),
+        ("inquire: { get: \"/v1/captures/${key}\" }", "inquire: told", "contradicting-values"),
         ("poll: [5s, 30s, 5m]", "poll: { get: \"/v1/captures/${key}\" }", "key-not-sent"),
         ("get: \"/v1/voids/${key}\"", "get: \"/v1/voids/${reference}\"", "unknown-variable"),
     ];

@@ -60,24 +60,27 @@ states:
   refused: { final: failure, late: { capture.done: ignore } }
 "#;
 
+/// What is wrong with a story of a capture, run with crashes.
+fn wrong(accepts: &str, answer: &str, steps: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let story = folder.path().join("stories/story.yaml");
+    fs::write(folder.path().join("captured_later.yaml"), CAPTURED_LATER).unwrap();
+    for name in ["connectors", "stories"] {
+        fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join("connectors/accepts.yaml"), accepts).unwrap();
+    let head = "scenario: It is told\nworkflow: captured_later\ninput: { amount: 5 }";
+    fs::write(&story, format!("{head}\nanswers: {{ accepts.capture: {answer} }}\nsteps: [{steps}]\n")).unwrap();
+    let workflows = workflows(folder.path().to_str().unwrap());
+    let mut results = Results::default();
+    suite::run_file(&story, &workflows, Options { crashes: true, as_recorded: false }, &mut results);
+    results.outcomes.remove(0).failures.join("\n")
+}
+
 #[test]
 fn what_a_provider_says_of_a_call_settles_it() {
     let told = |event: &str, state: &str| {
-        let folder = tempfile::tempdir().unwrap();
-        let story = folder.path().join("stories/story.yaml");
-        fs::write(folder.path().join("captured_later.yaml"), CAPTURED_LATER).unwrap();
-        for name in ["connectors", "stories"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
-        }
-        fs::write(folder.path().join("connectors/accepts.yaml"), ACCEPTS).unwrap();
-        let steps = format!("steps: [{{ event: {event} }}, {{ expect: {{ state: {state} }} }}]");
-        let answers = "answers: { accepts.capture: { pending: a1 } }";
-        let head = "scenario: It is told\nworkflow: captured_later\ninput: { amount: 5 }";
-        fs::write(&story, format!("{head}\n{answers}\n{steps}\n")).unwrap();
-        let workflows = workflows(folder.path().to_str().unwrap());
-        let mut results = Results::default();
-        suite::run_file(&story, &workflows, Options { crashes: true, as_recorded: false }, &mut results);
-        results.outcomes.remove(0).failures.join("\n")
+        wrong(ACCEPTS, "{ pending: a1 }", &format!("{{ event: {event} }}, {{ expect: {{ state: {state} }} }}"))
     };
     assert_eq!(told("{ name: capture.done, about: accepts.capture }", "captured"), "");
     assert_eq!(told("{ name: capture.done, payload: { reference: a1 } }", "captured"), "");
@@ -86,6 +89,22 @@ fn what_a_provider_says_of_a_call_settles_it() {
     for said in ["never calls `accepts.captures`", "settles no call", "handles no event `cancel.done`"] {
         assert!(wrong.contains(said), "{wrong}");
     }
+}
+
+#[test]
+fn who_cannot_be_asked_is_waited_for_and_then_a_person_is_called() {
+    let accepts =
+        ACCEPTS.replace("inquire: resend", "inquire: told").replace("replay: stored, window: 7d", "replay: none");
+    let lost = "{ invoke: [{ unknown: applied }] }";
+    let waits = "{ advance: 10m }, { expect: { state: capturing, status: waiting, calls: { accepts.capture: 1 } } }";
+    let told =
+        "{ event: { name: capture.done, about: accepts.capture } }, { expect: { state: captured, incident: none } }";
+    assert_eq!(wrong(&accepts, lost, &format!("{waits}, {told}")), "");
+    let person = "{ advance: 1h }, { expect: { status: incident, incident: no notification has told of it } }";
+    assert_eq!(wrong(&accepts, lost, &format!("{waits}, {person}, {told}")), "", "also after a person was called");
+    // What was accepted waits for as long as the order does.
+    let long = "{ advance: 20h }, { expect: { state: capturing, status: waiting } }";
+    assert_eq!(wrong(&accepts, "{ pending: a1 }", &format!("{long}, {told}")), "");
 }
 
 fn run(scenarios: &str, folder: &str, golden: Option<&str>) -> Results {

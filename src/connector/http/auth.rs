@@ -75,7 +75,7 @@ impl Credentials {
     }
 }
 
-/// Puts secrets beside the login on a request. `scope` has `env` and nothing of the order. A request without a body has no
+/// Puts secrets beside the login on a request. `scope` has `env` and `key`. A request without a body has no
 /// fields to put any into.
 pub(super) fn apply(
     auth: &Auth,

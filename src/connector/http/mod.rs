@@ -192,7 +192,7 @@ impl HttpConnector {
             sign::apply(sign, signer, &mut draft, &self.base, &scope, &self.secrets)?;
         }
         // Behind the signature, whose expressions see the request: no secret is in it yet.
-        let env = definition::Scope::new().with("env", &self.env);
+        let env = definition::Scope::new().with("env", &self.env).with("key", &names.key);
         self.credentials.log_in(&mut draft)?;
         for auth in self.http().map(|http| &http.auth).into_iter().chain([&operation.auth]) {
             auth::apply(auth, &mut draft, &env, &self.secrets)?;
@@ -234,6 +234,10 @@ impl Connector for HttpConnector {
     }
 
     async fn inquire(&self, invocation: &Invocation) -> Outcome {
+        let operation = self.definition.operations.get(&invocation.operation);
+        if operation.is_some_and(|operation| operation.is_told(invocation.reference.as_deref())) {
+            return Failure::unknown("no notification has told of it").into_outcome();
+        }
         let found = self.definition.operations.get(&invocation.operation).and_then(|operation| {
             let inquiry = operation.question(invocation.reference.as_deref())?;
             Some((operation, inquiry, inquiry.request.as_ref()?))

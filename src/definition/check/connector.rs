@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{names, replies, requests};
 use crate::definition::document::{Entry, Node};
-use crate::definition::read::{Ctx, RESEND};
+use crate::definition::read::{Ctx, RESEND, TOLD};
 use crate::definition::{
     Connector, ConnectorKind, EnvPart, EnvText, Idempotency, Operation, OutcomeKind, Webhooks, rules,
 };
@@ -20,6 +20,7 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
     for entry in root.get("operations").map(Node::entries).unwrap_or_default() {
         let Some(operation) = connector.operations.get(entry.key.as_str()) else { continue };
         money(ctx, entry, operation, shared.is_some());
+        told(ctx, entry, settled);
         if let Some(at) = entry.node.entry("idempotency").or(shared) {
             memory(ctx, at, &operation.idempotency);
             at.node.get("header").into_iter().for_each(|header| requests::may_be_written(ctx, header));
@@ -39,7 +40,7 @@ fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {
     if entry.node.get("inquire").is_none() {
         let message = format!("`{}` moves money ({}) and cannot be asked about", entry.key, kind.name());
         let help = "after a lost answer only an inquiry tells what happened: \
-                    add `inquire: { get: \"/…?reference=${key}\" }`";
+                    add `inquire: { get: \"/…?reference=${key}\" }`, or `inquire: told` where an event `settles` the call";
         ctx.add(ctx.problem(rules::MONEY_WITHOUT_INQUIRE, &money.key_span, message).with_help(help.to_owned()));
     }
     let resend = entry.node.get("inquire").filter(|node| node.text() == Some(RESEND));
@@ -57,6 +58,16 @@ fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {
         let help = "add `idempotency: { replay: stored, window: 24h }`; \
                     `replay: none` says that it must never be sent twice";
         ctx.add(ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &money.key_span, message).with_help(help.to_owned()));
+    }
+}
+
+/// Somebody has to tell.
+fn told(ctx: &Ctx<'_>, entry: &Entry, settled: bool) {
+    let said = entry.node.get("inquire").filter(|node| node.text() == Some(TOLD));
+    if let Some(node) = said.filter(|_| !settled) {
+        let message = format!("what became of `{}` is told by nobody", entry.key);
+        let problem = ctx.problem(rules::CONTRADICTING_VALUES, &node.span, message);
+        ctx.add(problem.with_help("`inquire: told` goes with an event that `settles: ok` under `webhooks`".to_owned()));
     }
 }
 

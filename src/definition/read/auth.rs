@@ -58,7 +58,8 @@ impl Ctx<'_> {
             let message = format!("`auth` needs one of {}, or is `none`", suggest::one_of(AUTH_KEYS.iter().copied()));
             self.report(rules::MISSING_KEY, &entry.key_span, message);
         }
-        let pairs = |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key)).unwrap_or_default();
+        let pairs =
+            |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key, AUTH_ROOTS)).unwrap_or_default();
         Auth {
             login: self.login(&fields).unwrap_or_default(),
             headers: pairs("headers"),
@@ -73,19 +74,20 @@ impl Ctx<'_> {
         let Some(fields) = self.fields(&entry.node, &entry.key_span, what, &["headers", "query", "fields"]) else {
             return Auth::default();
         };
-        let pairs = |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key)).unwrap_or_default();
+        let pairs =
+            |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key, AUTH_ROOTS)).unwrap_or_default();
         Auth { login: Login::None, headers: pairs("headers"), query: pairs("query"), fields: pairs("fields") }
     }
 
     /// Texts with a secret in them, by the names of headers, parameters or fields.
-    pub(super) fn secret_pairs(&self, node: &Node, key: &str) -> Vec<(String, Content)> {
+    pub(super) fn secret_pairs(&self, node: &Node, key: &str, roots: &[&str]) -> Vec<(String, Content)> {
         let entries = self.map(node, &format!("`{key}`")).iter();
         let read = |entry: &Entry| {
             if key == "headers" {
                 let name = Node { span: entry.key_span.clone(), kind: Kind::Scalar(entry.key.as_str().into()) };
                 self.header_name(&name);
             }
-            Some((entry.key.clone(), self.content(&entry.node, &["env"])?))
+            Some((entry.key.clone(), self.content(&entry.node, roots)?))
         };
         entries.filter_map(read).collect()
     }
@@ -186,6 +188,8 @@ impl Ctx<'_> {
     }
 }
 
+/// Which call it is may stand beside a secret, as in an address that the provider is to call back.
+const AUTH_ROOTS: &[&str] = &["env", "key"];
 /// What is signed may read the whole request.
 pub(super) const SIGN_ROOTS: &[&str] =
     &["request", "with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];

@@ -95,7 +95,7 @@ impl Ctx<'_> {
             let message = "`token` needs `get` or `post`: where tokens come from";
             self.report(rules::MISSING_KEY, &fields.head, message);
         }
-        let pairs = |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key)).unwrap_or_default();
+        let pairs = |key: &str| fields.get(key).map(|node| self.secret_pairs(node, key, &["env"])).unwrap_or_default();
         let member = |key: &str| fields.get(key).and_then(|node| self.member(node, key));
         let words = &[("json", false), ("form", true)];
         let lifetime = fields.get("lifetime").and_then(|node| self.duration(node, "`lifetime`"));

@@ -22,7 +22,7 @@ use std::ops::Range;
 
 pub(super) use self::call::{UNKNOWN, unknown_operation};
 pub(super) use self::connector::connector;
-pub(super) use self::operation::RESEND;
+pub(super) use self::operation::{RESEND, TOLD};
 pub(super) use self::reply::outcome_kind;
 pub(super) use self::retry::{INITIAL, MAX};
 pub(super) use self::transition::OUTCOMES;

@@ -86,6 +86,8 @@ const MONEY: &[(&str, MoneyKind)] = &[
 const NONE: &str = "none";
 /// `inquire: resend`
 pub(in crate::definition) const RESEND: &str = "resend";
+/// `inquire: told`
+pub(in crate::definition) const TOLD: &str = "told";
 /// Both do no harm when they are done twice.
 const REPEATS: &[(&str, Replay)] = &[("safe", Replay::Safe), ("asks", Replay::Safe)];
 pub(super) const REQUEST_ROOTS: &[&str] =
@@ -139,10 +141,12 @@ impl Ctx<'_> {
             integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
             outcomes: outcomes_node.map(|node| self.outcomes(node, None, false)).unwrap_or_default(),
             // Where the same request tells, there is no other: the ladder's second rung is its first.
-            inquire: fields
-                .entry("inquire")
-                .filter(|entry| entry.node.text() != Some(RESEND))
-                .and_then(|entry| self.inquiry(entry, outcomes_node, shared, REQUEST_ROOTS)),
+            inquire: fields.entry("inquire").filter(|entry| entry.node.text() != Some(RESEND)).and_then(|entry| {
+                match entry.node.text() {
+                    Some(TOLD) => Some(told()),
+                    _ => self.inquiry(entry, outcomes_node, shared, REQUEST_ROOTS),
+                }
+            }),
             idempotency,
             poll: times.and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
             follow_up: question.and_then(|entry| self.inquiry(entry, outcomes_node, shared, FOLLOW_UP_ROOTS)),
@@ -284,6 +288,11 @@ impl Ctx<'_> {
         let (expected, actual) = (read("expected", "with"), read("actual", "response.body"));
         Some(Integrity { field: field?.to_owned(), expected: expected?, actual: actual? })
     }
+}
+
+/// The times of an inquiry, at which a notification may have come.
+fn told() -> Inquiry {
+    Inquiry { request: None, outcomes: Default::default(), integrity: None, schedule: inquire() }
 }
 
 /// How an accepted call is asked about, where the file does not say.
