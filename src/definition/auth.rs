@@ -70,6 +70,8 @@ pub struct TokenLogin {
     pub expires_at: Option<Vec<String>>,
     /// How long it lives where the answer does not say so.
     pub lifetime: Duration,
+    /// Statuses of answers to calls that say that the token is worth nothing any more.
+    pub refused: Vec<u16>,
     /// The header that carries the token, and what stands before it there.
     pub header: String,
     pub prefix: String,

@@ -109,7 +109,7 @@ async fn a_token_is_read_where_the_answer_has_it_and_put_where_it_belongs() {
     let what = operation(
         "auth:\n  token:\n    post: /login\n    headers: { X-Client: '${env.MERCHANT}', X-Key: '${secret.client}' }\n    \
          fields: { apiKey: 'k-${secret.client}' }\n    read: data.token\n    expires_at: data.until\n    \
-         header: X-Auth-Token\n",
+         header: X-Auth-Token\n    refused: 404\n",
     );
     let connector = connector(&server, &what, &[("client", "s3cret-value")]);
     for _ in 0..2 {
@@ -223,4 +223,34 @@ async fn an_answer_need_not_be_signed_where_the_operation_says_so() {
     let connector = connector(&server, what, &[("pass", "s3cret-value")]);
     assert!(matches!(connector.invoke(&call_to("pay")).await, Outcome::Unknown { .. }));
     assert!(matches!(connector.invoke(&call_to("ping")).await, Outcome::Ok { .. }));
+}
+
+#[tokio::test]
+async fn a_token_is_forgotten_by_the_answers_that_the_provider_gives_without_one() {
+    let token = |text: &str| Play::Reply(reply("200 OK", &[], &json!({ "access_token": text }).to_string()));
+    let answer = |status: &str| Play::Reply(reply(status, &[], "{}"));
+    let plays = vec![token("first-token"), answer("404 Not Found"), token("second-token"), answer("200 OK")];
+    let server = Server::start(plays).await;
+    let what = operation("auth: { token: { post: /login, fields: { k: '${secret.client}' }, refused: [401, 404] } }\n");
+    let connector = connector(&server, &what, &[("client", "s3cret-value")]);
+    assert!(matches!(pay(&connector).await, Outcome::Unknown { .. }));
+    assert!(matches!(pay(&connector).await, Outcome::Ok { .. }));
+    let last = parse(&server.requests()[3]);
+    assert_eq!(last.headers["authorization"], "Bearer second-token");
+}
+
+#[tokio::test]
+async fn a_question_shows_the_secrets_for_which_it_keeps_a_place() {
+    let kept = [("{ pin: '' }", r#"{"pin":"p1n-value"}"#), ("{ number: 1 }", r#"{"number":1}"#)];
+    for (body, expected) in kept.into_iter().chain([("{ in: { pin: '' } }", r#"{"in":{"pin":""}}"#)]) {
+        let what = format!(
+            "operations:\n  pay:\n    post: /pay\n    body: {{}}\n    auth: {{ fields: {{ pin: '${{secret.pin}}' }} }}\n    {OK}\n    \
+             inquire: {{ post: '/ask/${{key}}', body: {body} }}\n",
+            OK = "outcomes: { ok: response.status == 200 }"
+        );
+        let server = Server::replying("200 OK", "{}").await;
+        let connector = connector(&server, &what, &[("pin", "p1n-value")]);
+        connector.inquire(&call_to("pay")).await;
+        assert_eq!(seen(&server).body, expected);
+    }
 }

@@ -75,6 +75,14 @@ impl Credentials {
     }
 }
 
+/// Into which fields of a body secrets are put.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fields {
+    All,
+    /// Those for which the body keeps a place: a question about a call is another request than the call.
+    Kept,
+}
+
 /// Puts secrets beside the login on a request. `scope` has `env` and `key`. A request without a body has no
 /// fields to put any into.
 pub(super) fn apply(
@@ -82,6 +90,7 @@ pub(super) fn apply(
     draft: &mut Draft,
     scope: &Scope<'_>,
     secrets: &BTreeMap<String, Secret>,
+    which: Fields,
 ) -> Result<(), Failure> {
     let text = |content: &Content| {
         content::render(content, scope, secrets).map_err(|why| Failure::not_sent(format!("request: auth: {why}")))
@@ -94,6 +103,9 @@ pub(super) fn apply(
     }
     let fields = if draft.body.is_some() { auth.fields.as_slice() } else { &[] };
     for (name, content) in fields {
+        if which == Fields::Kept && !draft.has_field(name) {
+            continue;
+        }
         draft.set_field(name, text(content)?.to_string())?;
     }
     Ok(())

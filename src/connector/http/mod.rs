@@ -25,7 +25,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use self::auth::Credentials;
+use self::auth::{Credentials, Fields};
 use self::client::Base;
 pub(super) use self::client::Link;
 use self::encrypt::Sealers;
@@ -140,10 +140,8 @@ impl HttpConnector {
             Ok(reply) if reply.status < 500 => Verdict::Healthy,
             _ => Verdict::Failed,
         });
-        if let (Ok(reply), Some((tokens, token))) = (&sent, &token)
-            && reply.status == 401
-        {
-            tokens.refused(token).await;
+        if let (Ok(reply), Some((tokens, token))) = (&sent, &token) {
+            tokens.answered(reply.status, token).await;
         }
         let outcome = classify(operation, question, &names, sent?);
         if matches!(&outcome, Outcome::NotSent { reason, .. } if reason == GONE) {
@@ -194,9 +192,11 @@ impl HttpConnector {
         // Behind the signature, whose expressions see the request: no secret is in it yet.
         let env = definition::Scope::new().with("env", &self.env).with("key", &names.key);
         self.credentials.log_in(&mut draft)?;
-        for auth in self.http().map(|http| &http.auth).into_iter().chain([&operation.auth]) {
-            auth::apply(auth, &mut draft, &env, &self.secrets)?;
+        if let Some(http) = self.http() {
+            auth::apply(&http.auth, &mut draft, &env, &self.secrets, Fields::All)?;
         }
+        let fields = if matches!(question, Question::Invoke) { Fields::All } else { Fields::Kept };
+        auth::apply(&operation.auth, &mut draft, &env, &self.secrets, fields)?;
         self.credentials.sign(&mut draft, &invocation.key, now)?;
         Ok(draft)
     }

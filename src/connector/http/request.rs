@@ -100,6 +100,19 @@ impl Draft {
         if text.len() > BODY_MAX { Err(Failure::not_sent("request: the body is too large")) } else { Ok(Some(text)) }
     }
 
+    /// Whether the body has a field, whatever is in it.
+    pub(super) fn has_field(&mut self, name: &str) -> bool {
+        let Some(body) = &mut self.body else { return false };
+        if name.starts_with('/') {
+            return body.value.pointer(name).is_some();
+        }
+        let fields = match body.encoding {
+            BodyEncoding::Xml => payload::top_of_xml(&mut body.value).map(|top| &*top),
+            _ => Some(&body.value),
+        };
+        fields.is_some_and(|fields| fields.get(name).is_some())
+    }
+
     /// Sets a field of the body: by its name, or by a JSON pointer (RFC 6901), whose objects are made where they are not there.
     pub(super) fn set_field(&mut self, name: &str, value: String) -> Result<(), Failure> {
         let body =

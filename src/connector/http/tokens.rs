@@ -42,6 +42,8 @@ pub(super) struct Tokens {
     /// The header that carries a token, and what stands before it there.
     header: String,
     prefix: String,
+    /// Statuses of answers to calls that say that the token is worth nothing any more.
+    refusals: Vec<u16>,
     present: Mutex<Option<Token>>,
 }
 
@@ -102,7 +104,7 @@ impl Tokens {
             Answer { token, expires_in, expires_at: None, lifetime: LIFE, clock: ClockBox(Arc::clone(&config.clock)) };
         let request = Request { get: false, address, headers, query: Vec::new(), body };
         let (header, prefix) = ("authorization".to_owned(), "Bearer ".to_owned());
-        Ok(Self { request, answer, header, prefix, present: Mutex::default() })
+        Ok(Self { request, answer, header, prefix, refusals: vec![401], present: Mutex::default() })
     }
 
     /// Those of a provider that has a request of its own kind.
@@ -137,7 +139,8 @@ impl Tokens {
             clock: ClockBox(Arc::clone(&config.clock)),
         };
         let (header, prefix) = (login.header.clone(), login.prefix.clone());
-        Ok(Self { request, answer, header, prefix, present: Mutex::default() })
+        let refusals = login.refused.clone();
+        Ok(Self { request, answer, header, prefix, refusals, present: Mutex::default() })
     }
 
     /// Puts a token on a request.
@@ -158,8 +161,11 @@ impl Tokens {
         Ok(token.text)
     }
 
-    /// The provider refused `used`: the next call fetches another. One that was fetched since then stays.
-    pub(super) async fn refused(&self, used: &Secret) {
+    /// Where the provider refused `used`, the next call fetches another. One that was fetched since then stays.
+    pub(super) async fn answered(&self, status: u16, used: &Secret) {
+        if !self.refusals.contains(&status) {
+            return;
+        }
         let mut present = self.present.lock().await;
         if present.as_ref().is_some_and(|token| token.text == *used) {
             *present = None;

@@ -21,6 +21,7 @@ const TOKEN_KEYS: &[&str] = &[
     "expires_in",
     "expires_at",
     "lifetime",
+    "refused",
     "header",
     "prefix",
 ];
@@ -112,11 +113,18 @@ impl Ctx<'_> {
             read: member("read").unwrap_or_else(|| vec!["access_token".to_owned()]),
             expires_in: member("expires_in").unwrap_or_else(|| vec!["expires_in".to_owned()]),
             expires_at: member("expires_at"),
+            refused: fields.get("refused").map_or_else(|| vec![401], |node| self.statuses(node)),
             lifetime: lifetime.unwrap_or(Duration::from_secs(300)),
             // What is said of the header is all that stands in it.
             prefix: prefix.unwrap_or(if header.is_some() { "" } else { "Bearer " }).to_owned(),
             header: header.unwrap_or_else(|| "authorization".to_owned()),
         })))
+    }
+
+    fn statuses(&self, node: &Node) -> Vec<u16> {
+        let nodes = if node.items().is_empty() { std::slice::from_ref(node) } else { node.items() };
+        let status = |node: &Node| self.integer(node, "a status in `refused`", 400..=499);
+        nodes.iter().filter_map(|node| u16::try_from(status(node)?).ok()).collect()
     }
 
     /// The name of a member of an answer, or of one inside another: `data.token`.
