@@ -194,7 +194,7 @@ async fn an_operation_may_be_signed_otherwise_or_not_and_show_secrets_of_its_own
                 pay: { post: /pay, body: {}, outcomes: { ok: response.status == 200 } }\n  \
                 bare: { post: /bare, body: {}, sign: none, auth: { fields: { pin: '${secret.pin}' }, headers: { X-Pin: '${secret.pin}' } }, outcomes: { ok: response.status == 200 } }\n  \
                 other:\n    post: /other\n    body: {}\n    outcomes: { ok: response.status == 200 }\n    \
-                sign: { scheme: digest-sha256, content: 'b${secret.pass}', header: X-Check }\n    \
+                sign: { scheme: digest-sha256, content: 'b${secret.pass}', header: X-Check, headers: { X-Not: '${null}' } }\n    \
                 inquire: { get: '/other/${key}' }\n";
     let server = Server::start(vec![Play::Reply(reply("200 OK", &[], "{}")); 4]).await;
     let connector = connector(&server, what, &[("pass", "s3cret-value"), ("pin", "p1n-value")]);

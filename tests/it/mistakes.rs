@@ -229,6 +229,13 @@ fn what_is_right_is_not_refused() {
         assert_eq!(bank_with("\"${env.BANK_URL}\"", url), [], "{url}");
     }
     assert_eq!(bank_with("header: Idempotency-Key, ", ""), [], "the key is in the body");
+    let asked =
+        "pending: response.status == 202 }\n    inquire: { get: \"/v1/captures/${key}\" }\n    poll: [5s, 30s, 5m]";
+    let found_first = "pending: response.status == 202, reference: response.body.id }\n    \
+         inquire:\n      get: /v1/captures?reference=${key}\n      \
+         outcomes: { pending: response.status == 200, reference: response.body.id, not_found: response.status == 404 }\n    \
+         poll: { get: \"/v1/captures/${reference}\" }";
+    assert_eq!(bank_with(asked, found_first), [], "what is found is asked about by its own reference");
     assert_eq!(bank_with("response.status == 402", "response.status in [402, 422] && has(response.body.code)"), []);
 }
 

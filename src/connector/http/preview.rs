@@ -66,7 +66,10 @@ impl HttpConnector {
         let asked = operation.question(invocation.reference.as_deref());
         let asked =
             asked.and_then(|inquiry| Some((&**operation, inquiry.request.as_ref()?, Question::Inquire(inquiry))));
-        asked.ok_or_else(|| format!("the operation {} has no inquiry", invocation.operation))
+        asked.ok_or_else(|| {
+            let name = &invocation.operation;
+            format!("the operation {name} has no question of its own: it is sent again, or told of, or cannot be asked about")
+        })
     }
 
     fn masked(&self, ready: &Ready) -> Preview {

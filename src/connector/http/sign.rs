@@ -52,6 +52,9 @@ pub(super) fn apply(
     for (name, template) in &sign.headers {
         let request = seen(draft, base)?;
         let value = template.render(&scope.clone().with("request", &request)).map_err(Failure::eval("sign"))?;
+        if value.is_null() {
+            continue;
+        }
         let value = super::path::scalar(&value).ok_or_else(|| failed(format!("header {name} has no text")))?;
         draft.set_header(name, &value)?;
     }

@@ -43,7 +43,9 @@ fn outcomes_of(ctx: &Ctx<'_>, name: &str, entry: &Entry, read: &Outcomes, operat
     let own: Vec<&Entry> = entry.node.entries().iter().filter(|entry| outcome_kind(&entry.key).is_some()).collect();
     // An inquiry that only knows when nothing was found reads everything else as the operation does.
     let shared = asked == Asked::Inquiry && own.iter().all(|entry| entry.key == "not_found");
-    let later = asked == Asked::Call(true) && own.iter().any(|entry| entry.key == "pending");
+    // What was accepted is told of by a notification, or by a question of its own.
+    let told = asked == Asked::Call(true) || operation.follow_up.is_some() && !name.ends_with(": poll");
+    let later = told && own.iter().any(|entry| entry.key == "pending");
     if !shared && !later && own.iter().all(|entry| entry.key != "ok") {
         let message = format!("`{name}` has no rule `ok`: whatever is answered, it never succeeds");
         let problem = ctx.problem(rules::OUTCOME_NEVER_READ, &entry.key_span, message);

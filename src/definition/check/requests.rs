@@ -54,7 +54,7 @@ fn repeat(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, request: &Request
         let message = format!("`{}` moves money ({}), and its request does not hold the key", entry.key, kind.name());
         let problem = ctx.problem(rules::KEY_NOT_SENT, &money.key_span, message);
         let help = "a provider knows a repeat by its key: add `idempotency: { header: Idempotency-Key }`, \
-                    or `${key}` to the body";
+                    or `${key}` to the body; `repeat: asks` is for a request that books what others have moved";
         ctx.add(problem.with_help(help.to_owned()));
     }
     // Looking whether a payment has come in moves nothing, however often it is done.
