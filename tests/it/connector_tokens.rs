@@ -180,6 +180,10 @@ async fn a_secret_is_put_where_the_body_has_its_place() {
     pay(&connector(&server, &what, &[("key", "s3cret")])).await;
     let header = r#"<s:Header><w:Password Type="text">s3cret</w:Password></s:Header>"#;
     assert!(seen(&server).body.contains(header), "{}", seen(&server).body);
+    // A request with another root is left alone.
+    let what = operation("    body: { other: 1 }\n") + "auth: { fields: { /request/login/key: '${secret.key}' } }\n";
+    pay(&connector(&server, &what, &[("key", "s3cret")])).await;
+    assert_eq!(seen(&server).body, r#"{"other":1}"#);
     let what = operation("    body: { request: text }\n") + "auth: { fields: { /request/key: '${secret.key}' } }\n";
     let outcome = pay(&connector(&server, &what, &[("key", "s3cret")])).await;
     let Outcome::NotSent { reason, .. } = &outcome else { panic!("{outcome:?}") };

@@ -181,6 +181,8 @@ fn of_credentials_and_questions() {
         ("poll: [5s, 30s, 5m]", "poll: { get: \"/v1/captures/${reference}\" }", "missing-key"),
         ("inquire: { get: \"/v1/captures/${key}\" }", "inquire: told", "contradicting-values"),
         ("poll: [5s, 30s, 5m]", "poll: { get: \"/v1/captures/${key}\" }", "key-not-sent"),
+        ("{ get: \"/v1/captures/${key}\" }\n    poll: [5s, 30s, 5m]", "resend", "money-without-inquire"),
+        ("inquire: { get: \"/v1/captures/${key}\" }", "inquire: resend", "contradicting-values"),
         ("get: \"/v1/voids/${key}\"", "get: \"/v1/voids/${reference}\"", "unknown-variable"),
     ];
     refused(&mistakes, bank_with);

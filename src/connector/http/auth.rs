@@ -103,7 +103,9 @@ pub(super) fn apply(
     }
     let fields = if draft.body.is_some() { auth.fields.as_slice() } else { &[] };
     for (name, content) in fields {
-        if which == Fields::Kept && !draft.has_field(name) {
+        // Requests of one connector have other roots, and each has its own place.
+        let beside = name.starts_with('/') && !draft.has_root(name);
+        if beside || which == Fields::Kept && !draft.has_field(name) {
             continue;
         }
         draft.set_field(name, text(content)?.to_string())?;

@@ -113,6 +113,13 @@ impl Draft {
         fields.is_some_and(|fields| fields.get(name).is_some())
     }
 
+    /// Whether the body has the first of the names of a JSON pointer.
+    pub(super) fn has_root(&self, pointer: &str) -> bool {
+        let end = pointer.get(1..).and_then(|rest| rest.find('/')).map_or(pointer.len(), |at| at + 1);
+        let root = pointer.get(..end);
+        self.body.as_ref().zip(root).is_some_and(|(body, root)| body.value.pointer(root).is_some())
+    }
+
     /// Sets a field of the body: by its name, or by a JSON pointer (RFC 6901), whose objects are made where they are not there.
     pub(super) fn set_field(&mut self, name: &str, value: String) -> Result<(), Failure> {
         let body =

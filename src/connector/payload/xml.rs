@@ -35,7 +35,8 @@ pub(in crate::connector) fn top(body: &mut Value) -> Option<&mut Value> {
 
 /// A document type that only names what it is: it declares nothing.
 fn is_external(text: &str) -> bool {
-    !text.contains(['<', '>', '[', ']', '&', '%']) && text.chars().all(|c| !c.is_control())
+    !text.contains(['<', '>', '[', ']', '&', '%'])
+        && text.chars().all(|c| !c.is_control() || matches!(c, '\n' | '\r' | '\t'))
 }
 
 fn write(out: &mut String, name: &str, value: &Value, depth: usize) -> Result<(), &'static str> {
@@ -233,6 +234,7 @@ mod tests {
         let head = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><!DOCTYPE a PUBLIC \"-//X//DTD A v1//EN\" \"http://x.example/a.dtd\">";
         assert_eq!(text, format!("{head}<a><b>1</b></a>"));
         assert_eq!(decode(&text), Some(json!({"a": {"b": "1"}})));
+        assert_eq!(decode(&text.replace(" PUBLIC ", "\r\n\tPUBLIC\n")), Some(json!({"a": {"b": "1"}})));
         for doctype in [json!("a [<!ENTITY e 'x'>]"), json!("a><b"), json!(1)] {
             assert!(encode(&json!({"!DOCTYPE": doctype, "a": ""})).is_err());
         }

@@ -21,6 +21,7 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
         let Some(operation) = connector.operations.get(entry.key.as_str()) else { continue };
         money(ctx, entry, operation, shared.is_some());
         told(ctx, entry, settled);
+        accepted(ctx, entry, operation, settled);
         if let Some(at) = entry.node.entry("idempotency").or(shared) {
             memory(ctx, at, &operation.idempotency);
             at.node.get("header").into_iter().for_each(|header| requests::may_be_written(ctx, header));
@@ -68,6 +69,21 @@ fn told(ctx: &Ctx<'_>, entry: &Entry, settled: bool) {
         let message = format!("what became of `{}` is told by nobody", entry.key);
         let problem = ctx.problem(rules::CONTRADICTING_VALUES, &node.span, message);
         ctx.add(problem.with_help("`inquire: told` goes with an event that `settles: ok` under `webhooks`".to_owned()));
+    }
+}
+
+/// What was accepted is asked about, or told of: sending it again is no question about it.
+fn accepted(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, settled: bool) {
+    let asks = operation.inquiries().any(|inquiry| inquiry.request.is_some());
+    let pending = entry.node.get("outcomes").and_then(|outcomes| outcomes.entry("pending"));
+    let Some(pending) = pending.filter(|_| !asks && operation.money.is_some()) else { return };
+    let help = "say what to ask: `poll: { get: \"/…/${reference}\", schedule: [10s, 1m, 5m] }`";
+    if let Some(poll) = entry.node.entry("poll").filter(|_| operation.follow_up.is_none()) {
+        let message = format!("`{}` is asked about by nothing, so that its `poll` has no times to set", entry.key);
+        ctx.add(ctx.problem(rules::CONTRADICTING_VALUES, &poll.key_span, message).with_help(help.to_owned()));
+    } else if !settled {
+        let message = format!("`{}` can be pending, and nobody asks or tells what became of it", entry.key);
+        ctx.add(ctx.problem(rules::MONEY_WITHOUT_INQUIRE, &pending.key_span, message).with_help(help.to_owned()));
     }
 }
 
