@@ -4,7 +4,7 @@
 
 use super::reason::{mask_cards, reason};
 use crate::definition::{Expr, Inquiry, Operation, OutcomeKind, OutcomeRule, Outcomes, Scope, Template};
-use crate::machine::Outcome;
+use crate::machine::{INTEGRITY, Outcome};
 use crate::types::Value;
 
 /// Why a call of a receiver that wants no more was not carried out. The connector is closed by it.
@@ -287,10 +287,10 @@ fn integrity(operation: &Operation, question: Question<'_>, scope: &Scope<'_>) -
     };
     for check in own.unwrap_or(&operation.integrity) {
         let expected =
-            check.expected.eval(scope).map_err(|_| format!("integrity: {} was not asked for", check.field))?;
-        let actual = check.actual.eval(scope).map_err(|_| format!("integrity: {} is not answered", check.field))?;
+            check.expected.eval(scope).map_err(|_| format!("{INTEGRITY}{} was not asked for", check.field))?;
+        let actual = check.actual.eval(scope).map_err(|_| format!("{INTEGRITY}{} is not answered", check.field))?;
         if expected != actual {
-            return Err(format!("integrity: {} differs", check.field));
+            return Err(format!("{INTEGRITY}{} differs", check.field));
         }
     }
     Ok(())

@@ -258,11 +258,11 @@ impl<'w> Run<'w> {
             return;
         }
         let (name, given) = joined(&done);
-        if self.take_waiting_cancel() {
-            return;
-        }
         let reversed = self.snapshot.calls.values().any(|call| call.reversed);
         let name = if reversed { "reversed" } else { name };
+        if self.take_waiting_cancel(name, &given) {
+            return;
+        }
         let before = self.hops;
         let first = done.first().map(|(id, ..)| *id);
         match self.raise(name, &given) {

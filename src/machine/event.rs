@@ -104,6 +104,9 @@ pub enum Resolution {
     Dismissed,
 }
 
+/// How the reason of an outcome begins that is unknown because the answer names another order, amount or currency.
+pub const INTEGRITY: &str = "integrity: ";
+
 /// The classified answer of a provider. Everything that is not understood is `Unknown`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Command, Outcome, Timer};
+use super::event::{Command, INTEGRITY, Outcome, Timer};
 use super::retry;
 use super::run::Run;
 use super::snapshot::{Call, Phase, Role};
@@ -27,8 +27,10 @@ impl Run<'_> {
             if self.back_off(id, reason, after_ms, false) {
                 return;
             }
-            // What is part of Paystate keeps counters: nobody may go on as if a reservation had not been made.
-            if declared.operation.request.is_none() {
+            // What is part of Paystate keeps counters: nobody may go on as if a reservation had not been made. Nor is an
+            // answer that would book other money than was asked for the same as no answer.
+            let differs = declared.operation.money.is_some() && reason.starts_with(INTEGRITY);
+            if declared.operation.request.is_none() || differs {
                 return self.park(id, true, format!("the outcome of {} is not known: {reason}", self.call_name(id)));
             }
             let reason = reason.to_owned();

@@ -3,6 +3,7 @@
 //! **Invariant.** No async, no clock, no I/O, no randomness: the same arguments give the same decision for ever.
 
 mod calls;
+mod cancel;
 mod event;
 mod incident;
 mod invariants;
@@ -24,7 +25,7 @@ mod ways;
 mod tests;
 
 pub use calls::{attempt_timeout, leaves_no_trace};
-pub use event::{Command, Event, Outcome, Parent, Resolution, Timer};
+pub use event::{Command, Event, INTEGRITY, Outcome, Parent, Resolution, Timer};
 pub use next::{all_transitions, known_events, next_events};
 pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Walked;
 use super::calls::declared;
-use super::event::{Outcome, Timer};
+use super::event::Timer;
 use super::run::Run;
 use super::scope::Given;
 use super::snapshot::{Call, Early, Phase, Role};
@@ -74,7 +74,7 @@ impl<'w> Run<'w> {
         Ok(())
     }
 
-    fn assign(&mut self, transition: &Transition, given: &Given) -> Result<(), EvalError> {
+    pub(super) fn assign(&mut self, transition: &Transition, given: &Given) -> Result<(), EvalError> {
         if transition.assign.is_empty() {
             return Ok(());
         }
@@ -220,36 +220,6 @@ impl<'w> Run<'w> {
         false
     }
 
-    /// A cancel that waited for the outcome comes before the way on that the outcome opens: the next call must not be
-    /// sent first. True when it has led elsewhere.
-    pub(super) fn take_waiting_cancel(&mut self) -> bool {
-        let waiting = self.snapshot.inbox.iter().find(|early| early.name.as_str() == CANCEL).cloned();
-        let Some(early) = waiting else { return false };
-        if !self.can_be_undone() {
-            return false;
-        }
-        let before = self.hops;
-        match self.raise(CANCEL, &Given::event(CANCEL, &early.payload)) {
-            Ok(Taken::Yes) => {
-                self.snapshot.inbox.retain(|other| other.id != early.id);
-                self.hops > before
-            }
-            // A cancel that this state does not handle, or whose guard cannot be evaluated, waits on.
-            Ok(Taken::No) | Err(_) => false,
-        }
-    }
-
-    /// Whatever the state's calls have done can be undone by the engine. What cannot, such as a page that was opened,
-    /// only the states that follow know how to close.
-    fn can_be_undone(&self) -> bool {
-        let done = self
-            .snapshot
-            .calls
-            .values()
-            .filter(|call| matches!(call.phase, Phase::Done { outcome: Outcome::Ok { .. } }));
-        done.into_iter().all(|call| declared(self.workflow, call).is_some_and(|declared| declared.compensate.is_some()))
-    }
-
     fn take_due(&mut self) -> bool {
         if self.snapshot.due.is_empty() || self.outcome_is_open() {
             return false;
@@ -351,7 +321,7 @@ impl<'w> Run<'w> {
     }
 
     /// What the state, or else the workflow, says of an event.
-    fn handlers(&self, name: &str) -> Option<&'w [Transition]> {
+    pub(super) fn handlers(&self, name: &str) -> Option<&'w [Transition]> {
         let own = self.state().and_then(|state| state.on.get(name));
         own.or_else(|| self.workflow.on.get(name)).map(Vec::as_slice)
     }

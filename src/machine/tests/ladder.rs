@@ -135,6 +135,18 @@ fn a_pending_call_is_polled_until_it_is_decided() {
     story.fire().inquired(1, ok()).in_state("capturing");
 }
 
+/// That nobody answered leads on; that another amount was answered is for a person.
+#[test]
+fn an_answer_about_other_money_is_not_the_same_as_none() {
+    let text = METHOD.replace("acquirer.authorize", "acquirer.find").replace("reversed: reversed", "failed: declined");
+    let differs = || Outcome::Unknown { reason: "integrity: amount differs".to_owned(), retry_after_ms: None };
+    for (answer, ends) in [(unknown as fn() -> Outcome, "declined"), (differs, "authorizing")] {
+        let mut story = Story::of(&text);
+        story.settle(1, answer()).fire().settle(1, answer()).fire().settle(1, answer()).in_state(ends);
+        assert_eq!(story.order.status == Status::Incident, ends == "authorizing");
+    }
+}
+
 #[test]
 fn a_deadline_leaves_no_pending_money_behind() {
     let text = METHOD.replace("deadline: 7d", "deadline: { after: 1h, target: cancelling }");
