@@ -235,7 +235,7 @@ pub enum SendError {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HookError {
-    #[error("there is no connector {name} that takes notifications")]
+    #[error("no workflow here calls a connector {name} that takes notifications")]
     UnknownConnector { name: String },
     /// Says no more than this to the sender; the reason is for the log.
     #[error("the notification is not authentic: {0}")]

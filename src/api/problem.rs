@@ -230,9 +230,8 @@ impl From<SendError> for Failure {
 impl From<HookError> for Failure {
     fn from(error: HookError) -> Self {
         match error {
-            HookError::UnknownConnector { name } => {
-                UNKNOWN_CONNECTOR.because(format!("there is no connector `{}` that takes notifications", clip(&name)))
-            }
+            HookError::UnknownConnector { name } => UNKNOWN_CONNECTOR
+                .because(format!("no workflow here calls a connector `{}` that takes notifications", clip(&name))),
             HookError::BadSignature(_) => {
                 SIGNATURE.because("the signature does not fit, or the notification is too old")
             }

@@ -112,6 +112,15 @@ fn signature(signed: &Signed, given: &Given<'_>, incoming: &Incoming<'_>, now: T
     if fits { Ok(()) } else { Err(WebhookError::Signature) }
 }
 
+/// The text that a signature has to be of, with stars in the place of secrets. None where there is no such text, or it cannot
+/// be made of what came in.
+pub(super) fn signed_text(verify: &Verify, given: &Given<'_>, incoming: &Incoming<'_>) -> Option<String> {
+    let Verify::Signature(signed) = verify else { return None };
+    let read = Read::new(incoming).ok()?;
+    let stars = signed.content.secrets().map(|name| (name.0.clone(), Secret::new("***"))).collect();
+    content::render(&signed.content, &read.scope(given), &stars).ok().map(|text| text.to_string())
+}
+
 /// What the secrets in the signed text may have been: as they are, and for each value beside the present one.
 fn turns(signed: &Signed, given: &Given<'_>) -> Vec<BTreeMap<String, Secret>> {
     let named: Vec<(&String, &Secret)> =

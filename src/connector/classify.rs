@@ -310,7 +310,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-const fn name(kind: OutcomeKind) -> &'static str {
+pub(super) const fn name(kind: OutcomeKind) -> &'static str {
     match kind {
         OutcomeKind::Ok => "ok",
         OutcomeKind::ActionRequired => "action_required",

@@ -33,8 +33,8 @@ pub use self::payload::BodyError;
 pub use self::registry::Connectors;
 pub use self::scripted::{Answer, Effect, Recorded, Script, ScriptError, ScriptedConnector};
 pub use self::webhook::{
-    Acknowledged, Arrived, Notification, TranslateError, Understanding, Verified, WebhookConfig, WebhookError, receive,
-    sign_standard_webhook, verify_standard_webhook,
+    Acknowledged, Arrived, Notification, Rehearsal, RuleTried, TranslateError, Understanding, Verified, WebhookConfig,
+    WebhookError, receive, rehearse, sign_standard_webhook, verify_standard_webhook,
 };
 use crate::machine::Outcome;
 use crate::types::{Attempt, ConnectorName, OperationName, OrderId, Secret, Timestamp, Value, Version};

@@ -139,6 +139,8 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
         request: None,
         outcomes: outcomes(builtin.outcomes),
         integrity: None,
+        auth: None,
+        sign: None,
         schedule: vec![Duration::from_secs(1), Duration::from_secs(5), minute],
     });
     Arc::new(Operation {
@@ -152,6 +154,7 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
         // The key names what was done: a repeat finds it done.
         idempotency: Idempotency {
             header: None,
+            natural_key: Vec::new(),
             replay: if builtin.money.is_some() { Replay::Safe } else { Replay::Intent },
             window: None,
             not_found_final_after: Duration::ZERO,

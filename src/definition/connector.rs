@@ -290,6 +290,9 @@ pub struct Inquiry {
     pub outcomes: Outcomes,
     /// Where its answer has another shape than the operation's; else that of the operation.
     pub integrity: Option<Vec<Integrity>>,
+    /// Secrets of its own; else those of the operation for which the request keeps a place.
+    pub auth: Option<Auth>,
+    pub sign: Option<Arc<Sign>>,
     /// How long after one another it is asked; when the list is used up, the next rung of the ladder is taken.
     pub schedule: Vec<Duration>,
 }
@@ -299,6 +302,8 @@ pub struct Inquiry {
 pub struct Idempotency {
     /// The header that carries the key; none when it travels in the body or path.
     pub header: Option<String>,
+    /// What the provider knows a repeat by where it is not our key, such as a payment in the path: the paths that are read.
+    pub natural_key: Vec<Vec<String>>,
     pub replay: Replay,
     /// How long the provider remembers a key; a repeat later than this would be a new request.
     pub window: Option<Duration>,

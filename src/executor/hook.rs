@@ -39,7 +39,7 @@ pub enum Hooked {
 
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum HookError {
-    #[error("no connector {0} takes notifications")]
+    #[error("no workflow here calls a connector {0} that takes notifications")]
     UnknownConnector(String),
     #[error(transparent)]
     Unverified(WebhookError),

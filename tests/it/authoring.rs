@@ -1,4 +1,4 @@
-//! What those who write methods and connectors type: `paystate new`, `paystate connector try`.
+//! What those who write methods and connectors type: `paystate new`, `paystate connector try` and `receive`.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -95,4 +95,76 @@ fn a_connector_is_tried_out_without_a_network() {
     );
     let send = run(folder.path(), &[&arguments[..], &["--send"]].concat());
     assert!(text(&send.stderr).contains("to send it, env.ACME_URL"), "{}", text(&send.stderr));
+}
+
+const NOTIFIED: &str = r#"
+connector: bank
+base_url: https://bank.example
+operations:
+  charge:
+    post: /charges
+    body: { reference: "${key}", amount: "${with.amount}" }
+    money: purchase
+    idempotency: { replay: intent }
+    outcomes: { ok: response.status == 200 }
+    inquire: told
+webhooks:
+  verify: { scheme: hmac-sha256, secret: "${secret.hook}", content: "${raw}.${query.at}", signature: 'headers["x-sign"]' }
+  acknowledge: { status: 202, body: "got ${body.id}" }
+  events:
+    - { when: body.what.paid, event: charge.paid, settles: ok, correlate: body.reference, id: body.id }
+    - { when: body.kind == "paid", event: charge.paid, settles: ok, correlate: body.reference, id: body.id }
+    - { when: body.kind == "back", event: charge.back, correlate: body.reference, id: body.id }
+"#;
+
+#[test]
+fn a_notification_is_tried_out_without_a_daemon() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("bank.yaml", NOTIFIED);
+    write("config.yaml", "secrets: { hook: { env: HOOK } }");
+    let body = r#"{"kind": "paid", "id": "n1", "reference": "019ab1c2-7d4e-7000-8000-0242ac120002-1-1", "amount": 5}"#;
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"a key of theirs");
+    let sign = hex::encode(aws_lc_rs::hmac::sign(&key, format!("{body}.7").as_bytes()));
+    write("n.http", &format!("POST /hooks/bank?at=7 HTTP/1.1\r\nHost: x\r\nX-Sign: {sign}\r\n\r\n{body}"));
+    let receive = |more: &[&str]| {
+        let mut command = Command::new(paystate());
+        command.current_dir(folder.path()).env("NO_COLOR", "1").env("HOOK", "a key of theirs");
+        command.args([&["connector", "receive", "bank.yaml"], more].concat()).output().unwrap()
+    };
+    let told = good(&receive(&["n.http", "--config", "config.yaml"]));
+    for part in [
+        "believed\n",
+        "about order 019ab1c2-7d4e-7000-8000-0242ac120002, by 019ab1c2-7d4e-7000-8000-0242ac120002-1-1",
+        "charge.paid (settles: ok): body.what.paid\n    has no value: there is no `body.what`",
+        "charge.paid (settles: ok): body.kind == \"paid\"\n    holds",
+        "answered with status 202\n  got n1",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    // A body alone, as an editor saved it; and what would be taken is told although it would not be believed.
+    write("n.json", &format!("{body}\n"));
+    let header = format!("x-sign: {sign}");
+    let alone = ["n.json", "--header", header.as_str(), "--config", "config.yaml", "--query"];
+    let told = good(&receive(&[&alone[..], &["at=7"]].concat()));
+    assert!(told.starts_with("believed, without the line break at the end of the file\n"), "{told}");
+    let forged = receive(&[&alone[..], &["at=8", "--json"]].concat());
+    assert_eq!(forged.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&forged.stdout).unwrap();
+    assert_eq!(told["disbelieved"], "no signature fits");
+    assert_eq!(told["signed"], format!("{body}\n.8"));
+    assert_eq!(
+        (&told["events"][0]["event"], &told["events"][0]["payload"]["amount"]),
+        (&json!("charge.paid"), &json!(5))
+    );
+
+    write("other.json", r#"{"kind": "back", "id": "n2", "reference": "4711"}"#);
+    let told = text(&receive(&["other.json", "--query", "at=7"]).stdout);
+    assert!(told.contains("about no order, since 4711 is no reference of Paystate's"), "{told}");
+    write("strange.json", r#"{"kind": "new", "id": "n3"}"#);
+    let told = text(&receive(&["strange.json", "--query", "at=7"]).stdout);
+    assert!(told.contains("no rule asks for it"), "{told}");
+    write("broken.json", "<html>");
+    let told = text(&receive(&["broken.json", "--query", "at=7"]).stdout);
+    assert!(told.contains("not understood: the body is not JSON"), "{told}");
 }

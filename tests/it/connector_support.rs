@@ -241,10 +241,13 @@ pub(crate) fn authorize() -> Operation {
                 ..Outcomes::default()
             },
             integrity: None,
+            auth: None,
+            sign: None,
             schedule: Vec::new(),
         }),
         idempotency: Idempotency {
             header: Some("Idempotency-Key".to_owned()),
+            natural_key: Vec::new(),
             replay: Replay::Stored,
             window: None,
             not_found_final_after: Duration::from_secs(60),

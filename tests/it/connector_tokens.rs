@@ -258,3 +258,23 @@ async fn a_question_shows_the_secrets_for_which_it_keeps_a_place() {
         assert_eq!(seen(&server).body, expected);
     }
 }
+
+#[tokio::test]
+async fn a_question_may_be_signed_and_show_secrets_in_its_own_way() {
+    let what = "sign: { scheme: digest-sha256, content: 'a${secret.pass}', header: X-Check }\n\
+                operations:\n  pay:\n    post: /pay\n    body: { pay: { key: '' } }\n    \
+                auth: { fields: { /pay/key: '${secret.pin}' } }\n    outcomes: { ok: response.status == 200 }\n    \
+                inquire:\n      post: '/ask/${key}'\n      body: { ask: {} }\n      sign: none\n      \
+                auth: { fields: { /ask/key: '${secret.pin}' }, headers: { X-Pin: '${secret.pin}' } }\n";
+    let server = Server::start(vec![Play::Reply(reply("200 OK", &[], "{}")); 2]).await;
+    let connector = connector(&server, what, &[("pass", "s3cret-value"), ("pin", "p1n-value")]);
+    assert!(matches!(connector.invoke(&call_to("pay")).await, Outcome::Ok { .. }));
+    assert!(matches!(connector.inquire(&call_to("pay")).await, Outcome::Ok { .. }));
+    let requests: Vec<Seen> = server.requests().iter().map(|request| parse(request)).collect();
+    let shown = |nth: usize| {
+        let Seen { headers, body, .. } = &requests[nth];
+        (headers.contains_key("x-check"), headers.get("x-pin").map(String::as_str), body.as_str())
+    };
+    assert_eq!(shown(0), (true, None, r#"{"pay":{"key":"p1n-value"}}"#));
+    assert_eq!(shown(1), (false, Some("p1n-value"), r#"{"ask":{"key":"p1n-value"}}"#));
+}

@@ -184,8 +184,24 @@ fn of_credentials_and_questions() {
         ("{ get: \"/v1/captures/${key}\" }\n    poll: [5s, 30s, 5m]", "resend", "money-without-inquire"),
         ("inquire: { get: \"/v1/captures/${key}\" }", "inquire: resend", "contradicting-values"),
         ("get: \"/v1/voids/${key}\"", "get: \"/v1/voids/${reference}\"", "unknown-variable"),
+        ("header: Idempotency-Key", "natural_key: with.amount", "key-not-sent"),
+        ("header: Idempotency-Key", "natural_key: '\"always\"'", "bad-value"),
+        ("header: Idempotency-Key", "natural_key: key", "unknown-variable"),
     ];
     refused(&mistakes, bank_with);
+    // A provider that knows a capture by what is captured wants no key.
+    let own = "money: capture\n    idempotency: { natural_key: with.authorization, replay: reject_duplicate }";
+    let body = "{ reference: \"${key}\", amount: \"${with.amount}\" }";
+    let (connectors, workflow) = example();
+    let bank = replaced(&connectors["bank"], "header: Idempotency-Key, ", "");
+    let keyless = replaced(&bank, body, "{ amount: \"${with.amount}\" }");
+    let with = |bank: String| {
+        let found =
+            problems(connectors.clone().into_iter().chain([("bank".to_owned(), bank)]).collect(), workflow.clone());
+        found.iter().map(|problem| problem.rule).collect::<Vec<_>>()
+    };
+    assert_eq!(with(keyless.clone()), ["key-not-sent"]);
+    assert_eq!(with(replaced(&keyless, "money: capture", own)), Vec::<&str>::new());
 }
 
 #[test]

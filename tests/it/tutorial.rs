@@ -143,7 +143,7 @@ fn its_files_are_clean_and_its_commands_print_what_it_says() {
     let folder = tempfile::tempdir().unwrap();
     let blocks = blocks("docs/tutorial.md");
     write(folder.path(), &blocks);
-    assert_eq!(follow(folder.path(), &blocks, "sh", &[]), 6);
+    assert_eq!(follow(folder.path(), &blocks, "sh", &[]), 7);
 }
 
 struct Daemon {

@@ -7,12 +7,12 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, bail};
 use serde_json::json;
 
-use super::super::config::Config;
 use super::super::submit::json_argument;
-use super::super::{Verdict, check, output};
-use super::{placeholders, reply, show};
-use crate::connector::{Connector as _, ConnectorConfig, HttpConnector, Invocation};
-use crate::definition::{Connector, ConnectorKind, Problem, load_connector};
+use super::super::{Verdict, output};
+use super::given::{self, Values};
+use super::{saved, show};
+use crate::connector::{Connector as _, HttpConnector, Invocation};
+use crate::definition::{Connector, ConnectorKind};
 use crate::executor::{Clock, SystemClock};
 use crate::types::{Attempt, Value};
 
@@ -59,28 +59,23 @@ pub(super) struct Args {
     /// Send it, and understand the provider's own reply.
     #[arg(long)]
     send: bool,
-    /// The configuration with the values of `${env.NAME}` and `${secret.NAME}`.
-    #[arg(long)]
-    config: Option<PathBuf>,
-    /// A value of `${env.NAME}`, as NAME=VALUE.
-    #[arg(long)]
-    env: Vec<String>,
+    #[command(flatten)]
+    values: Values,
     #[arg(long)]
     json: bool,
 }
 
 pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
-    let shown = args.file.display().to_string();
-    let text = std::fs::read_to_string(&args.file).with_context(|| format!("cannot read {shown}"))?;
-    let definition = match load_connector(&shown, &text) {
-        Ok(definition) => Arc::new(definition),
-        Err(problems) => return Ok(told(&problems, &shown, args.json)),
+    let definition = match given::connector(&args.file)? {
+        Ok(definition) => definition,
+        Err(problems) => return Ok(given::told(&problems, &args.file, args.json)),
     };
     if !definition.operations.contains_key(args.operation.as_str()) {
         let known: Vec<&str> = definition.operations.keys().map(|name| name.as_str()).collect();
         bail!("there is no operation `{}`: the connector has {}", args.operation, known.join(", "));
     }
-    let connector = HttpConnector::new(Arc::clone(&definition), &config(args, &definition)?)?;
+    let connector =
+        HttpConnector::new(Arc::clone(&definition), &given::config(&args.values, &definition, !args.send)?)?;
     let invocation = invocation(args, &definition)?;
     let preview = match connector.preview(&invocation, args.inquire) {
         Ok(preview) => preview,
@@ -91,7 +86,7 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
     };
     let told = match &args.reply {
         Some(file) => {
-            let reply = reply::read(file, args.status, &args.header)?;
+            let reply = saved::reply(file, args.status, &args.header)?;
             let told = connector.understand(&invocation, args.inquire, reply.status, &reply.headers, &reply.body);
             Some(told.map_err(|why| anyhow!(why))?)
         }
@@ -106,41 +101,6 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         told.iter().for_each(show::understood);
     }
     Ok(Verdict::Yes)
-}
-
-/// A connector with problems is tried by nobody: the first of them, and how to see them all.
-fn told(problems: &[Problem], shown: &str, json: bool) -> Verdict {
-    if json {
-        problems.iter().for_each(|problem| output::json(&check::json(problem)));
-        return Verdict::No;
-    }
-    let first = problems.first().map(|problem| problem.message.as_str()).unwrap_or_default();
-    let count = problems.len();
-    output::err(&format!("{shown} has {count} problems, the first: {first}\nrun `paystate check {shown}`\n"));
-    Verdict::No
-}
-
-fn config(args: &Args, definition: &Connector) -> anyhow::Result<ConnectorConfig> {
-    let file = args.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
-    let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
-    config.env.clone_from(&file.env);
-    config.secrets = file.secrets()?;
-    config.allowed_hosts.clone_from(&file.allowed_hosts);
-    config.card_numbers = file.card_numbers;
-    config.offline = !args.send;
-    for pair in &args.env {
-        let (name, value) = pair.split_once('=').ok_or_else(|| anyhow!("--env is NAME=VALUE, not {pair}"))?;
-        config.env.insert(name.to_owned(), value.to_owned());
-    }
-    let made_up = placeholders::fill(&mut config, definition);
-    if made_up.is_empty() {
-        return Ok(config);
-    }
-    if args.send {
-        bail!("to send it, {} must be given by --config or --env", made_up.join(", "));
-    }
-    output::err(&format!("made up, for want of --config or --env: {}\n", made_up.join(", ")));
-    Ok(config)
 }
 
 fn invocation(args: &Args, definition: &Connector) -> anyhow::Result<Invocation> {

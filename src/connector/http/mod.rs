@@ -43,7 +43,7 @@ use super::opened::Openers;
 use super::reason::reason;
 use super::{Connector, Hidden, Invocation};
 use super::{content, masked};
-use crate::definition::{self, ConnectorKind, Http, Operation, Request};
+use crate::definition::{self, ConnectorKind, Http, Inquiry, Operation, Request};
 use crate::machine::Outcome;
 use crate::types::{Secret, Timestamp, Value};
 
@@ -186,7 +186,11 @@ impl HttpConnector {
             draft.set_header(header, &invocation.key)?;
         }
         self.sealers.apply(request, &mut draft)?;
-        if let Some((sign, signer)) = operation.sign.as_ref().and_then(|sign| Some((sign, self.signers.of(sign)?))) {
+        let sign = match question {
+            Question::Invoke => &operation.sign,
+            Question::Inquire(inquiry) => &inquiry.sign,
+        };
+        if let Some((sign, signer)) = sign.as_ref().and_then(|sign| Some((sign, self.signers.of(sign)?))) {
             sign::apply(sign, signer, &mut draft, &self.base, &scope, &self.secrets)?;
         }
         // Behind the signature, whose expressions see the request: no secret is in it yet.
@@ -195,8 +199,12 @@ impl HttpConnector {
         if let Some(http) = self.http() {
             auth::apply(&http.auth, &mut draft, &env, &self.secrets, Fields::All)?;
         }
-        let fields = if matches!(question, Question::Invoke) { Fields::All } else { Fields::Kept };
-        auth::apply(&operation.auth, &mut draft, &env, &self.secrets, fields)?;
+        let (more, fields) = match question {
+            Question::Invoke => (&operation.auth, Fields::All),
+            Question::Inquire(Inquiry { auth: Some(own), .. }) => (own, Fields::All),
+            Question::Inquire(_) => (&operation.auth, Fields::Kept),
+        };
+        auth::apply(more, &mut draft, &env, &self.secrets, fields)?;
         self.credentials.sign(&mut draft, &invocation.key, now)?;
         Ok(draft)
     }

@@ -204,7 +204,8 @@ pub(super) fn check_headers(definition: &definition::Connector) -> Result<(), Co
         header_name(name)?;
     }
     for operation in definition.operations.values() {
-        for (name, _) in &operation.auth.headers {
+        let asked = operation.inquiries().filter_map(|inquiry| inquiry.auth.as_ref());
+        for (name, _) in std::iter::once(&operation.auth).chain(asked).flat_map(|auth| &auth.headers) {
             header_name(name)?;
         }
         let requests = operation.request.iter().chain(operation.inquiries().flat_map(|inquiry| &inquiry.request));

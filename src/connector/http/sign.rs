@@ -22,7 +22,9 @@ pub(super) struct Signers(Vec<(Arc<Sign>, Signer)>);
 impl Signers {
     pub(super) fn new(connector: &Connector, config: &ConnectorConfig) -> Result<Self, ConnectorSetupError> {
         let mut signers = Self(Vec::new());
-        for sign in connector.operations.values().filter_map(|operation| operation.sign.as_ref()) {
+        let questions = connector.operations.values().flat_map(|operation| operation.inquiries());
+        let signs = connector.operations.values().map(|operation| &operation.sign);
+        for sign in signs.chain(questions.map(|inquiry| &inquiry.sign)).flatten() {
             if signers.of(sign).is_none() {
                 let key = sign.key.as_ref().map(|name| config.secret(name)).transpose()?;
                 let name = sign.key.as_ref().map(|name| name.0.clone()).unwrap_or_default();

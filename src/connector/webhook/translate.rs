@@ -7,11 +7,10 @@ use serde_json::Map;
 
 use super::WebhookError;
 use crate::connector::authentic::{self, Given, Incoming};
-
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
 use crate::connector::{content, masked};
-use crate::definition::{Acknowledge, Connector, EvalError, Scope, Verify, Webhooks};
+use crate::definition::{Acknowledge, Connector, EvalError, Scope, Verify, WebhookEvent, Webhooks};
 use crate::types::{EventId, EventName, Secret, Timestamp, Value};
 
 /// What one notification tells of.
@@ -63,7 +62,7 @@ pub enum TranslateError {
 }
 
 /// A notification as it came in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Arrived<'a> {
     /// Lower-case names.
     pub headers: &'a BTreeMap<String, String>,
@@ -92,41 +91,60 @@ pub fn receive(
     arrived: &Arrived<'_>,
     now: &[Timestamp],
 ) -> Result<Understanding, TranslateError> {
+    understand(connector, webhooks, config, arrived, now, &mut Strict)
+}
+
+/// Sees what is decided on the way.
+pub(super) trait Witness {
+    /// Whether it is the provider's, by one of the checks: what this returns counts.
+    fn believed(&mut self, checked: Result<(), WebhookError>) -> Result<(), WebhookError>;
+
+    fn rule(&mut self, _rule: &WebhookEvent, _held: &Result<bool, EvalError>) {}
+}
+
+/// What is not believed goes no further.
+struct Strict;
+
+impl Witness for Strict {
+    fn believed(&mut self, checked: Result<(), WebhookError>) -> Result<(), WebhookError> {
+        checked
+    }
+}
+
+pub(super) fn understand(
+    connector: &Connector,
+    webhooks: &Webhooks,
+    config: &WebhookConfig<'_>,
+    arrived: &Arrived<'_>,
+    now: &[Timestamp],
+    witness: &mut dyn Witness,
+) -> Result<Understanding, TranslateError> {
     let secrets = connector.needs.secrets.iter().filter_map(|name| config.secrets.get(name)).flat_map(Secret::all);
     let secrets = masked::texts(secrets);
-    let mut understood = understand(connector, webhooks, config, arrived, now)?;
+    let mut understood = read(connector, webhooks, config, arrived, now, witness)?;
     for notification in &mut understood.told {
         notification.payload = masked::without(&secrets, std::mem::take(&mut notification.payload));
     }
     Ok(understood)
 }
 
-fn understand(
+fn read(
     connector: &Connector,
     webhooks: &Webhooks,
     config: &WebhookConfig<'_>,
     arrived: &Arrived<'_>,
     now: &[Timestamp],
+    witness: &mut dyn Witness,
 ) -> Result<Understanding, TranslateError> {
     if !webhooks.allow_from.is_empty() {
         let known = arrived.from.is_some_and(|from| webhooks.allow_from.iter().any(|net| net.contains(from)));
-        if !known {
-            return Err(WebhookError::Sender.into());
-        }
+        witness.believed(if known { Ok(()) } else { Err(WebhookError::Sender) })?;
     }
-    let env = connector.needs.env.iter();
-    let env = env.filter_map(|name| Some((name.clone(), Value::from(config.env.get(name)?.as_str())))).collect();
+    let env = env(connector, config);
     let given = Given { secrets: config.secrets, env: &env, tables: &connector.tables };
-    let incoming = Incoming {
-        headers: arrived.headers,
-        query: arrived.query,
-        status: None,
-        body: arrived.body,
-        format: webhooks.format,
-        item: None,
-    };
+    let incoming = incoming(webhooks, arrived);
     if !webhooks.verify.is_of_each() {
-        believe(&webhooks.verify, &given, &incoming, now)?;
+        witness.believed(believe(&webhooks.verify, &given, &incoming, now))?;
     }
     let decrypted = match &webhooks.decrypt {
         Some(decrypt) => Openers::new(decrypt, config.secrets)
@@ -151,7 +169,7 @@ fn understand(
         .with("tables", &connector.tables);
     let acknowledge = acknowledged(&webhooks.acknowledge, &scope)?;
     let Some(each) = &webhooks.each else {
-        let told = translate(webhooks, &scope, &body)?.into_iter().collect();
+        let told = translate(webhooks, &scope, &body, witness)?.into_iter().collect();
         return Ok(Understanding { told, acknowledge });
     };
     let items = match each.eval(&scope)? {
@@ -161,12 +179,23 @@ fn understand(
     if webhooks.verify.is_of_each() {
         // Before any of them counts: one that is not the provider's spoils them all.
         for item in &items {
-            believe(&webhooks.verify, &given, &Incoming { item: Some(item), ..incoming }, now)?;
+            witness.believed(believe(&webhooks.verify, &given, &Incoming { item: Some(item), ..incoming }, now))?;
         }
     }
-    let told = items.iter().map(|item| translate(webhooks, &scope.clone().with("item", item), item));
+    let told = items.iter().map(|item| translate(webhooks, &scope.clone().with("item", item), item, witness));
     let told = told.filter_map(Result::transpose).collect::<Result<_, _>>()?;
     Ok(Understanding { told, acknowledge })
+}
+
+/// What expressions see as `env`.
+pub(super) fn env(connector: &Connector, config: &WebhookConfig<'_>) -> Value {
+    let env = connector.needs.env.iter();
+    env.filter_map(|name| Some((name.clone(), Value::from(config.env.get(name)?.as_str())))).collect()
+}
+
+pub(super) fn incoming<'a>(webhooks: &Webhooks, arrived: &Arrived<'a>) -> Incoming<'a> {
+    let Arrived { headers, query, body, from: _ } = *arrived;
+    Incoming { headers, query, status: None, body, format: webhooks.format, item: None }
 }
 
 fn acknowledged(wanted: &Acknowledge, scope: &Scope<'_>) -> Result<Acknowledged, TranslateError> {
@@ -192,13 +221,19 @@ fn believe(verify: &Verify, given: &Given<'_>, incoming: &Incoming<'_>, now: &[T
 
 /// The first rule whose `when` holds decides. None: a notification that nobody asked for, to be acknowledged and
 /// forgotten. A `when` that cannot be evaluated does not hold.
-fn translate(webhooks: &Webhooks, scope: &Scope<'_>, whole: &Value) -> Result<Option<Notification>, TranslateError> {
+fn translate(
+    webhooks: &Webhooks,
+    scope: &Scope<'_>,
+    whole: &Value,
+    witness: &mut dyn Witness,
+) -> Result<Option<Notification>, TranslateError> {
     let nonce = Value::String(content::nonce());
     let scope = &scope.clone().with("nonce", &nonce);
-    let rule = webhooks
-        .events
-        .iter()
-        .find(|rule| rule.when.as_ref().is_none_or(|when| when.eval_bool(scope).unwrap_or(false)));
+    let rule = webhooks.events.iter().find(|rule| {
+        let held = rule.when.as_ref().map_or(Ok(true), |when| when.eval_bool(scope));
+        witness.rule(rule, &held);
+        held.unwrap_or(false)
+    });
     let Some(rule) = rule else { return Ok(None) };
     let correlate = text("correlate", &rule.correlate.eval(scope)?)?;
     let mut payload = match &rule.payload {

@@ -49,12 +49,18 @@ fn asked(ctx: &Ctx<'_>, entry: &Entry, key: &str, inquiry: Option<&Inquiry>, (na
 /// Money that moves is moved once for a key, so that the provider must be told the key.
 fn repeat(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, request: &Request) {
     let (Some(kind), Some(money)) = (operation.money, entry.node.entry("money")) else { return };
+    let natural = &operation.idempotency.natural_key;
     let promises = !matches!(operation.idempotency.replay, Replay::None | Replay::Safe);
-    if promises && operation.idempotency.header.is_none() && !reads(request, &["key"]) {
+    if let Some(path) = natural.iter().find(|path| !holds(request, path)) {
+        let message = format!("`{}` is known by `{}`, and its request does not hold it", entry.key, path.join("."));
+        ctx.report(rules::KEY_NOT_SENT, &money.key_span, message);
+    }
+    if promises && natural.is_empty() && operation.idempotency.header.is_none() && !reads(request, &["key"]) {
         let message = format!("`{}` moves money ({}), and its request does not hold the key", entry.key, kind.name());
         let problem = ctx.problem(rules::KEY_NOT_SENT, &money.key_span, message);
         let help = "a provider knows a repeat by its key: add `idempotency: { header: Idempotency-Key }`, \
-                    or `${key}` to the body; `repeat: asks` is for a request that books what others have moved";
+                    or `${key}` to the body; where it knows it by what the call says, name that: \
+                    `idempotency: { natural_key: with.payment }`; `repeat: asks` is for a request that books what others have moved";
         ctx.add(problem.with_help(help.to_owned()));
     }
     // Looking whether a payment has come in moves nothing, however often it is done.
@@ -141,10 +147,17 @@ fn fixed_text(path: &Template) -> String {
 
 /// Some part of the request depends on one of these names.
 fn reads(request: &Request, roots: &[&str]) -> bool {
+    paths(request).iter().any(|path| path.first().is_some_and(|root| roots.contains(&root.as_str())))
+}
+
+/// Some part of the request depends on what is found there, or on something around it.
+fn holds(request: &Request, wanted: &[String]) -> bool {
+    paths(request).iter().any(|path| wanted.starts_with(path) || path.starts_with(wanted))
+}
+
+/// All that the request reads.
+fn paths(request: &Request) -> Vec<Vec<String>> {
     let pairs = request.query.iter().chain(&request.headers).map(|(_, template)| template);
-    let mut templates = std::iter::once(&request.path).chain(pairs).chain(&request.body);
-    templates.any(|template| {
-        let paths = template.expressions().into_iter().flat_map(|expr| expr.paths());
-        paths.into_iter().any(|path| path.first().is_some_and(|root| roots.contains(&root.as_str())))
-    })
+    let templates = std::iter::once(&request.path).chain(pairs).chain(&request.body);
+    templates.flat_map(Template::expressions).flat_map(|expr| expr.paths()).collect()
 }

@@ -190,7 +190,12 @@ impl Builder<'_> {
                 let message = "a tab cannot indent: YAML is indented with spaces".to_owned();
                 self.problem(rules::YAML_SYNTAX, &(tab..tab + 1), message);
             }
-            None => self.problem(rules::YAML_SYNTAX, &(at..at + 1), format!("not YAML: {info}")),
+            None => {
+                self.sound = false;
+                let mut problem = self.source.problem(rules::YAML_SYNTAX, &(at..at + 1), format!("not YAML: {info}"));
+                problem.help = help(info).map(str::to_owned);
+                self.problems.add(problem);
+            }
         }
     }
 
@@ -266,4 +271,19 @@ impl Bytes {
             Self::Table(table) => table.get(index).or(table.last()).copied().unwrap_or(0),
         }
     }
+}
+
+/// What is meant most often where the parser says so. An expression has quotes of its own, brackets and colons.
+fn help(info: &str) -> Option<&'static str> {
+    if info.contains("trailing content after double-quoted scalar") {
+        return Some(
+            "a text with quotation marks in it stands in marks of the other kind: `'${hash(key, \"sha256\")}'`",
+        );
+    }
+    let flow = info.contains("did not find expected ',' or") || info.contains("mapping values are not allowed");
+    let unquoted = flow || info.contains("unexpected character");
+    unquoted.then_some(
+        "a bracket may be missing; or a text with `[`, `{`, `,`, `: `, `@` or a quotation mark in it wants marks around it: \
+         `'headers[\"x-sign\"]'`",
+    )
 }

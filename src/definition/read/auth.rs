@@ -70,7 +70,7 @@ impl Ctx<'_> {
 
     /// What one operation shows beside what the connector does.
     pub(super) fn more_auth(&self, entry: &Entry) -> Auth {
-        let what = "`auth` of an operation";
+        let what = "`auth` of an operation or a question";
         let Some(fields) = self.fields(&entry.node, &entry.key_span, what, &["headers", "query", "fields"]) else {
             return Auth::default();
         };

@@ -257,6 +257,7 @@ pub(in crate::definition) fn unknown_operation() -> Arc<Operation> {
         inquire: None,
         idempotency: Idempotency {
             header: None,
+            natural_key: Vec::new(),
             replay: Replay::None,
             window: None,
             not_found_final_after: Duration::ZERO,

@@ -9,7 +9,7 @@ use super::verify::ANSWER_ROOTS;
 use super::{Ctx, Fields};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::{
-    Breaker, Connector, ConnectorKind, EnvPart, EnvText, Http, Idempotency, Limits, Replay, SecretRef, Tls, rules,
+    Breaker, Connector, ConnectorKind, EnvPart, EnvText, Expr, Http, Idempotency, Limits, Replay, SecretRef, Tls, rules,
 };
 use crate::types::{ConnectorName, Value, Version};
 
@@ -31,7 +31,8 @@ const KEYS: &[&str] = &[
     "operations",
     "webhooks",
 ];
-const IDEMPOTENCY_KEYS: &[&str] = &["header", "replay", "window", "not_found_final_after"];
+const IDEMPOTENCY_KEYS: &[&str] = &["header", "natural_key", "replay", "window", "not_found_final_after"];
+const NATURAL_ROOTS: &[&str] = &["with", "order", "env"];
 const REPLAYS: &[(&str, Replay)] = &[
     ("stored", Replay::Stored),
     ("stored_2xx", Replay::Stored2xx),
@@ -194,6 +195,9 @@ impl Ctx<'_> {
         if let Some(header) = fields.get("header").and_then(|node| self.header_name(node)) {
             read.header = Some(header);
         }
+        if let Some(natural) = fields.get("natural_key").and_then(|node| self.natural_key(node)) {
+            read.natural_key = natural.paths();
+        }
         if base.is_none() {
             fields.required(self, "`idempotency`", "replay");
         }
@@ -208,6 +212,15 @@ impl Ctx<'_> {
             read.not_found_final_after = after;
         }
         read
+    }
+
+    /// What a provider knows a repeat by, if not by a key of ours: something that the call says, and always says alike.
+    fn natural_key(&self, node: &Node) -> Option<Expr> {
+        let natural = self.expr(node, "`natural_key`", NATURAL_ROOTS, &[])?;
+        if natural.paths().is_empty() {
+            self.report(rules::BAD_VALUE, &node.span, "a `natural_key` is read from the call, such as `with.payment`");
+        }
+        Some(natural)
     }
 
     fn limits(&self, fields: &Fields<'_>) -> Limits {
@@ -267,7 +280,13 @@ impl Ctx<'_> {
 
 /// Nothing is promised: a repeat may do it again.
 pub(super) fn unstated() -> Idempotency {
-    Idempotency { header: None, replay: Replay::None, window: None, not_found_final_after: NOT_FOUND_FINAL_AFTER }
+    Idempotency {
+        header: None,
+        natural_key: Vec::new(),
+        replay: Replay::None,
+        window: None,
+        not_found_final_after: NOT_FOUND_FINAL_AFTER,
+    }
 }
 
 pub(super) fn is_env_name(name: &str) -> bool {

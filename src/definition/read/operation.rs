@@ -49,6 +49,8 @@ const INQUIRE_KEYS: &[&str] = &[
     "body",
     "encoding",
     "encrypt",
+    "auth",
+    "sign",
     "reply",
     "integrity",
     "outcomes",
@@ -123,14 +125,11 @@ impl Ctx<'_> {
             Some(entry) => entry.node.get("schedule"),
             None => fields.get("poll"),
         };
+        let sign = self.own_sign(&fields, shared.sign.as_ref());
+        let inquiry = |entry: &Entry, roots| self.inquiry(entry, outcomes_node, shared, sign.as_ref(), roots);
         Some(Operation {
             name: OperationName::from(entry.key.as_str()),
             auth: fields.entry("auth").map(|entry| self.more_auth(entry)).unwrap_or_default(),
-            sign: match fields.entry("sign") {
-                Some(entry) if entry.node.text() == Some(NONE) => None,
-                Some(entry) => self.sign(entry).map(Arc::new),
-                None => shared.sign.clone(),
-            },
             verify: match fields.get("verify") {
                 Some(node) if node.text() == Some(NONE) => None,
                 Some(node) => self.verify(node, ANSWER_ROOTS).map(Arc::new),
@@ -144,14 +143,24 @@ impl Ctx<'_> {
             inquire: fields.entry("inquire").filter(|entry| entry.node.text() != Some(RESEND)).and_then(|entry| {
                 match entry.node.text() {
                     Some(TOLD) => Some(told()),
-                    _ => self.inquiry(entry, outcomes_node, shared, REQUEST_ROOTS),
+                    _ => inquiry(entry, REQUEST_ROOTS),
                 }
             }),
             idempotency,
             poll: times.and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
-            follow_up: question.and_then(|entry| self.inquiry(entry, outcomes_node, shared, FOLLOW_UP_ROOTS)),
+            follow_up: question.and_then(|entry| inquiry(entry, FOLLOW_UP_ROOTS)),
             request: Some(request),
+            sign,
         })
+    }
+
+    /// The signature that is said here, or that of what this is a part of.
+    fn own_sign(&self, fields: &Fields<'_>, above: Option<&Arc<Sign>>) -> Option<Arc<Sign>> {
+        match fields.entry("sign") {
+            Some(entry) if entry.node.text() == Some(NONE) => None,
+            Some(entry) => self.sign(entry).map(Arc::new),
+            None => above.cloned(),
+        }
     }
 
     fn operation_idempotency(
@@ -231,7 +240,14 @@ impl Ctx<'_> {
         self.pairs(node, "`headers`", roots)
     }
 
-    fn inquiry(&self, entry: &Entry, of_operation: Option<&Node>, shared: &Shared, roots: &[&str]) -> Option<Inquiry> {
+    fn inquiry(
+        &self,
+        entry: &Entry,
+        of_operation: Option<&Node>,
+        shared: &Shared,
+        sign: Option<&Arc<Sign>>,
+        roots: &[&str],
+    ) -> Option<Inquiry> {
         let what = format!("`{}`", entry.key);
         let fields = self.fields(&entry.node, &entry.key_span, &what, INQUIRE_KEYS)?;
         let request = self.request(&fields, &what, shared, roots)?;
@@ -242,7 +258,9 @@ impl Ctx<'_> {
         };
         let schedule = fields.get("schedule").and_then(|node| self.durations(node, "`schedule`"));
         let integrity = fields.get("integrity").map(|node| self.integrity(node));
-        Some(Inquiry { request: Some(request), outcomes, integrity, schedule: schedule.unwrap_or_else(inquire) })
+        let auth = fields.entry("auth").map(|entry| self.more_auth(entry));
+        let (sign, schedule) = (self.own_sign(&fields, sign), schedule.unwrap_or_else(inquire));
+        Some(Inquiry { request: Some(request), outcomes, integrity, auth, sign, schedule })
     }
 
     pub(super) fn encoding(&self, fields: &Fields<'_>) -> Option<BodyEncoding> {
@@ -292,7 +310,14 @@ impl Ctx<'_> {
 
 /// The times of an inquiry, at which a notification may have come.
 fn told() -> Inquiry {
-    Inquiry { request: None, outcomes: Default::default(), integrity: None, schedule: inquire() }
+    Inquiry {
+        request: None,
+        outcomes: Default::default(),
+        integrity: None,
+        auth: None,
+        sign: None,
+        schedule: inquire(),
+    }
 }
 
 /// How an accepted call is asked about, where the file does not say.
