@@ -40,6 +40,29 @@ webhooks:
     - { when: body.type == "succeeded", event: payment.succeeded, correlate: body.intent, by: payment_intent, id: body.id }
 "#;
 
+/// The provider says what became of a purchase by names of its own alone.
+const TAKING: &str = r#"
+  taking:
+    invoke: { call: acme.take, with: { amount: 5, currency: EUR } }
+    on: { ok: paid, declined: stopped, failed: stopped }
+  paid: { final: success, late: { payment.succeeded: ignore, take.done: ignore, take.failed: ignore } }
+  stopped: { final: failure, late: { payment.succeeded: incident, take.done: ignore, take.failed: ignore } }
+"#;
+const TAKE: &str = r#"
+  take:
+    post: /intents/${key}
+    body: { amount: "${with.amount}", currency: "${with.currency}" }
+    money: purchase
+    idempotency: { replay: intent }
+    outcomes: { pending: response.status == 202, reference: response.body.id }
+    inquire: resend
+webhooks:
+"#;
+const TOLD: &str = r#"
+    - { when: body.type == "taken", event: take.done, settles: ok, correlate: body.intent, by: payment_intent, id: body.id, payload: { reference: "${body.take}" } }
+    - { when: body.type == "failed", event: take.failed, settles: declined, correlate: body.intent, by: payment_intent, id: body.id, payload: { reference: "${body.take}" } }
+"#;
+
 /// Calls the n-th order `pi_{n}`, once it is let.
 struct Acme(Arc<Semaphore>);
 
@@ -47,6 +70,9 @@ struct Acme(Arc<Semaphore>);
 impl Connector for Acme {
     async fn invoke(&self, call: &Invocation) -> Outcome {
         self.0.acquire().await.unwrap().forget();
+        if call.operation.as_str() == "take" {
+            return Outcome::Pending { reference: Some(format!("take_{}", call.order)), result: json!({}) };
+        }
         Outcome::Ok { result: json!({ "id": format!("pi_{}", call.order) }) }
     }
 
@@ -56,8 +82,11 @@ impl Connector for Acme {
 }
 
 async fn start(store: Arc<dyn Store>, may: &Arc<Semaphore>) -> Executor {
-    let connectors = BTreeMap::from([("acme".to_owned(), CONNECTOR.to_owned())]);
-    let (path, workflow) = ("intent.yaml".to_owned(), WORKFLOW.to_owned());
+    start_with(store, may, CONNECTOR.to_owned(), WORKFLOW.to_owned()).await
+}
+
+async fn start_with(store: Arc<dyn Store>, may: &Arc<Semaphore>, connector: String, workflow: String) -> Executor {
+    let (path, connectors) = ("intent.yaml".to_owned(), BTreeMap::from([("acme".to_owned(), connector)]));
     let workflow = load(Sources { path, workflow, connectors, schemas: BTreeMap::new() });
     let workflow = Arc::new(workflow.unwrap_or_else(|problems| panic!("{problems:#?}")));
     let connectors = Arc::new(Connectors::new(ConnectorConfig::new(Arc::new(|| SystemClock.now()))));
@@ -71,7 +100,11 @@ async fn submit(executor: &Executor) -> Arc<Snapshot> {
 }
 
 async fn notify(executor: &Executor, intent: &str, id: &str) -> Result<Received, HookError> {
-    let body = json!({"type": "succeeded", "intent": intent, "id": id}).to_string();
+    tell(executor, json!({"type": "succeeded", "intent": intent, "id": id})).await
+}
+
+async fn tell(executor: &Executor, body: serde_json::Value) -> Result<Received, HookError> {
+    let body = body.to_string();
     let (headers, query) = (BTreeMap::new(), json!({}));
     let from = Some("192.0.2.1".parse().unwrap());
     executor.hook("acme", &Arrived { headers: &headers, query: &query, body: body.as_bytes(), from }).await
@@ -91,6 +124,29 @@ async fn a_notification_finds_its_order_by_the_providers_name_for_it() {
     assert_eq!((told.acknowledge.status, told.acknowledge.body.as_deref()), (200, Some("[accepted]")));
     ends(&executor, &other, "paid").await;
     assert_eq!(executor.order(one.id).await.unwrap().unwrap().state.as_str(), "waits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_is_settled_by_what_the_provider_called_it() {
+    let connector = CONNECTOR.replace("webhooks:\n", TAKE.trim_start_matches('\n')) + TOLD.trim_start_matches('\n');
+    let (head, _) = WORKFLOW.split_once("  paid:").unwrap();
+    let workflow =
+        head.replace("payment.succeeded: paid", "payment.succeeded: taking") + TAKING.trim_start_matches('\n');
+    let executor = start_with(Arc::new(MemoryStore::new()), &Arc::new(Semaphore::new(4)), connector, workflow).await;
+    for (said, state) in [("taken", "paid"), ("failed", "stopped")] {
+        let order = submit(&executor).await;
+        let intent = format!("pi_{}", order.id);
+        notify(&executor, &intent, &format!("{said}_1")).await.unwrap();
+        let told = |take: String, id: &str| json!({ "type": said, "intent": &intent, "take": take, "id": id });
+        // Of another one of the same order.
+        tell(&executor, told("take_0".to_owned(), &format!("{said}_2"))).await.unwrap();
+        let now = executor.order(order.id).await.unwrap().unwrap();
+        assert_eq!((now.state.as_str(), now.money.captured), ("taking", 0));
+        tell(&executor, told(format!("take_{}", order.id), &format!("{said}_3"))).await.unwrap();
+        ends(&executor, &order, state).await;
+        let ended = executor.order(order.id).await.unwrap().unwrap();
+        assert_eq!(ended.money.captured, if state == "paid" { 5 } else { 0 });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -241,7 +241,7 @@ fn translate(
         None => whole.clone(),
     };
     // The event alone has to say which call it settles.
-    if let (Some(_), Value::Object(fields)) = (rule.settles, &mut payload) {
+    if let (Some(_), None, Value::Object(fields)) = (rule.settles, &rule.by, &mut payload) {
         fields.insert("call".to_owned(), Value::from(correlate.as_str()));
     }
     let id = EventId::new(text("id", &rule.id.eval(scope)?)?);

@@ -16,11 +16,14 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
     }
     let shared = root.entry("idempotency");
     let events = connector.webhooks.as_ref().map(|hooks| hooks.events.as_slice()).unwrap_or_default();
-    let settled = events.iter().any(|event| event.settles == Some(OutcomeKind::Ok));
+    let done = || events.iter().filter(|event| event.settles == Some(OutcomeKind::Ok));
+    let settled = done().next().is_some();
+    // By a reference, only what has been accepted is known.
+    let settled_by_key = done().any(|event| event.by.is_none());
     for entry in root.get("operations").map(Node::entries).unwrap_or_default() {
         let Some(operation) = connector.operations.get(entry.key.as_str()) else { continue };
         money(ctx, entry, operation, shared.is_some());
-        told(ctx, entry, settled);
+        told(ctx, entry, settled_by_key);
         accepted(ctx, entry, operation, settled);
         if let Some(at) = entry.node.entry("idempotency").or(shared) {
             memory(ctx, at, &operation.idempotency);
@@ -68,7 +71,9 @@ fn told(ctx: &Ctx<'_>, entry: &Entry, settled: bool) {
     if let Some(node) = said.filter(|_| !settled) {
         let message = format!("what became of `{}` is told by nobody", entry.key);
         let problem = ctx.problem(rules::CONTRADICTING_VALUES, &node.span, message);
-        ctx.add(problem.with_help("`inquire: told` goes with an event that `settles: ok` under `webhooks`".to_owned()));
+        ctx.add(problem.with_help(
+            "`inquire: told` goes with an event that `settles: ok` under `webhooks`, without `by`".to_owned(),
+        ));
     }
 }
 

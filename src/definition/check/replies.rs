@@ -16,35 +16,43 @@ const GATEWAYS: &[u16] = &[502, 504];
 /// Whether the reply is to the call itself or to the question what became of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Asked {
-    /// Whether a notification may say later that it is done.
-    Call(bool),
+    Call,
     Inquiry,
+    FollowUp,
 }
 
 /// `settled`: notifications say what became of what was accepted.
 pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, settled: bool) {
     if let Some(outcomes) = entry.node.entry("outcomes") {
         let name = entry.key.as_str();
-        outcomes_of(ctx, name, outcomes, &operation.outcomes, operation, Asked::Call(settled));
+        outcomes_of(ctx, name, outcomes, &operation.outcomes, operation, (Asked::Call, settled));
     }
-    for (key, inquiry) in [("inquire", &operation.inquire), ("poll", &operation.follow_up)] {
+    let questions = [("inquire", &operation.inquire, Asked::Inquiry), ("poll", &operation.follow_up, Asked::FollowUp)];
+    for (key, inquiry, asked) in questions {
         let own = entry.node.get(key).and_then(|inquire| inquire.entry("outcomes"));
         if let (Some(outcomes), Some(inquiry)) = (own, inquiry) {
             let name = format!("{}: {key}", entry.key);
-            outcomes_of(ctx, &name, outcomes, &inquiry.outcomes, operation, Asked::Inquiry);
+            outcomes_of(ctx, &name, outcomes, &inquiry.outcomes, operation, (asked, settled));
         }
     }
 }
 
-fn outcomes_of(ctx: &Ctx<'_>, name: &str, entry: &Entry, read: &Outcomes, operation: &Operation, asked: Asked) {
+fn outcomes_of(
+    ctx: &Ctx<'_>,
+    name: &str,
+    entry: &Entry,
+    read: &Outcomes,
+    operation: &Operation,
+    (asked, settled): (Asked, bool),
+) {
     if !matches!(entry.node.kind, Kind::Map(_)) {
         return;
     }
     let own: Vec<&Entry> = entry.node.entries().iter().filter(|entry| outcome_kind(&entry.key).is_some()).collect();
     // An inquiry that only knows when nothing was found reads everything else as the operation does.
-    let shared = asked == Asked::Inquiry && own.iter().all(|entry| entry.key == "not_found");
+    let shared = asked != Asked::Call && own.iter().all(|entry| entry.key == "not_found");
     // What was accepted is told of by a notification, or by a question of its own.
-    let told = asked == Asked::Call(true) || operation.follow_up.is_some() && !name.ends_with(": poll");
+    let told = settled || operation.follow_up.is_some() && asked != Asked::FollowUp;
     let later = told && own.iter().any(|entry| entry.key == "pending");
     if !shared && !later && own.iter().all(|entry| entry.key != "ok") {
         let message = format!("`{name}` has no rule `ok`: whatever is answered, it never succeeds");
@@ -125,7 +133,7 @@ fn guessed(ctx: &Ctx<'_>, node: &Node, rules: &[OutcomeRule], status: u16, opera
             rules::GUESSED_OUTCOME,
             format!("status {status} comes from a proxy on the way, which cannot know that nothing happened"),
         ),
-        OutcomeKind::NotSent if money && matches!(asked, Asked::Call(_)) => (
+        OutcomeKind::NotSent if money && asked == Asked::Call => (
             rules::GUESSED_OUTCOME,
             format!("status {status} comes from a proxy on the way: the request may have been carried out"),
         ),

@@ -86,13 +86,20 @@ impl Ctx<'_> {
         });
         let id = fields.required(self, what, "id").and_then(|node| self.expr(node, "`id`", EVENT_ROOTS, LABEL));
         let payload = fields.get("payload").map(|node| self.template(node, EVENT_ROOTS));
-        // Only a key of ours says which call it is about.
-        fields.exclusive(self, &["settles", "by"]);
         let words = &[("ok", OutcomeKind::Ok), ("declined", OutcomeKind::Declined)];
         let settles = fields.get("settles").and_then(|node| self.word(node, "`settles`", words));
         if let Some(node) = fields.get("payload").filter(|node| settles.is_some() && !matches!(node.kind, Kind::Map(_)))
         {
             self.wrong_type(node, "the `payload` of what settles a call is a map");
+        }
+        // The order alone does not say which of its calls it is.
+        let named = fields.get("payload").is_some_and(|payload| payload.get("reference").is_some());
+        if let Some(entry) = fields.entry("settles").filter(|_| by.is_some() && !named) {
+            let message = "`by` finds the order, and nothing says which of its calls this settles";
+            let problem = self.problem(rules::MISSING_KEY, &entry.key_span, message.to_owned());
+            let help =
+                "a pending call is found by what the provider called it: `payload: { reference: \"${body.id}\" }`";
+            self.add(problem.with_help(help.to_owned()));
         }
         let when = match when {
             Some(None) => return None,

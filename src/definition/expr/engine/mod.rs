@@ -322,7 +322,12 @@ fn syntax_error(text: &str, errors: &ParseErrors) -> ExprError {
     let offset = in_line.char_indices().nth(column).map_or(in_line.len(), |(at, _)| at) + line_start;
     let offset = offset.min(text.len().saturating_sub(1));
     let words: Vec<&str> = text.split_whitespace().collect();
-    let help = if words.contains(&"=") {
+    let (before, rest) = text.split_at_checked(offset).unwrap_or((text, ""));
+    let help = if before.rsplit_once("has(").is_some_and(|(_, asked)| !asked.contains(')')) && rest.starts_with('[') {
+        Some("`has` asks for a name behind a dot; for any other write `\"a-b\" in x`".to_owned())
+    } else if before.ends_with('.') && rest.starts_with(['"', '\'']) {
+        Some("a name in quotation marks stands in brackets: `x[\"a-b\"]`".to_owned())
+    } else if words.contains(&"=") {
         Some("two values are compared with `==`".to_owned())
     } else if words.iter().any(|word| matches!(*word, "and" | "or" | "not")) {
         Some("write `&&`, `||` or `!`".to_owned())
