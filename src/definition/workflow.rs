@@ -169,13 +169,15 @@ pub struct CallRef {
 }
 
 /// A transition: taken when its event has come and its guard holds. The first that fits is taken.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Transition {
     /// Where it leads; none stays, and only assigns.
     pub target: Option<StateName>,
     pub when: Option<Expr>,
     /// Data to set, each from the scope before the transition.
     pub assign: Vec<(String, Template)>,
+    /// Why a person must see the order then.
+    pub incident: Option<String>,
 }
 
 #[derive(Debug)]

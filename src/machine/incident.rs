@@ -31,8 +31,27 @@ impl Run<'_> {
             None => self.snapshot.amount,
         };
         self.commands.push(Command::OpenIncident { reason: reason.clone(), at_stake });
-        self.snapshot.incident =
-            Some(Incident { reason, opened_at: self.now, call, at_stake, unbegun: false, halted: false });
+        self.snapshot.incident = Some(Incident {
+            reason,
+            opened_at: self.now,
+            call,
+            at_stake,
+            unbegun: false,
+            wanted: false,
+            halted: false,
+        });
+    }
+
+    /// The workflow wants a person to see the order. Where one is called already, both reasons are seen.
+    pub(super) fn want_person(&mut self, reason: &str) {
+        match &mut self.snapshot.incident {
+            Some(incident) if incident.reason.contains(reason) => {}
+            Some(incident) => incident.reason = format!("{}; and: {reason}", incident.reason),
+            None => self.open_incident(None, reason.to_owned()),
+        }
+        if let Some(incident) = self.snapshot.incident.as_mut().filter(|incident| incident.call.is_none()) {
+            incident.wanted = true;
+        }
     }
 
     /// What became of the order after this entry is not known, so that nothing is done for it: events and timers wait,

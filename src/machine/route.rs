@@ -71,6 +71,9 @@ impl<'w> Run<'w> {
             self.leave();
             self.enter(target.clone());
         }
+        if let Some(reason) = &transition.incident {
+            self.want_person(reason);
+        }
         Ok(())
     }
 
@@ -134,7 +137,7 @@ impl<'w> Run<'w> {
             self.snapshot.timers.remove(&Timer::Deadline);
             self.snapshot.due.clear();
             // What was wrong with the order as a whole, such as its deadline, is over when the order is.
-            if self.snapshot.incident.as_ref().is_some_and(|incident| incident.call.is_none()) {
+            if self.snapshot.incident.as_ref().is_some_and(|incident| incident.call.is_none() && !incident.wanted) {
                 self.snapshot.incident = None;
             }
         }

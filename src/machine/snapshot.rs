@@ -231,6 +231,9 @@ pub struct Incident {
     /// The state was entered, and nothing of its work could begin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unbegun: bool,
+    /// The workflow asks for a person: that the order goes on does not end it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub wanted: bool,
     /// What became of the order is not known: whatever comes for it waits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub halted: bool,

@@ -54,6 +54,8 @@ fn of_workflows() {
     let mistakes = [
         ("{ after: 7d", "{ after: 3 days", "bad-duration"),
         ("{ after: 7d", "{ after: 1.5h", "bad-duration"),
+        (challenged, "on: { customer.confirmed: { target: forwarded, incident: \"of ${order.id}\" } }", "bad-value"),
+        (challenged, "on: { customer.confirmed: { target: forwarded, incident: \"\" } }", "bad-value"),
         ("{ type: integer, minimum: 1 }", "{ type: integer }", "bad-money"),
         ("{ type: integer, minimum: 1 }", "{ type: number, minimum: 1 }", "bad-money"),
         ("{ type: integer, minimum: 1 }", "{ type: integer, minimum: 3, maximum: 1 }", "bad-schema"),

@@ -12,6 +12,8 @@ pub(super) const EVENT_ROOTS: &[&str] = &["input", "data", "order", "event"];
 const RESULT_ROOTS: &[&str] = &["input", "data", "order", "result"];
 const DECLINE_ROOTS: &[&str] = &["input", "data", "order", "result", "decline"];
 
+const REASON_MAX: usize = 200;
+
 /// The outcomes of calls; every other name under `on` is an event.
 pub(in crate::definition) const OUTCOMES: &[&str] =
     &["ok", "declined", "action_required", "failed", "pending", "reversed", "compensated", "notified"];
@@ -53,10 +55,13 @@ impl Ctx<'_> {
             return Some(to(target));
         }
         if !matches!(node.kind, Kind::Map(_)) {
-            self.wrong_type(node, "a transition is the name of a state, or a map with `target`, `when` and `assign`");
+            self.wrong_type(
+                node,
+                "a transition is the name of a state, or a map with `target`, `when`, `assign` and `incident`",
+            );
             return None;
         }
-        let fields = self.fields(node, head, "a transition", &["target", "when", "assign"])?;
+        let fields = self.fields(node, head, "a transition", &["target", "when", "assign", "incident"])?;
         let target = fields.get("target").and_then(|node| self.text(node, "`target`"));
         let when = fields.get("when");
         let guard = when.and_then(|node| self.expr(node, "`when`", roots, TRUTH));
@@ -66,7 +71,26 @@ impl Ctx<'_> {
         let assign = fields.get("assign").map(|node| self.map(node, "`assign`")).unwrap_or_default();
         let assign = assign.iter().filter(|entry| self.name(&entry.key, &entry.key_span, "the name of data", ""));
         let assign = assign.map(|entry| (entry.key.clone(), self.template(&entry.node, roots))).collect();
-        Some(Transition { target: target.map(StateName::from), when: guard, assign })
+        let incident = fields.get("incident").and_then(|node| self.reason(node));
+        Some(Transition { target: target.map(StateName::from), when: guard, assign, incident })
+    }
+
+    /// What a person reads on a list, and in a log: nothing of an order is in it.
+    fn reason(&self, node: &Node) -> Option<String> {
+        let text = self.text(node, "`incident`")?;
+        let length = text.chars().count();
+        if length == 0 || length > REASON_MAX || text.chars().any(char::is_control) {
+            let message = format!("why a person must see the order is one line of 1 to {REASON_MAX} characters");
+            self.report(rules::BAD_VALUE, &node.span, message);
+        }
+        if text.contains("${") {
+            self.report(
+                rules::BAD_VALUE,
+                &node.span,
+                "`incident` is the same text for every order: it takes no `${…}`",
+            );
+        }
+        Some(text.to_owned())
     }
 
     /// `after: { 15m: expired }`
@@ -92,15 +116,12 @@ impl Ctx<'_> {
     pub(super) fn deadline(&self, entry: &Entry) -> Option<After> {
         if !matches!(entry.node.kind, Kind::Map(_)) {
             let delay = self.duration(&entry.node, "`deadline`")?;
-            return Some(After { delay, transition: Transition { target: None, when: None, assign: Vec::new() } });
+            return Some(After { delay, transition: Transition::default() });
         }
         let fields = self.fields(&entry.node, &entry.key_span, "a deadline", &["after", "target"])?;
         let delay = fields.required(self, "a deadline", "after").and_then(|node| self.duration(node, "`after`"))?;
         let target = fields.get("target").and_then(|node| self.text(node, "`target`"));
-        Some(After {
-            delay,
-            transition: Transition { target: target.map(StateName::from), when: None, assign: Vec::new() },
-        })
+        Some(After { delay, transition: Transition { target: target.map(StateName::from), ..Transition::default() } })
     }
 
     pub(super) fn late(&self, node: &Node) -> BTreeMap<EventName, Late> {
@@ -122,5 +143,5 @@ impl Ctx<'_> {
 }
 
 fn to(target: &str) -> Transition {
-    Transition { target: Some(StateName::from(target)), when: None, assign: Vec::new() }
+    Transition { target: Some(StateName::from(target)), ..Transition::default() }
 }

@@ -157,3 +157,34 @@ fn an_order_that_is_led_to_its_end_still_holds_nothing_unseen() {
     story.apply(&resolve(Resolution::Dismissed)).in_state("declined");
     assert_eq!((story.order.incident.as_ref(), story.order.status), (None, Status::Failed));
 }
+
+#[test]
+fn a_person_is_called_where_the_workflow_says_so_and_sees_it_when_the_order_has_ended() {
+    let text = METHOD
+        .replace(
+            "assign: { authorization: \"${result.id}\" } }",
+            "assign: { sure: true }, incident: somebody looks at it }",
+        )
+        .replace(
+            "late: { payment.succeeded: ignore, customer.confirmed: incident, customer.refused: incident }",
+            "late: { payment.succeeded: [{ when: has(event.again), incident: twice }, { assign: { seen: true } }], \
+             customer.confirmed: ignore, customer.refused: ignore }",
+        );
+    let mut story = Story::of(&text);
+    story.settle(1, ok()).in_state("capturing").settle(2, ok()).settle(3, ok()).settle(4, ok()).in_state("notified");
+    assert_eq!((story.order.status, &story.order.data["sure"]), (Status::Incident, &json!(true)));
+    assert_eq!(story.order.incident.as_ref().map(|incident| incident.reason.as_str()), Some("somebody looks at it"));
+    // Something else that a person must see is seen by the same one.
+    let again = |id: &str, payload: Value| {
+        let (id, name) = (EventId::new(id), "payment.succeeded".into());
+        Event::Received { id, name, payload, source: "test".to_owned() }
+    };
+    story.apply(&again("a", json!({ "again": true })));
+    assert_eq!(story.order.incident.as_ref().unwrap().reason, "somebody looks at it; and: twice");
+    story.apply(&resolve(Resolution::Dismissed)).in_state("notified");
+    assert_eq!(story.order.status, Status::Succeeded);
+    story.apply(&again("b", json!({})));
+    assert_eq!((story.order.status, &story.order.data["seen"]), (Status::Succeeded, &json!(true)));
+    story.apply(&again("c", json!({ "again": 1 })));
+    assert_eq!(story.order.incident.as_ref().unwrap().reason, "twice");
+}
