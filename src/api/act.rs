@@ -120,8 +120,11 @@ pub(super) async fn resolve(
 }
 
 fn resolution(body: ResolveBody) -> Result<Resolution, Failure> {
-    let ResolveBody { resolution, result, code, state, .. } = body;
+    let ResolveBody { resolution, result, code, state, data, .. } = body;
     let given = [("result", !result.is_null()), ("code", code.is_some()), ("state", state.is_some())];
+    if !data.is_empty() && resolution != "state" {
+        return Err(wrong("data", format!("`data` goes with `as: state`, and not with `as: {resolution}`")));
+    }
     let belongs = match resolution.as_str() {
         "ok" => "result",
         "declined" => "code",
@@ -140,7 +143,10 @@ fn resolution(body: ResolveBody) -> Result<Resolution, Failure> {
         "result" => Ok(Resolution::Ok { result }),
         "code" => Ok(Resolution::Declined { code: required("code", code.as_deref().unwrap_or("resolved"))? }),
         "nothing else" => Ok(Resolution::Dismissed),
-        _ => Ok(Resolution::State { state: StateName::new(required("state", state.as_deref().unwrap_or_default())?) }),
+        _ => {
+            let state = StateName::new(required("state", state.as_deref().unwrap_or_default())?);
+            Ok(Resolution::State { state, data })
+        }
     }
 }
 

@@ -90,7 +90,7 @@ impl Engine for Executor {
         note: String,
         resolution: Resolution,
     ) -> Result<Arc<Snapshot>, SendError> {
-        if let Resolution::State { state } = &resolution {
+        if let Resolution::State { state, .. } = &resolution {
             self.must_have_state(order, state.as_str()).await?;
         }
         if let Resolution::Ok { result } = &resolution {

@@ -1,4 +1,5 @@
 use anyhow::Context;
+use serde_json::json;
 
 use super::Verdict;
 use super::client::{Client, Connection};
@@ -13,7 +14,7 @@ use crate::types::Value;
 #[command(
     after_help = "Examples:\n  paystate resolve ORDER --by kim --note 'seen in the bank portal' --ok --result '{\"id\": \"ch_1\"}'\n  \
     paystate resolve ORDER --by kim --note 'the bank has no such payment' --declined\n  \
-    paystate resolve ORDER --by kim --note 'paid by hand' --state settled\n  \
+    paystate resolve ORDER --by kim --note 'paid by hand' --state settled --data '{\"charge\": \"ch_1\"}'\n  \
     paystate resolve ORDER --by kim --note 'the late payment was given back by hand' --dismissed\n\n\
     Ask the provider first: money moves by what you say here."
 )]
@@ -36,6 +37,9 @@ pub(super) struct Args {
     /// Go on in this state. It books nothing: money counts as it is booked already.
     #[arg(long)]
     state: Option<String>,
+    /// With --state: data to set before the order goes on there, as JSON or @FILE.
+    #[arg(long, value_name = "JSON|@FILE", requires = "state")]
+    data: Option<String>,
     /// It is dealt with, and the order stays where it is; not for an incident about a call.
     #[arg(long)]
     dismissed: bool,
@@ -52,6 +56,8 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
     let client = Client::new(&args.connection)?;
     let result = args.result.as_deref().map(json_argument).transpose().context("--result")?;
+    let data = args.data.as_deref().map(json_argument).transpose().context("--data")?.unwrap_or_else(|| json!({}));
+    let data = serde_json::from_value(data).context("--data is a JSON object")?;
     let resolution = match (args.ok, args.declined, args.dismissed) {
         (true, ..) => "ok",
         (_, true, _) => "declined",
@@ -65,6 +71,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Verdict> {
         result: result.unwrap_or(Value::Null),
         code: args.code,
         state: args.state,
+        data,
         id: None,
     };
     let value = client.post(&format!("v1/orders/{}/resolve", args.order), &[], None, &body).await?;

@@ -48,7 +48,7 @@ pub fn event_text(event: &Event, name: &dyn Fn(CallId) -> String) -> String {
         Event::Resolved { by, resolution, .. } => match resolution {
             Resolution::Ok { .. } => format!("resolved as ok by {by}"),
             Resolution::Declined { code } => format!("resolved as declined ({code}) by {by}"),
-            Resolution::State { state } => format!("resolved to {state} by {by}"),
+            Resolution::State { state, .. } => format!("resolved to {state} by {by}"),
             Resolution::Dismissed => format!("dismissed by {by}"),
         },
     }

@@ -1,5 +1,7 @@
 //! What can happen to an order. Every event is journaled before it has any effect.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::types::{Attempt, CallId, EventId, EventName, Money, OrderId, StateName, Timestamp, Value};
@@ -98,8 +100,12 @@ pub enum Resolution {
     Ok { result: Value },
     /// The call did not happen.
     Declined { code: String },
-    /// Go on in this state.
-    State { state: StateName },
+    /// Go on in this state, with this data.
+    State {
+        state: StateName,
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        data: BTreeMap<String, Value>,
+    },
     /// It has been dealt with elsewhere: the order stays where it is.
     Dismissed,
 }

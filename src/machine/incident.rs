@@ -162,10 +162,14 @@ impl Run<'_> {
                     self.complete(id, Outcome::Declined { code: code.clone(), soft: false, result });
                 }
             },
-            (Resolution::State { state }, _) => {
+            (Resolution::State { state, data }, _) => {
                 if self.workflow.state(state).is_none() {
                     return Err(Rejection::NotAllowed(format!("the workflow has no state {state}")));
                 }
+                if let Some(name) = data.keys().find(|name| !is_name(name)) {
+                    return Err(Rejection::NotAllowed(format!("`{name}` is no name of data")));
+                }
+                self.set_data(data.clone());
                 self.leave();
                 self.enter(state.clone());
             }
@@ -241,6 +245,12 @@ impl Run<'_> {
             self.open_incident(Some(id), reason);
         }
     }
+}
+
+/// As `assign` wants them.
+fn is_name(name: &str) -> bool {
+    let rest = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    name.len() <= 64 && name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.bytes().all(rest)
 }
 
 fn way(resolution: &Resolution) -> Way {

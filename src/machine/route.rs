@@ -83,19 +83,23 @@ impl<'w> Run<'w> {
         }
         let mut values = Vec::with_capacity(transition.assign.len());
         for (name, template) in &transition.assign {
-            values.push((name, template.render(&self.scope(given))?));
+            values.push((name.clone(), template.render(&self.scope(given))?));
         }
+        self.set_data(values);
+        Ok(())
+    }
+
+    pub(super) fn set_data(&mut self, values: impl IntoIterator<Item = (String, Value)>) {
         if let Value::Object(data) = Arc::make_mut(&mut self.snapshot.data) {
             for (name, value) in values {
-                if self.workflow.references.contains(name)
+                if self.workflow.references.contains(&name)
                     && let Some(text) = scalar_text(&value).filter(|text| !text.is_empty())
                 {
                     self.snapshot.references.insert(name.clone(), text);
                 }
-                data.insert(name.clone(), value);
+                data.insert(name, value);
             }
         }
-        Ok(())
     }
 
     /// Drops what belongs to the present state. Effects of the outbox go on.

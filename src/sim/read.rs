@@ -22,7 +22,7 @@ const COMMON_KEYS: &[&str] = &["input", "answers"];
 const STEPS: &[&str] = &["advance", "event", "cancel", "retry", "resolve", "crash", "expect"];
 const EVENT_KEYS: &[&str] = &["name", "about", "id", "payload", "refused"];
 const PERSON_KEYS: &[&str] = &["by", "note", "refused"];
-const RESOLVE_KEYS: &[&str] = &["by", "note", "refused", "as", "result", "code", "state"];
+const RESOLVE_KEYS: &[&str] = &["by", "note", "refused", "as", "result", "code", "state", "data"];
 const EXPECT_KEYS: &[&str] = &["state", "status", "data", "effects", "incident", "money", "inbox", "calls"];
 const MONEY: &[&str] = &["held", "captured", "released", "refunded", "charged_back"];
 
@@ -252,7 +252,7 @@ impl<'w> Reader<'w> {
             "retry" => self.person(&path, value).map(Act::Retry),
             "resolve" => {
                 let resolve: ResolveStep = self.fields(&path, "`resolve`", RESOLVE_KEYS, value)?;
-                if let Resolution::State { state } = &resolve.resolution {
+                if let Resolution::State { state, .. } = &resolve.resolution {
                     self.check_state(&at(&path, "state"), state.as_str());
                 }
                 Some(Act::Resolve(resolve))

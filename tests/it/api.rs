@@ -298,6 +298,7 @@ async fn incidents_are_shown_retried_and_resolved() {
         (json!({"by": "kim", "note": "n", "as": "maybe"}), "/as"),
         (json!({"by": "kim", "note": "n", "as": "ok", "code": "c"}), "/code"),
         (json!({"by": "kim", "note": "n", "as": "state"}), "/state"),
+        (json!({"by": "kim", "note": "n", "as": "dismissed", "data": {"a": 1}}), "/data"),
     ] {
         let refused = world.post(&path("resolve"), body).await;
         assert_eq!((refused.0, &refused.1["errors"][0]["pointer"]), (400, &json!(pointer)));

@@ -373,7 +373,7 @@ impl Engine for Fake {
         note: String,
         resolution: Resolution,
     ) -> Result<Arc<Snapshot>, SendError> {
-        if let Resolution::State { state } = &resolution
+        if let Resolution::State { state, .. } = &resolution
             && self.workflow.state(state).is_none()
         {
             let known = self.workflow.states.iter().map(|state| state.name.clone()).collect();

@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -104,6 +106,9 @@ pub struct ResolveBody {
     /// With `state`: where to go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// With `state`: data to set before the order goes on there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
 }
@@ -146,6 +151,6 @@ impl Fields for RetryBody {
 }
 
 impl Fields for ResolveBody {
-    const FIELDS: &'static [&'static str] = &["by", "note", "as", "result", "code", "state", "id"];
+    const FIELDS: &'static [&'static str] = &["by", "note", "as", "result", "code", "state", "data", "id"];
     const REQUIRED: &'static [&'static str] = &["by", "note", "as"];
 }

@@ -150,7 +150,7 @@ fn an_order_that_is_led_to_its_end_still_holds_nothing_unseen() {
             story.fire();
         }
     }
-    let state = |name: &str| resolve(Resolution::State { state: name.into() });
+    let state = |name: &str| resolve(Resolution::State { state: name.into(), data: BTreeMap::new() });
     story.apply(&state("declined")).in_state("declined");
     let incident = story.order.incident.clone().expect("the hold is still there");
     assert!(incident.reason.starts_with("the order was led to declined while 10.00 "), "{}", incident.reason);
@@ -187,4 +187,17 @@ fn a_person_is_called_where_the_workflow_says_so_and_sees_it_when_the_order_has_
     assert_eq!((story.order.status, &story.order.data["seen"]), (Status::Succeeded, &json!(true)));
     story.apply(&again("c", json!({ "again": 1 })));
     assert_eq!(story.order.incident.as_ref().unwrap().reason, "twice");
+}
+
+#[test]
+fn a_person_gives_what_the_next_state_needs() {
+    let led = |data: Value| {
+        let data = serde_json::from_value(data).expect("an object");
+        resolve(Resolution::State { state: "capturing".into(), data })
+    };
+    let mut story = unbegun();
+    assert!(matches!(story.try_apply(&led(json!({ "no name": 1 }))), Err(Rejection::NotAllowed(_))));
+    assert_eq!(story.apply(&led(json!({}))).order.status, Status::Incident, "it still has nothing to go on with");
+    story.apply(&led(json!({ "chosen": "a7" }))).in_state("capturing").settle(2, ok()).in_state("settled");
+    assert_eq!(story.order.data["chosen"], "a7");
 }

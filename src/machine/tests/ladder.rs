@@ -206,7 +206,9 @@ fn an_incident_is_resolved_by_a_person() {
     let (id, by, note) = (EventId::from("r1"), "kim".to_owned(), "called the bank".to_owned());
     let resolve = |resolution| Event::Resolved { id: id.clone(), by: by.clone(), note: note.clone(), resolution };
     stuck().apply(&resolve(Resolution::Ok { result: json!({}) })).in_state("settled");
-    stuck().apply(&resolve(Resolution::State { state: "cancelled".into() })).in_state("cancelled");
+    stuck()
+        .apply(&resolve(Resolution::State { state: "cancelled".into(), data: BTreeMap::new() }))
+        .in_state("cancelled");
     let mut story = stuck();
     story.apply(&Event::RetryRequested { id: id.clone(), by: by.clone(), note: note.clone() });
     assert_eq!(story.order.incident, None);

@@ -70,7 +70,7 @@ fn event(story: &mut Story, choice: &Move, number: usize) -> Option<Event> {
             let resolution = match which {
                 0 => Resolution::Ok { result: json!({}) },
                 1 => Resolution::Declined { code: "said".to_owned() },
-                _ => Resolution::State { state: "cancelled".into() },
+                _ => Resolution::State { state: "cancelled".into(), data: BTreeMap::new() },
             };
             Event::Resolved { id, by, note, resolution }
         }
