@@ -140,6 +140,11 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
     if (300..400).contains(&status) {
         return unknown(&format!("status {status}: redirects are not followed"));
     }
+    let foreign = match &body {
+        Body::Broken(why) => Some(*why),
+        Body::Foreign => Some("not JSON"),
+        Body::Json(_) | Body::Empty => None,
+    };
     let (body, unreadable) = match body {
         Body::Json(value) => (value, None),
         Body::Empty => (Value::Null, None),
@@ -153,10 +158,11 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
     let rules = Rules::of(operation, question);
     let kind = match rules.first_match(&scope) {
         Ok(kind) => kind,
-        Err(why) => {
-            let body = unreadable.map(|why| format!(", the body is {why}")).unwrap_or_default();
-            return unknown(&format!("status {status}{body}: {why}"));
+        // Rules about a body that is not there have no value, which is no mistake of theirs.
+        Err(_) if let Some(body) = foreign => {
+            return unknown(&format!("status {status}, the body is {body}: no rule fits"));
         }
+        Err(why) => return unknown(&format!("status {status}: {why}")),
     };
     // Whoever could answer in the provider's place could say "paid", and "declined" to have it paid again.
     if let Some(why) = doubted

@@ -12,9 +12,9 @@ use crate::connector::{Connector, Invocation};
 use crate::definition::Workflow;
 use crate::executor::{Core, Dispatch, Opened, Staged};
 use crate::journal::{self, Entry};
-use crate::machine::{Event, Outcome, Rejection, Snapshot, Walked};
+use crate::machine::{Event, Outcome, Phase, Rejection, Snapshot, Walked};
 use crate::store::Stored;
-use crate::types::{EventId, OrderId, Position, Timestamp, Value};
+use crate::types::{EventId, OrderId, Position, StateName, Timestamp, Value};
 
 /// Timers that one `advance` may fire, so that a scenario always ends.
 const TIMERS_MAX: usize = 100_000;
@@ -48,8 +48,8 @@ pub enum WorldError {
     Refused(#[from] Rejection),
     #[error("after a crash the journal does not lead to the same order: {0}")]
     Replay(#[from] journal::Divergence),
-    #[error("more than {TIMERS_MAX} timers fired")]
-    Endless,
+    #[error("more than {TIMERS_MAX} timers fired in one `advance`, the last of them in state {0}: {1}")]
+    Endless(StateName, String),
     #[error("the provider did not answer at once")]
     Slow,
 }
@@ -104,7 +104,22 @@ impl World {
             }
             self.run()?;
         }
-        Err(WorldError::Endless)
+        Err(self.endless())
+    }
+
+    /// What is done over and over: the calls that are under way, and what they wait for.
+    fn endless(&self) -> WorldError {
+        let order = match self.order() {
+            Ok(order) => order,
+            Err(error) => return error,
+        };
+        let calls = order.calls.values().map(|call| match &call.phase {
+            Phase::Pending { .. } => {
+                format!("{}.{} is asked about as long as it is pending", call.connector, call.operation)
+            }
+            _ => format!("{}.{} is tried {} times", call.connector, call.operation, call.attempt),
+        });
+        WorldError::Endless(order.state.clone(), calls.collect::<Vec<_>>().join(", "))
     }
 
     /// The process is killed and started again: the order is folded from its journal.

@@ -49,6 +49,11 @@ impl Currency {
     pub fn exponent(self) -> u32 {
         u32::from(self.0.exponent().unwrap_or(0))
     }
+
+    /// The number that ISO 4217 gives it: 156 for CNY.
+    pub fn number(self) -> u16 {
+        self.0.numeric()
+    }
 }
 
 impl FromStr for Currency {

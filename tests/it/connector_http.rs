@@ -92,6 +92,7 @@ async fn what_is_not_understood_is_unknown() {
         ("302 Found", &[("location", "http://127.0.0.1:9/")], APPROVED, "redirects are not followed"),
         ("304 Not Modified", &[], "", "redirects"),
         ("404 Not Found", &[], "{}", "no rule fits"),
+        ("404 Not Found", &html, "<h1>nothing</h1>", "status 404, the body is not JSON: no rule fits"),
     ];
     for (status, headers, body, why) in cases {
         let outcome = outcome_of(status, headers, body).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use super::{Check, call_span};
-use crate::definition::document::Node;
+use crate::definition::document::{Entry, Node};
 use crate::definition::expr::{Expr, Template};
 use crate::definition::read::UNKNOWN;
 use crate::definition::{CallRef, Operation, Outcomes, Request, builtin, rules, suggest};
@@ -61,7 +61,10 @@ impl Check<'_> {
         }
         // Arguments that are taken over from the call which is undone stand nowhere, and may be unused.
         let Some(with) = call.node.and_then(|node| node.get("with")).filter(|_| !reads.whole) else { return };
-        for entry in with.entries().iter().filter(|entry| !reads.all.contains(&entry.key)) {
+        // How much it moves is said also where its request does not say it.
+        let booked = |key: &str| call.operation.money.is_some() && matches!(key, "amount" | "currency");
+        let unread = |entry: &&Entry| !reads.all.contains(&entry.key) && !booked(&entry.key);
+        for entry in with.entries().iter().filter(unread) {
             let near = suggest::nearest(&entry.key, reads.all.iter().map(String::as_str));
             let message = format!("`{}` never reads `with.{}`", call.call, entry.key);
             let problem = self.ctx.problem(rules::UNUSED_ARGUMENT, &entry.key_span, message);

@@ -48,6 +48,19 @@ fn integers_of_json_are_signed() {
 }
 
 #[test]
+fn what_is_meant_by_a_text_that_is_no_expression() {
+    for (text, help) in [
+        (r#"has(x["a-b"])"#, "`has` asks for a name behind a dot; for any other write `\"a-b\" in x`"),
+        (r#"x."a-b" == 1"#, "a name in quotation marks stands in brackets: `x[\"a-b\"]`"),
+        ("x = 1", "two values are compared with `==`"),
+        ("x and y", "write `&&`, `||` or `!`"),
+    ] {
+        let error = Expr::compile(text, &["x", "y"]).unwrap_err();
+        assert_eq!(error.help.as_deref(), Some(help), "{text}");
+    }
+}
+
+#[test]
 fn text_functions() {
     gives("input.name.startsWith('W') && size(input.name) == 4", json!(true));
     gives("'a-b'.split('-')", json!(["a", "b"]));
@@ -59,9 +72,9 @@ fn text_functions() {
         "minor('12.3', 'EUR') + minor(12.34, 2) + minor(5, 'EUR') + minor('7.00', 'JPY')",
         json!(1230 + 1234 + 500 + 7),
     );
-    refused("major(input.amount, 'EURO')", "cannot be applied");
-    refused("minor(0.1 + 0.2, 2)", "cannot be applied");
-    refused("minor(input.name, 2)", "cannot be applied");
+    refused("major(input.amount, 'EURO')", "knows no such currency in ISO 4217");
+    refused("minor(0.1 + 0.2, 2)", "is about a decimal number of so many digits");
+    refused("minor(input.name, 2)", "is about a decimal number of so many digits");
 }
 
 #[test]

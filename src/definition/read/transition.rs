@@ -10,6 +10,7 @@ use crate::types::{EventName, StateName};
 pub(super) const ALWAYS_ROOTS: &[&str] = &["input", "data", "order"];
 pub(super) const EVENT_ROOTS: &[&str] = &["input", "data", "order", "event"];
 const RESULT_ROOTS: &[&str] = &["input", "data", "order", "result"];
+const FAILED_ROOTS: &[&str] = &["input", "data", "order", "decline"];
 const DECLINE_ROOTS: &[&str] = &["input", "data", "order", "result", "decline"];
 
 const REASON_MAX: usize = 200;
@@ -23,7 +24,8 @@ fn roots_of(event: &str) -> &'static [&'static str] {
     match event {
         "ok" | "action_required" | "pending" => RESULT_ROOTS,
         "declined" => DECLINE_ROOTS,
-        "failed" | "reversed" | "compensated" | "notified" => ALWAYS_ROOTS,
+        "failed" => FAILED_ROOTS,
+        "reversed" | "compensated" | "notified" => ALWAYS_ROOTS,
         _ => EVENT_ROOTS,
     }
 }

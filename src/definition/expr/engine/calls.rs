@@ -37,5 +37,5 @@ fn run<'b, 'v>(function: &Function, args: &[CowVal<'b, 'v>]) -> Evaluated<'b, 'v
 const CALLS: [Call; FUNCTIONS.len()] = [
     nth::<0>, nth::<1>, nth::<2>, nth::<3>, nth::<4>, nth::<5>, nth::<6>, nth::<7>, nth::<8>, nth::<9>, nth::<10>,
     nth::<11>, nth::<12>, nth::<13>, nth::<14>, nth::<15>, nth::<16>, nth::<17>, nth::<18>, nth::<19>, nth::<20>,
-    nth::<21>, nth::<22>, nth::<23>,
+    nth::<21>, nth::<22>, nth::<23>, nth::<24>, nth::<25>, nth::<26>,
 ];

@@ -146,7 +146,7 @@ impl Compiled {
             }
             // Our own say why in words of theirs; what a function of CEL says may show data.
             ExecutionError::FunctionError { function, message }
-                if FUNCTIONS.iter().any(|ours| ours.name == function) =>
+                if FUNCTIONS.iter().any(|ours| ours.name == function) || matches!(&**function, "minor" | "major") =>
             {
                 format!("`{function}` {message}")
             }
@@ -388,20 +388,20 @@ fn minor<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
         ::cel::Value::UInt(number) => number.to_string(),
         // The shortest digits that mean this number: those that the provider wrote.
         ::cel::Value::Float(number) => number.to_string(),
-        _ => return Err(ExecutionError::function_error("minor", "an amount is a text or a number")),
+        _ => return Err(ExecutionError::function_error("minor", "is about a text or a number")),
     };
     decimal::minor(&text, digits_of("minor", digits)?)
-        .ok_or_else(|| ExecutionError::function_error("minor", "not a decimal number of so many digits"))
+        .ok_or_else(|| ExecutionError::function_error("minor", "is about a decimal number of so many digits"))
         .and_then(|amount| owned(::cel::Value::Int(amount)))
 }
 
 fn major<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
     let args = values(&args)?;
     let [::cel::Value::Int(amount), digits] = args.as_slice() else {
-        return Err(ExecutionError::function_error("major", "an amount is a whole number of minor units"));
+        return Err(ExecutionError::function_error("major", "is about a whole number of minor units"));
     };
     decimal::major(*amount, digits_of("major", digits)?)
-        .ok_or_else(|| ExecutionError::function_error("major", "digits out of range"))
+        .ok_or_else(|| ExecutionError::function_error("major", "has no value with so many digits"))
         .and_then(|text| owned(::cel::Value::String(Arc::new(text))))
 }
 
@@ -411,7 +411,10 @@ fn digits_of(function: &str, digits: &::cel::Value) -> Result<i64, ExecutionErro
         ::cel::Value::Int(digits) => Ok(*digits),
         ::cel::Value::String(code) => match code.parse::<Currency>() {
             Ok(currency) => Ok(i64::from(currency.exponent())),
-            Err(_) => Err(ExecutionError::function_error(function, "no such currency")),
+            Err(_) => Err(ExecutionError::function_error(
+                function,
+                "knows no such currency in ISO 4217: say how many digits it has",
+            )),
         },
         _ => Err(ExecutionError::function_error(function, "takes a number of digits, or a currency")),
     }

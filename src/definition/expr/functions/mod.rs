@@ -1,5 +1,6 @@
 //! The functions that providers' signatures and formats need. Pure: values in, a value out, and no data in a message.
 
+mod amounts;
 mod bytes;
 mod params;
 mod text;
@@ -60,6 +61,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("matches_any", &[TEXT, &[List]], 0, Bool, text::matches_any),
     function("short_key", &[TEXT], 0, Text, text::short_key),
     function("uuid", &[TEXT], 0, Text, bytes::uuid),
+    function("rescale", &[&[Int], &[Text, Int], &[Text, Int]], 0, Int, amounts::rescale),
+    function("currency_digits", &[TEXT], 0, Int, amounts::currency_digits),
+    function("currency_number", &[TEXT], 0, Text, amounts::currency_number),
     function("unix", &[TIME], 0, Int, time::unix),
     function("unix_ms", &[TIME], 0, Int, time::unix_ms),
     function("format_time", &[TIME, TEXT, TEXT], 1, Text, time::format_time),

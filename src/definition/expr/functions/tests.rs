@@ -32,6 +32,7 @@ fn what_providers_sign_and_write() {
         (r#"raw_member("{\"r_response\": { \"a\" : 1 }, \"sign\": 2}", "*_response")"#, r#"{ "a" : 1 }"#),
         (r#"pad(7, 3, "0") + pad("ab", 1, " ")"#, "007ab"),
         (r#"lookup({"05": "hard"}, "05", "soft") + lookup({"05": "hard"}, "6", "soft")"#, "hardsoft"),
+        (r#"currency_number("CNY") + currency_number("ALL") + string(currency_digits("JPY"))"#, "1560080"),
         (r#"format_time(0, "%Y%m%d%H%M%S", "+08:00")"#, "19700101080000"),
         (r#"format_time("2026-02-03T23:30:00Z", "%Y-%m-%d %H:%M", "-01:30")"#, "2026-02-03 22:00"),
         (r#"format_time("2026-02-03T23:30:00.123Z", "%d/%m/%y")"#, "03/02/26"),
@@ -40,6 +41,10 @@ fn what_providers_sign_and_write() {
     }
     assert_eq!(eval(r#"unix("1970-01-02T00:00:00Z") + unix_ms(1)"#), Ok(json!(87_400)));
     assert_eq!(eval(r#"parse_form("a=1&b=x+y&a=%C3%BC&c")"#), Ok(json!({"a": ["1", "ü"], "b": "x y", "c": ""})));
+    assert_eq!(
+        eval(r#"[rescale(1000000, "IDR", 0), rescale(5, 0, "KWD"), rescale(-7, 2, 2)]"#),
+        Ok(json!([10_000, 5_000, -7]))
+    );
     assert_eq!(eval(r#"parse_json("[1, {}]")"#), Ok(json!([1, {}])));
     assert_eq!(eval(r#"matches_any("card_x", ["card_*"]) && !matches_any("card", ["card_*", "5"])"#), Ok(json!(true)));
 }
@@ -59,6 +64,11 @@ fn what_has_no_value_says_why_and_shows_no_data() {
         (r#"format_time(v.a, "%Y")"#, "`format_time` is about a time such as `now` or `order.created_at`"),
         (r#"format_time(0, "%Y", "Asia/Shanghai")"#, "`format_time` knows zones as UTC and +08:00"),
         (r#"pad("a", 1001, "0")"#, "`pad` pads to 1,000 characters at most"),
+        (r#"rescale(1050, "IDR", 0)"#, "`rescale` would cut off digits that are not 0"),
+        (r#"rescale(9000000000000000000, 0, 2)"#, "`rescale` has no value that large"),
+        (r#"rescale(1, 0, 19)"#, "`rescale` takes 0 to 18 digits"),
+        (r#"rescale(1, "BTC", 2)"#, "`rescale` is about a currency of ISO 4217"),
+        (r#"major(1, "BTC")"#, "`major` knows no such currency in ISO 4217: say how many digits it has"),
         (r#"uuid(1)"#, "`uuid` is about a text"),
         (r#"short_key(v.a)"#, "`short_key` is about `key` or `order.id`"),
     ] {
