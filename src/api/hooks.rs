@@ -43,10 +43,10 @@ pub(super) async fn hook(
     };
     let from = sender(peer.0.ip(), &headers, &api.proxies);
     let notice = HookNotice { headers: headers_as_text(&headers), query, body, from: Some(from) };
-    let answer = api.engine.hook(connector.clone(), notice).await.inspect_err(|error| {
-        if let HookError::BadSignature(reason) = error {
-            tracing::warn!(%connector, %reason, "a notification was not authentic");
-        }
+    let answer = api.engine.hook(connector.clone(), notice).await.inspect_err(|error| match error {
+        HookError::BadSignature(reason) => tracing::warn!(%connector, %reason, "a notification was not authentic"),
+        HookError::Malformed(reason) => tracing::warn!(%connector, %reason, "a notification was not understood"),
+        HookError::UnknownConnector { .. } | HookError::TooEarly | HookError::Send(_) => {}
     })?;
     let status = StatusCode::from_u16(answer.acknowledge.status).unwrap_or(StatusCode::OK);
     if let Some(body) = answer.acknowledge.body {

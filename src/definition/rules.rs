@@ -73,5 +73,5 @@ rules! {
     BAD_MONEY = "bad-money", "what moves is not certain to be a whole, positive amount of a known currency";
     CAPTURE_WITHOUT_HOLD = "capture-without-hold", "money would be captured that no call has held";
     UNDO_MISMATCH = "undo-mismatch", "an operation does not undo what it is declared to undo";
-    NOTHING_TO_COMPENSATE = "nothing-to-compensate", "`compensate: all` stands where no call says how it is undone";
+    NOTHING_TO_COMPENSATE = "nothing-to-compensate", "`compensate: all` stands where a call that moved money, or every call, does not say how it is undone";
 }

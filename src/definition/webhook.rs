@@ -1,5 +1,7 @@
 //! Notifications that a provider sends: whose they are, which events they are, and what it wants to hear.
 
+use std::time::Duration;
+
 use super::auth::{Decrypt, Verify};
 use super::connector::{OutcomeKind, ReplyFormat};
 use super::expr::{Expr, Template};
@@ -16,6 +18,9 @@ pub struct Webhooks {
     /// The list of what is told, where one notification tells of several things: each is `item`.
     pub each: Option<Expr>,
     pub acknowledge: Acknowledge,
+    /// How long a notification may come before its order knows the provider's reference that it names. Later it is a
+    /// stranger's, and acknowledged.
+    pub early: Duration,
     pub events: Vec<WebhookEvent>,
 }
 

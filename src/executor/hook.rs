@@ -78,13 +78,13 @@ impl Executor {
             if !connectors.keeps_card_numbers() {
                 notification.payload = mask_card_numbers(notification.payload);
             }
-            told.push(self.notify(connector, notification).await?);
+            told.push(self.notify(connector, notification, webhooks.early).await?);
         }
         Ok(Received { told, acknowledge: understood.acknowledge })
     }
 
-    async fn notify(&self, connector: &str, notification: Notification) -> Result<Hooked, HookError> {
-        let Some(order) = self.order_of(connector, &notification).await? else {
+    async fn notify(&self, connector: &str, notification: Notification, early: Duration) -> Result<Hooked, HookError> {
+        let Some(order) = self.order_of(connector, &notification, early).await? else {
             // The reference is the sender's text: the log has the provider and what kind of notification it is.
             tracing::warn!(%connector, event = %notification.event, "a notification has no reference of ours");
             return Ok(Hooked::Unmatched { why: format!("{} is not a reference of ours", notification.correlate) });
@@ -109,11 +109,17 @@ impl Executor {
 
     /// The order that it is about. Where its provider calls the order by a name that no order has yet, the call that will
     /// tell it may be under way: that is waited for, and then the sender has to send it again.
-    async fn order_of(&self, connector: &str, notification: &Notification) -> Result<Option<OrderId>, HookError> {
+    async fn order_of(
+        &self,
+        connector: &str,
+        notification: &Notification,
+        early: Duration,
+    ) -> Result<Option<OrderId>, HookError> {
         let Some(name) = &notification.by else { return Ok(order_of_reference(&notification.correlate)) };
         let (clock, strays) = (&self.shared.clock, &self.shared.strays);
         let (to, id) = (reference_id(name, &notification.correlate), format!("{connector}:{}", notification.id));
-        let until = clock.now().plus(WAIT);
+        let came = clock.now();
+        let until = came.plus(WAIT);
         loop {
             let found = self.shared.store.linked(Link::Reference, to, 1).await.map_err(ApplyError::from)?;
             if let Some(order) = found.first() {
@@ -122,7 +128,7 @@ impl Executor {
             }
             let now = clock.now();
             if now >= until {
-                return if strays.may_wait(&id, now) { Err(HookError::TooEarly) } else { Ok(None) };
+                return if strays.may_wait(&id, came, now, early) { Err(HookError::TooEarly) } else { Ok(None) };
             }
             clock.sleep_until(now.plus(LOOK_AGAIN)).await;
         }

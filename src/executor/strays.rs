@@ -9,29 +9,29 @@ use std::time::Duration;
 
 use crate::types::Timestamp;
 
-/// How long a notification is sent back to its sender.
-const PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// More strangers than these are acknowledged at once.
 const KNOWN_MAX: usize = 10_000;
 
-/// When each was first seen, by its connector and id. Kept in memory alone: after a restart their patience begins anew.
+/// Until when each may wait, by its connector and id. Kept in memory alone: after a restart their patience begins anew.
 #[derive(Debug, Default)]
 pub(super) struct Strays(Mutex<BTreeMap<String, Timestamp>>);
 
 impl Strays {
-    /// Whether it may still find its order later.
-    pub(super) fn may_wait(&self, id: &str, now: Timestamp) -> bool {
+    /// Whether it may still find its order later. `came`: when it came this time; `patience`: how long it may wait from the
+    /// first time on.
+    pub(super) fn may_wait(&self, id: &str, came: Timestamp, now: Timestamp, patience: Duration) -> bool {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(first) = known.get(id) {
-            return now.since(*first) < PATIENCE;
+        if let Some(until) = known.get(id) {
+            return now < *until;
         }
         if known.len() >= KNOWN_MAX {
-            known.retain(|_, first| now.since(*first) < PATIENCE);
+            known.retain(|_, until| now < *until);
         }
-        if known.len() >= KNOWN_MAX {
+        let until = came.plus(patience);
+        if known.len() >= KNOWN_MAX || now >= until {
             return false;
         }
-        known.insert(id.to_owned(), now);
+        known.insert(id.to_owned(), until);
         true
     }
 
@@ -47,13 +47,15 @@ mod tests {
     #[test]
     fn a_stranger_is_sent_back_for_a_while_and_there_are_not_too_many() {
         let (strays, at) = (Strays::default(), |seconds: i64| Timestamp::from_unix_ms(seconds * 1_000));
-        assert!(strays.may_wait("a", at(0)) && strays.may_wait("a", at(899)) && !strays.may_wait("a", at(900)));
+        let may_wait = |id: &str, now| strays.may_wait(id, at(now), at(now + 3), Duration::from_secs(900));
+        assert!(may_wait("a", 0) && may_wait("a", 896) && !may_wait("a", 897));
         strays.found("a");
-        assert!(strays.may_wait("a", at(2_000)));
+        assert!(may_wait("a", 2_000));
+        assert!(!strays.may_wait("b", at(0), at(3), Duration::from_secs(1)), "it has waited long enough already");
         for nth in 1..KNOWN_MAX {
-            assert!(strays.may_wait(&nth.to_string(), at(2_000)));
+            assert!(may_wait(&nth.to_string(), 2_000));
         }
-        assert!(!strays.may_wait("one more", at(2_001)));
-        assert!(strays.may_wait("one more", at(3_000)), "the patience with the others is over");
+        assert!(!may_wait("one more", 2_001));
+        assert!(may_wait("one more", 3_000), "the patience with the others is over");
     }
 }

@@ -234,6 +234,26 @@ fn bank_with(right: &str, wrong: &str) -> Vec<Problem> {
     problems(connectors, workflow)
 }
 
+/// A cancel that undoes everything would leave a captured payment where it is.
+#[test]
+fn what_moves_money_is_undone_or_left_on_purpose() {
+    let (connectors, workflow) = example();
+    let undo =
+        "      compensate: { call: bank.refund, with: { undoes: \"${call.key}\", amount: \"${with.amount}\" } }\n";
+    let rules =
+        |text: String| problems(connectors.clone(), text).iter().map(|problem| problem.rule).collect::<Vec<_>>();
+    assert_eq!(rules(replaced(&workflow, undo, "")), ["nothing-to-compensate"]);
+    assert_eq!(rules(replaced(&workflow, undo, "      compensate: none\n")), Vec::<&str>::new());
+    // Where no cancel comes any more, there is nothing to undo.
+    let kept = replaced(&replaced(&workflow, undo, ""), "deadline: { after: 7d, target: undoing }", "deadline: 7d");
+    let settled = kept.find("\n  settled:\n").map(|at| at + "\n  settled:\n".len()).expect("the example settles");
+    let (head, tail) = kept.split_at(settled);
+    assert_eq!(
+        rules(head.to_owned() + &replaced(tail, "    on: {", "    on: { cancel: { assign: { late: true } },")),
+        Vec::<&str>::new()
+    );
+}
+
 #[test]
 fn what_is_right_is_not_refused() {
     for url in [

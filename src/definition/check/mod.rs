@@ -16,6 +16,7 @@ mod requests;
 mod states;
 mod targets;
 mod timing;
+mod undone;
 
 use std::ops::Range;
 
@@ -56,6 +57,7 @@ pub(super) fn workflow(ctx: &Ctx<'_>, root: &Node, read: &Read) {
     if check.has_its_ways() {
         check.reach();
         check.holds();
+        check.undone();
     }
     check.outcomes();
     check.calls(&read.used_retries);

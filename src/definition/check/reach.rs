@@ -57,7 +57,7 @@ impl Check<'_> {
         }
     }
 
-    fn ways(&self, state: &State, with_events_of_all: bool) -> Vec<usize> {
+    pub(super) fn ways(&self, state: &State, with_events_of_all: bool) -> Vec<usize> {
         let late: Vec<&Late> = match &state.kind {
             StateKind::Final { late, .. } => late.values().collect(),
             StateKind::Open => Vec::new(),
@@ -66,8 +66,9 @@ impl Check<'_> {
         let mut found: Vec<&StateName> = transitions(state).chain(late).filter_map(|t| t.target.as_ref()).collect();
         if !state.is_final() {
             found.extend(self.workflow.deadline.as_ref().and_then(|deadline| deadline.transition.target.as_ref()));
-            let shared = self.workflow.on.values().flatten().filter(|_| with_events_of_all);
-            found.extend(shared.filter_map(|transition| transition.target.as_ref()));
+            let shared =
+                self.workflow.on.iter().filter(|(name, _)| with_events_of_all && !state.on.contains_key(*name));
+            found.extend(shared.flat_map(|(_, list)| list).filter_map(|transition| transition.target.as_ref()));
         }
         found.into_iter().filter_map(|name| self.workflow.index.get(name).copied()).collect()
     }

@@ -17,6 +17,8 @@ use crate::types::{ConnectorName, OperationName, Value};
 
 const WITH_ROOTS: &[&str] = &["input", "data", "order"];
 const UNDO_ROOTS: &[&str] = &["input", "data", "order", "with", "call", "result"];
+/// What a call is left as on purpose, in place of what undoes it.
+pub(in crate::definition) const NOTHING: &str = "none";
 const CALL_KEYS: &[&str] = &["call", "with", "timeout", "retry", "compensate"];
 const UNDO_KEYS: &[&str] = &["call", "with", "timeout", "retry"];
 pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -67,7 +69,7 @@ impl Ctx<'_> {
         let with = fields.get("with").map_or_else(empty, |node| self.arguments(node, WITH_ROOTS));
         let (timeout_attempt, timeout_total) = self.timeout(&fields);
         let retry = self.retry(&fields, catalog).unwrap_or_else(retry::of_calls);
-        let compensate = fields.entry("compensate");
+        let compensate = fields.entry("compensate").filter(|entry| entry.node.text() != Some(NOTHING));
         let compensate = compensate.and_then(|entry| self.compensate(&entry.node, &entry.key_span, &with, catalog));
         Some(Invoke {
             branch: branch.to_owned(),

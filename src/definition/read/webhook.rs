@@ -1,15 +1,19 @@
 //! Notifications that a provider sends.
 
+use std::time::Duration;
+
 use super::verify::HOOK_ROOTS;
 use super::{Ctx, LABEL, TRUTH};
 use crate::definition::document::{Entry, Kind, Node};
 use crate::definition::{Acknowledge, OutcomeKind, ReplyFormat, Verify, WebhookEvent, Webhooks, rules};
 use crate::types::EventName;
 
-const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "events"];
-/// What an event is read from, once the notification is believed.
+const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "acknowledge", "early", "events"];
+/// Senders try again for hours, and an order learns its reference within minutes.
+const EARLY: Duration = Duration::from_secs(15 * 60);
 /// What is known of a notification as a whole.
 const EACH_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "env", "tables"];
+/// What an event is read from, once the notification is believed.
 const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "nonce", "env", "tables"];
 /// A part that is encrypted belongs to the notification as a whole.
 const DECRYPT_ROOTS: &[&str] = &["raw", "headers", "query", "body", "env", "tables"];
@@ -39,8 +43,10 @@ impl Ctx<'_> {
             }
         });
         let acknowledge = fields.entry("acknowledge").map(|entry| self.acknowledge(entry));
+        let early = fields.get("early").and_then(|node| self.duration(node, "`early`"));
         Some(Webhooks {
             verify: verify?,
+            early: early.unwrap_or(EARLY),
             allow_from,
             format: self.reply_format(&fields, "body").unwrap_or(ReplyFormat::Json),
             decrypt,
