@@ -82,7 +82,7 @@ fn arrives(verify: &str) -> impl Fn(&Headers) -> bool {
     let secrets = BTreeMap::from([("token".to_owned(), Secret::new(TOKEN))]);
     move |headers| {
         let config = WebhookConfig { secrets: &secrets, env: &BTreeMap::new() };
-        let arrived = Arrived { headers, query: &json!({}), body: BODY, from: None };
+        let arrived = Arrived { headers, query: &json!({}), path: "", body: BODY, from: None };
         receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &[NOW]).is_ok()
     }
 }

@@ -177,6 +177,8 @@ pub struct HookNotice {
     pub headers: Headers,
     /// What stands behind the `?`, decoded.
     pub query: Value,
+    /// What stands behind the connector's name: nothing, or `/` and more.
+    pub path: String,
     pub body: Bytes,
     /// The address of its sender.
     pub from: Option<IpAddr>,

@@ -100,8 +100,8 @@ impl Engine for Executor {
     }
 
     async fn hook(&self, connector: ConnectorName, notice: HookNotice) -> Result<HookAnswer, HookError> {
-        let HookNotice { headers, query, body, from } = notice;
-        let arrived = Arrived { headers: &headers, query: &query, body: &body, from };
+        let HookNotice { headers, query, path, body, from } = notice;
+        let arrived = Arrived { headers: &headers, query: &query, path: &path, body: &body, from };
         let received = Self::hook(self, connector.as_str(), &arrived).await?;
         // Of several things, the first that an order knew.
         let known = received.told.iter().find_map(|told| match told {

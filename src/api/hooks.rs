@@ -16,33 +16,98 @@ use super::wire::{HookResult, Problem};
 use crate::definition::{Network, decode_form};
 use crate::types::{ConnectorName, Value};
 
+/// What a notification is answered with.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "only described")]
+enum Answers {
+    /// Taken; it need not be sent again. A connector may have another answer in its `acknowledge`.
+    #[response(status = 200)]
+    Taken(#[to_schema] HookResult),
+    /// It is not understood.
+    #[response(status = 400)]
+    NotUnderstood(#[to_schema] Problem),
+    /// Its signature does not fit.
+    #[response(status = 401)]
+    NotBelieved(#[to_schema] Problem),
+    /// No such connector, or no such order.
+    #[response(status = 404)]
+    Unknown(#[to_schema] Problem),
+    /// It is to be sent again: its order is not known by this reference yet.
+    #[response(status = 503)]
+    TooEarly(#[to_schema] Problem),
+}
+
+type Rest = (RawQuery, ConnectInfo<Peer>, HeaderMap, Raw);
+
 /// Takes a provider's notification.
-#[utoipa::path(post, path = "/hooks/{connector}", tag = "hooks",
+#[utoipa::path(post, path = "/hooks/{connector}", tag = "hooks", responses(Answers),
     params(("connector" = String, Path, description = "The connector of the provider")),
-    request_body(content = Vec<u8>, description = "Whatever the provider sends, signed as its connector says"),
-    responses(
-        (status = 200, description = "Taken; it need not be sent again. A connector may have another answer in its \
-            `acknowledge`", body = HookResult),
-        (status = 400, description = "It is not understood", body = Problem),
-        (status = 401, description = "Its signature does not fit", body = Problem),
-        (status = 404, description = "No such connector, or no such order", body = Problem),
-        (status = 503, description = "It is to be sent again: its order is not known by this reference yet", body = Problem),
-    ))]
+    request_body(content = Vec<u8>, description = "Whatever the provider sends, signed as its connector says"))]
 pub(super) async fn hook(
     State(api): State<Api>,
     Path(connector): Path<String>,
-    RawQuery(query): RawQuery,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    query: RawQuery,
+    peer: ConnectInfo<Peer>,
     headers: HeaderMap,
-    Raw(body): Raw,
+    body: Raw,
 ) -> Result<Response, Failure> {
+    take(&api, connector, String::new(), (query, peer, headers, body)).await
+}
+
+/// The same for providers who say everything in the address.
+#[utoipa::path(get, path = "/hooks/{connector}", tag = "hooks", responses(Answers),
+    params(("connector" = String, Path, description = "The connector of the provider")))]
+pub(super) async fn hook_by_get(
+    State(api): State<Api>,
+    Path(connector): Path<String>,
+    query: RawQuery,
+    peer: ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response, Failure> {
+    take(&api, connector, String::new(), (query, peer, headers, body)).await
+}
+
+/// The same for providers who add something to the address that they were given.
+#[utoipa::path(post, path = "/hooks/{connector}/{below}", tag = "hooks", responses(Answers),
+    params(("connector" = String, Path, description = "The connector of the provider"),
+        ("below" = String, Path, description = "What the provider adds, of one step or several: `path` in the connector")),
+    request_body(content = Vec<u8>, description = "Whatever the provider sends, signed as its connector says"))]
+pub(super) async fn hook_below(
+    State(api): State<Api>,
+    Path((connector, below)): Path<(String, String)>,
+    query: RawQuery,
+    peer: ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response, Failure> {
+    take(&api, connector, format!("/{below}"), (query, peer, headers, body)).await
+}
+
+/// The same for providers who say everything in the address, and add something to it.
+#[utoipa::path(get, path = "/hooks/{connector}/{below}", tag = "hooks", responses(Answers),
+    params(("connector" = String, Path, description = "The connector of the provider"),
+        ("below" = String, Path, description = "What the provider adds, of one step or several: `path` in the connector")))]
+pub(super) async fn hook_below_by_get(
+    State(api): State<Api>,
+    Path((connector, below)): Path<(String, String)>,
+    query: RawQuery,
+    peer: ConnectInfo<Peer>,
+    headers: HeaderMap,
+    body: Raw,
+) -> Result<Response, Failure> {
+    take(&api, connector, format!("/{below}"), (query, peer, headers, body)).await
+}
+
+async fn take(api: &Api, connector: String, path: String, rest: Rest) -> Result<Response, Failure> {
+    let (RawQuery(query), ConnectInfo(peer), headers, Raw(body)) = rest;
     let connector = ConnectorName::new(connector);
     let query = match query {
         Some(text) => decode_form(&text).ok_or_else(|| PARAMETER.because("what stands behind the `?` is no form"))?,
         None => Value::Object(serde_json::Map::new()),
     };
     let from = sender(peer.0.ip(), &headers, &api.proxies);
-    let notice = HookNotice { headers: headers_as_text(&headers), query, body, from: Some(from) };
+    let notice = HookNotice { headers: headers_as_text(&headers), query, path, body, from: Some(from) };
     let answer = api.engine.hook(connector.clone(), notice).await.inspect_err(|error| match error {
         HookError::BadSignature(reason) => tracing::warn!(%connector, %reason, "a notification was not authentic"),
         HookError::Malformed(reason) => tracing::warn!(%connector, %reason, "a notification was not understood"),
@@ -61,28 +126,6 @@ pub(super) async fn hook(
         event: answer.event.map(|event| event.to_string()),
     };
     Ok((status, Reply(result)).into_response())
-}
-
-/// The same for providers who say everything in the address.
-#[utoipa::path(get, path = "/hooks/{connector}", tag = "hooks",
-    params(("connector" = String, Path, description = "The connector of the provider")),
-    responses(
-        (status = 200, description = "Taken; it need not be sent again. A connector may have another answer in its \
-            `acknowledge`", body = HookResult),
-        (status = 400, description = "It is not understood", body = Problem),
-        (status = 401, description = "Its signature does not fit", body = Problem),
-        (status = 404, description = "No such connector, or no such order", body = Problem),
-        (status = 503, description = "It is to be sent again: its order is not known by this reference yet", body = Problem),
-    ))]
-pub(super) async fn hook_by_get(
-    api: State<Api>,
-    connector: Path<String>,
-    query: RawQuery,
-    peer: ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Raw,
-) -> Result<Response, Failure> {
-    hook(api, connector, query, peer, headers, body).await
 }
 
 /// Who sent it: the other end of the connection, or, where that is a proxy of ours, whom the proxy says it speaks for.

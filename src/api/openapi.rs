@@ -24,7 +24,7 @@ const CONNECTOR: &str = include_str!("../../workflows/schema/connector.schema.js
     ),
     paths(
         submit::submit, orders::list, orders::one, history::journal, history::recording, notices::list, notices::redeliver, act::events, act::cancel, act::retry, act::resolve,
-        stream::stream, incidents::list, connectors::list, connectors::pause, connectors::resume, workflows::list, workflows::one, workflows::graph, hooks::hook, hooks::hook_by_get, health::live,
+        stream::stream, incidents::list, connectors::list, connectors::pause, connectors::resume, workflows::list, workflows::one, workflows::graph, hooks::hook, hooks::hook_by_get, hooks::hook_below, hooks::hook_below_by_get, health::live,
         health::ready, health::metrics, openapi, workflow_schema, connector_schema, dashboard::index, dashboard::asset,
     ),
     modifiers(&Problems),

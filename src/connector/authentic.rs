@@ -26,6 +26,8 @@ pub(super) struct Incoming<'a> {
     pub(super) headers: &'a BTreeMap<String, String>,
     /// The parameters of the address.
     pub(super) query: &'a Value,
+    /// What stands behind the connector's name in the address of a notification.
+    pub(super) path: &'a str,
     pub(super) status: Option<u16>,
     pub(super) body: &'a [u8],
     pub(super) format: ReplyFormat,
@@ -52,6 +54,7 @@ pub(super) fn check(
             verify_standard_webhook(names, *tolerance, given.secrets, incoming.headers, incoming.body, now).map(drop)
         }
         Verify::SenderAddress => Ok(()),
+        Verify::Any(ways) => any(ways, given, incoming, now),
         Verify::SharedSecret { secrets: names, given: expr } => {
             let read = Read::new(incoming)?;
             let shown = expr.eval(&read.scope(given)).map_err(unreadable)?;
@@ -79,6 +82,19 @@ pub(super) fn check(
         }
         Verify::Signature(signed) => signature(signed, given, incoming, now),
     }
+}
+
+/// One of the ways is enough. Of several reasons, a time that does not fit tells most: with another clock it might.
+fn any(ways: &[Verify], given: &Given<'_>, incoming: &Incoming<'_>, now: Timestamp) -> Result<(), WebhookError> {
+    let mut told = Vec::with_capacity(ways.len());
+    for way in ways {
+        match check(way, given, incoming, now) {
+            Ok(()) => return Ok(()),
+            Err(error) => told.push(error),
+        }
+    }
+    let telling = [WebhookError::Timestamp, WebhookError::Signature].into_iter().find(|error| told.contains(error));
+    Err(telling.or_else(|| told.into_iter().next()).unwrap_or(WebhookError::Signature))
 }
 
 fn signature(signed: &Signed, given: &Given<'_>, incoming: &Incoming<'_>, now: Timestamp) -> Result<(), WebhookError> {
@@ -112,13 +128,17 @@ fn signature(signed: &Signed, given: &Given<'_>, incoming: &Incoming<'_>, now: T
     if fits { Ok(()) } else { Err(WebhookError::Signature) }
 }
 
-/// The text that a signature has to be of, with stars in the place of secrets. None where there is no such text, or it cannot
-/// be made of what came in.
-pub(super) fn signed_text(verify: &Verify, given: &Given<'_>, incoming: &Incoming<'_>) -> Option<String> {
-    let Verify::Signature(signed) = verify else { return None };
-    let read = Read::new(incoming).ok()?;
+/// The texts of which a signature has to be of one, with stars in the place of secrets. None where there is no such text, or
+/// it cannot be made of what came in.
+pub(super) fn signed_texts(verify: &Verify, given: &Given<'_>, incoming: &Incoming<'_>) -> Vec<String> {
+    let signed = match verify {
+        Verify::Signature(signed) => signed,
+        Verify::Any(ways) => return ways.iter().flat_map(|way| signed_texts(way, given, incoming)).collect(),
+        _ => return Vec::new(),
+    };
     let stars = signed.content.secrets().map(|name| (name.0.clone(), Secret::new("***"))).collect();
-    content::render(&signed.content, &read.scope(given), &stars).ok().map(|text| text.to_string())
+    let text = |read: &Read<'_>| content::render(&signed.content, &read.scope(given), &stars).ok();
+    Read::new(incoming).ok().and_then(|read| text(&read)).map(|text| text.to_string()).into_iter().collect()
 }
 
 /// What the secrets in the signed text may have been: as they are, and for each value beside the present one.
@@ -206,6 +226,7 @@ fn within(timestamp: Timestamp, now: Timestamp, tolerance: Duration) -> bool {
 /// What expressions see of what came in.
 struct Read<'a> {
     raw: Value,
+    path: Value,
     headers: Value,
     status: Value,
     query: &'a Value,
@@ -233,6 +254,7 @@ impl<'a> Read<'a> {
         let headers = incoming.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
         Ok(Self {
             raw: Value::from(raw),
+            path: Value::from(incoming.path),
             headers: headers.collect(),
             status: incoming.status.map_or(Value::Null, Value::from),
             query: incoming.query,
@@ -248,6 +270,7 @@ impl<'a> Read<'a> {
         };
         scope
             .with("raw", &self.raw)
+            .with("path", &self.path)
             .with("headers", &self.headers)
             .with("status", &self.status)
             .with("query", self.query)

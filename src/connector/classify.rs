@@ -109,7 +109,7 @@ pub(super) fn explain(operation: &Operation, question: Question<'_>, names: &Nam
     let response = response(reply.status, reply.headers.clone(), body, reply.decrypted.clone());
     let scope = names.scope().with("response", &response);
     let mut rules = Vec::new();
-    for rule in Rules::of(operation, question).rules {
+    for rule in Rules::of(operation, question).about(reply.status).rules {
         let held = rule.when.eval_bool(&scope);
         rules.push(RuleTold {
             outcome: name(rule.outcome),
@@ -137,9 +137,6 @@ fn response(status: u16, headers: Value, body: Value, decrypted: Value) -> Value
 pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Names<'_>, reply: Reply) -> Outcome {
     let Reply { status, headers, body, decrypted, doubted, retry_after_ms } = reply;
     let unknown = |text: &str| Outcome::Unknown { reason: reason(text), retry_after_ms };
-    if (300..400).contains(&status) {
-        return unknown(&format!("status {status}: redirects are not followed"));
-    }
     let foreign = match &body {
         Body::Broken(why) => Some(*why),
         Body::Foreign => Some("not JSON"),
@@ -155,9 +152,12 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
     let response = response(status, headers, body, decrypted);
     let scope = names.scope().with("response", &response);
 
-    let rules = Rules::of(operation, question);
+    let rules = Rules::of(operation, question).about(status);
     let kind = match rules.first_match(&scope) {
         Ok(kind) => kind,
+        Err(_) if is_redirect(status) => {
+            return unknown(&format!("status {status}: redirects are not followed, and no rule that names it fits"));
+        }
         // Rules about a body that is not there have no value, which is no mistake of theirs.
         Err(_) if let Some(body) = foreign => {
             return unknown(&format!("status {status}, the body is {body}: no rule fits"));
@@ -176,6 +176,10 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
         return unknown(&format!("status {status} reads as {}, but the body is {why}", name(kind)));
     }
     build(operation, question, &rules, kind, &scope, &response, retry_after_ms)
+}
+
+fn is_redirect(status: u16) -> bool {
+    (300..400).contains(&status)
 }
 
 /// The rules and readings in force: an inquiry that has none of its own reads replies as the operation does.
@@ -199,6 +203,17 @@ impl<'a> Rules<'a> {
                 Self { rules, own, fallback: general }
             }
         }
+    }
+
+    /// A redirect is an answer only for a rule that names its status: one about everything below 400, or all but 200, does
+    /// not mean it.
+    fn about(mut self, status: u16) -> Self {
+        if is_redirect(status) {
+            let named =
+                |text: &str| text.split(|c: char| !c.is_ascii_digit()).any(|number| number == status.to_string());
+            self.rules.retain(|rule| named(rule.when.source()));
+        }
+        self
     }
 
     /// The first rule that holds. One that cannot be evaluated does not hold, but is told of when no other does.
@@ -295,11 +310,19 @@ fn integrity(operation: &Operation, question: Question<'_>, scope: &Scope<'_>) -
         let expected =
             check.expected.eval(scope).map_err(|_| format!("{INTEGRITY}{} was not asked for", check.field))?;
         let actual = check.actual.eval(scope).map_err(|_| format!("{INTEGRITY}{} is not answered", check.field))?;
-        if expected != actual {
+        if !same(&expected, &actual) {
             return Err(format!("{INTEGRITY}{} differs", check.field));
         }
     }
     Ok(())
+}
+
+/// 12 and 12.0 are one number, however they are written.
+fn same(expected: &Value, actual: &Value) -> bool {
+    match (expected, actual) {
+        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => one.as_f64() == other.as_f64(),
+        _ => expected == actual,
+    }
 }
 
 fn code(expr: Option<&Expr>, scope: &Scope<'_>) -> String {

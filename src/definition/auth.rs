@@ -184,6 +184,8 @@ pub enum Verify {
     },
     /// Nothing but the address of its sender tells whose it is.
     SenderAddress,
+    /// By any of these: kinds of notifications that are signed differently.
+    Any(Vec<Verify>),
 }
 
 /// A signature over a text that is made of what came in.
@@ -227,7 +229,11 @@ pub enum Cipher {
 impl Verify {
     /// It is about each thing that a notification tells of, and not about the notification as a whole.
     pub fn is_of_each(&self) -> bool {
-        let Self::Signature(signed) = self else { return false };
+        let signed = match self {
+            Self::Signature(signed) => signed,
+            Self::Any(ways) => return ways.iter().any(Self::is_of_each),
+            _ => return false,
+        };
         let exprs = signed.content.expressions().chain([&signed.signature]);
         let mut exprs = exprs.chain(&signed.key_id).chain(&signed.timestamp);
         exprs.any(|expr| expr.paths().iter().any(|path| path.first().is_some_and(|root| root == "item")))

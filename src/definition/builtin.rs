@@ -141,6 +141,7 @@ fn operation(builtin: &Builtin) -> Arc<Operation> {
         integrity: None,
         auth: None,
         sign: None,
+        same: false,
         schedule: vec![Duration::from_secs(1), Duration::from_secs(5), minute],
     });
     Arc::new(Operation {

@@ -175,7 +175,7 @@ pub struct Integrity {
     pub actual: Expr,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Request {
     pub method: Method,
     /// The path below the base URL; each `${…}` is percent-encoded as one segment or query value.
@@ -293,6 +293,8 @@ pub struct Inquiry {
     /// Secrets of its own; else those of the operation for which the request keeps a place.
     pub auth: Option<Auth>,
     pub sign: Option<Arc<Sign>>,
+    /// It is the request of the operation itself, which only asks.
+    pub same: bool,
     /// How long after one another it is asked; when the list is used up, the next rung of the ladder is taken.
     pub schedule: Vec<Duration>,
 }

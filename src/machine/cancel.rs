@@ -17,7 +17,7 @@ impl Run<'_> {
         if !self.can_be_undone() {
             return false;
         }
-        let (before, walked) = (self.snapshot.clone(), self.walked.len());
+        let (before, walked, commands) = (self.snapshot.clone(), self.walked.len(), self.commands.len());
         // An `assign` that fails must not hold up the cancel; whatever needs its value will say that it is missing.
         if self.learn(name, outcome).is_ok() && self.cancel_leads_away(&early) {
             return true;
@@ -25,6 +25,7 @@ impl Run<'_> {
         // The outcome's own way on will assign it, and must find the order as it was.
         self.snapshot = before;
         self.walked.truncate(walked);
+        self.commands.truncate(commands);
         self.cancel_leads_away(&early)
     }
 

@@ -364,6 +364,9 @@ async fn notifications_are_taken_or_refused() {
         send("gateway", "good", "{}").await,
         (200, json!({"result": "applied", "order": null, "event": "payment.succeeded"}))
     );
+    let below = send("gateway/pix/a%20b", "good", "{}").await;
+    assert_eq!((below.0, &below.1["event"]), (200, &json!("payment.succeeded/pix/a b")));
+    assert_eq!(problem(&send("gateway/pix", "bad", "{}").await).0, 401);
     let forged = send("gateway", "bad", "{}").await;
     assert_eq!((problem(&forged).0, problem(&forged).1), (401, "bad-signature"));
     assert!(!problem(&forged).2.contains("fits"), "the sender is not told why");

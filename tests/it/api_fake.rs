@@ -391,7 +391,7 @@ impl Engine for Fake {
             Some("good") if body.starts_with(b"{") => Ok(HookAnswer {
                 how: How::Applied,
                 order: None,
-                event: Some("payment.succeeded".into()),
+                event: Some(format!("payment.succeeded{}", notice.path).as_str().into()),
                 acknowledge: Acknowledged { status: 200, body: None, content_type: "text/plain".to_owned() },
             }),
             Some("good") => Err(HookError::Malformed("the body is not JSON".to_owned())),

@@ -87,7 +87,7 @@ async fn who_may_ask_is_described() {
     let world = World::start();
     let (_, document) = world.get("/openapi.json").await;
     for (method, path) in paystate::api::paths() {
-        let responses = &document["paths"][path][method]["responses"];
+        let responses = &document["paths"][&path][method]["responses"];
         let (hook, post) = (path.starts_with("/hooks/"), method == "post");
         assert_eq!(responses["421"].is_object(), !hook, "{method} {path}");
         assert_eq!(responses["403"].is_object(), !hook && post, "{method} {path}");

@@ -152,7 +152,7 @@ fn a_notification_is_tried_out_without_a_daemon() {
     assert_eq!(forged.status.code(), Some(1));
     let told: Value = serde_json::from_slice(&forged.stdout).unwrap();
     assert_eq!(told["disbelieved"], "no signature fits");
-    assert_eq!(told["signed"], format!("{body}\n.8"));
+    assert_eq!(told["signed"], json!([format!("{body}\n.8")]));
     assert_eq!(
         (&told["events"][0]["event"], &told["events"][0]["payload"]["amount"]),
         (&json!("charge.paid"), &json!(5))

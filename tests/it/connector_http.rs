@@ -10,6 +10,7 @@ use paystate::machine::Outcome;
 use paystate::types::{Secret, Timestamp};
 use serde_json::{Value, json};
 
+use crate::connector_signing::connector;
 use crate::connector_support::*;
 
 async fn outcome_of(status: &str, headers: &[(&str, &str)], body: &str) -> Outcome {
@@ -102,12 +103,44 @@ async fn what_is_not_understood_is_unknown() {
 }
 
 #[tokio::test]
+async fn a_number_is_the_same_however_it_is_written() {
+    let outcome = outcome_of("201 Created", &[], r#"{"status": "approved", "amount": 600.0, "currency": "CNY"}"#).await;
+    assert!(matches!(outcome, Outcome::Ok { .. }), "{outcome:?}");
+}
+
+/// A provider that answers with a redirect and says in its body what it did.
+#[tokio::test]
+async fn a_redirect_is_read_by_a_rule_that_names_it_and_by_no_other() {
+    let answered = |rule: &'static str| async move {
+        let location = [("location", "http://127.0.0.1:9/elsewhere")];
+        let server = Server::start(vec![Play::Reply(reply("302 Found", &location, r#"{"id": "o1"}"#))]).await;
+        let what = format!(
+            "operations:\n  pay: {{ post: /pay, outcomes: {{ ok: '{rule}', result: '${{response.body.id}}' }} }}\n"
+        );
+        let outcome = connector(&server, &what, &[]).invoke(&call_to("pay")).await;
+        assert_eq!(server.requests().len(), 1, "nobody goes there");
+        outcome
+    };
+    let read = answered("response.status in [201, 302] && has(response.body.id)").await;
+    assert_eq!(read, Outcome::Ok { result: json!("o1") });
+    for other in ["response.status < 400 && has(response.body.id)", "response.status != 3020 && response.status < 400"]
+    {
+        let outcome = answered(other).await;
+        assert!(
+            reason_of(&outcome).contains("redirects are not followed, and no rule that names it fits"),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn an_answer_about_other_money_is_never_a_success() {
     let other = |body: &'static str| outcome_of("201 Created", &[], body);
     for (body, why) in [
         (r#"{"status": "approved", "amount": 6000, "currency": "CNY"}"#, "integrity: amount differs"),
         (r#"{"status": "approved", "amount": "600", "currency": "CNY"}"#, "integrity: amount differs"),
         (r#"{"status": "approved", "amount": 600.5, "currency": "CNY"}"#, "integrity: amount differs"),
+        (r#"{"status": "approved", "amount": 600.0000000001, "currency": "CNY"}"#, "integrity: amount differs"),
         (r#"{"status": "approved", "amount": 600, "currency": "JPY"}"#, "integrity: currency differs"),
         (r#"{"status": "approved", "amount": 600}"#, "integrity: currency is not answered"),
     ] {

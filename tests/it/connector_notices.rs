@@ -35,7 +35,7 @@ impl Hook {
         let env = BTreeMap::new();
         let config = WebhookConfig { secrets: &self.secrets, env: &env };
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let arrived = Arrived { headers: &headers, query: &json!({}), body: body.as_bytes(), from: None };
+        let arrived = Arrived { headers: &headers, query: &json!({}), path: "", body: body.as_bytes(), from: None };
         let now = [Timestamp::from_unix_ms(seconds * 1_000)];
         receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &now)
             .map(|understood| understood.told)
@@ -298,7 +298,7 @@ fn what_comes_by_get_is_signed_in_its_query_and_answered_in_its_words() {
         let connector = load_connector("acme.yaml", &hook.yaml).unwrap();
         let (env, headers) = (BTreeMap::new(), BTreeMap::new());
         let config = WebhookConfig { secrets: &hook.secrets, env: &env };
-        let arrived = Arrived { headers: &headers, query: &query, body: b"", from: None };
+        let arrived = Arrived { headers: &headers, query: &query, path: "", body: b"", from: None };
         let now = [Timestamp::from_unix_ms(NOW * 1_000)];
         receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &now)
     };
@@ -308,4 +308,40 @@ fn what_comes_by_get_is_signed_in_its_query_and_answered_in_its_words() {
     assert_eq!(understood.acknowledge.content_type, "application/json");
     let forged = come(json!({"ref": "r2", "id": "e1", "hash": tag}));
     assert_eq!(forged, Err(TranslateError::Unverified(WebhookError::Signature)));
+}
+
+/// Payments are signed over one set of fields, refunds over another, and one address takes both.
+#[test]
+fn kinds_of_notifications_may_be_signed_in_different_ways() {
+    let way = |fields: &str| {
+        format!("    - {{ scheme: digest-sha256, content: '{fields}${{secret.hook}}', signature: body.sign }}\n")
+    };
+    let ways = way("${body.ref}|${body.amount}|") + &way("${body.ref}|${body.refund}|");
+    let hook = hook(&format!("  verify:\n{ways}{EVENTS}"), &[("hook", "k3y")]);
+    let sum = |text: &str| hex::encode(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()));
+    let body = |more: &str, sign: &str| format!(r#"{{"ref": "r1", "id": "e1", {more}, "sign": "{sign}"}}"#);
+    for (more, signed) in [(r#""amount": 5"#, "r1|5|k3y"), (r#""refund": "f1""#, "r1|f1|k3y")] {
+        assert_eq!(hook.takes(&[], &body(more, &sum(signed))).correlate, "r1");
+        hook.refuses(&[], &body(more, &sum("r1|6|k3y")));
+        hook.refuses(&[], &body(more, ""));
+    }
+}
+
+/// Some providers add to the address that they were given, and some are sent back what they sent.
+#[test]
+fn what_stands_behind_the_name_and_the_text_itself_are_read() {
+    let hook = hook(
+        "  verify: { scheme: shared-secret, secret: '${secret.hook}', given: 'headers[\"x-key\"] + path' }\n  events:\n    \
+         - { when: path == \"/pix\", event: payment.done, correlate: body.ref, id: body.id, payload: { raw: '${raw}', at: '${path}' } }\n",
+        &[("hook", "a-shared-k3y/pix")],
+    );
+    let connector = load_connector("acme.yaml", &hook.yaml).unwrap();
+    let config = WebhookConfig { secrets: &hook.secrets, env: &BTreeMap::new() };
+    let headers = BTreeMap::from([("x-key".to_owned(), "a-shared-k3y".to_owned())]);
+    let come = |path: &str| {
+        let arrived = Arrived { headers: &headers, query: &json!({}), path, body: BODY.as_bytes(), from: None };
+        receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &[Timestamp::from_unix_ms(0)])
+    };
+    assert_eq!(come("/pix").unwrap().told[0].payload, json!({ "raw": BODY, "at": "/pix" }));
+    assert_eq!(come(""), Err(TranslateError::Unverified(WebhookError::Signature)));
 }

@@ -243,6 +243,7 @@ pub(crate) fn authorize() -> Operation {
             integrity: None,
             auth: None,
             sign: None,
+            same: false,
             schedule: Vec::new(),
         }),
         idempotency: Idempotency {

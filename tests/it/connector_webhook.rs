@@ -132,7 +132,7 @@ fn told(yaml: &str, body: &[u8], from: &str) -> Result<Vec<Notification>, Transl
     let (secrets, env) = (BTreeMap::new(), BTreeMap::new());
     let config = WebhookConfig { secrets: &secrets, env: &env };
     let headers = BTreeMap::new();
-    let arrived = Arrived { headers: &headers, query: &json!({}), body, from: from.parse().ok() };
+    let arrived = Arrived { headers: &headers, query: &json!({}), path: "", body, from: from.parse().ok() };
     receive(&connector, connector.webhooks.as_ref().unwrap(), &config, &arrived, &[at(STAMP)])
         .map(|understood| understood.told)
 }

@@ -119,7 +119,7 @@ async fn hook(
 ) -> StatusCode {
     let headers: BTreeMap<String, String> =
         headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
-    let arrived = Arrived { headers: &headers, query: &json!({}), body: &body, from: None };
+    let arrived = Arrived { headers: &headers, query: &json!({}), path: "", body: &body, from: None };
     match executor.hook(&connector, &arrived).await {
         Ok(_) => StatusCode::OK,
         Err(HookError::Unverified(_)) => StatusCode::UNAUTHORIZED,

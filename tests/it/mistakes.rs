@@ -208,7 +208,19 @@ fn of_credentials_and_questions() {
 
 #[test]
 fn of_notifications() {
+    let verify = "verify: { scheme: standard-webhooks, secret: \"${secret.bank_hook}\" }";
     let mistakes = [
+        (verify, "verify: [{ scheme: sender-address }]", "bad-value"),
+        (
+            verify,
+            "verify: [{ scheme: sender-address }, { scheme: standard-webhooks, secret: \"${secret.a}\" }]",
+            "contradicting-values",
+        ),
+        (
+            verify,
+            "verify: [{ scheme: standard-webhooks, secret: \"${secret.a}\" }, { scheme: digest-sha1, content: \"${item.a}\", signature: item.b }]",
+            "contradicting-values",
+        ),
         ("event: customer.confirmed", "event: confirmed", "bad-name"),
         ("event: customer.confirmed", "event: customer.confirmed\n      settles: pending", "bad-value"),
         ("event: customer.confirmed", "event: customer.confirmed\n      settles: ok\n      by: payment", "missing-key"),

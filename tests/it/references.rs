@@ -107,7 +107,7 @@ async fn tell(executor: &Executor, body: serde_json::Value) -> Result<Received, 
     let body = body.to_string();
     let (headers, query) = (BTreeMap::new(), json!({}));
     let from = Some("192.0.2.1".parse().unwrap());
-    executor.hook("acme", &Arrived { headers: &headers, query: &query, body: body.as_bytes(), from }).await
+    executor.hook("acme", &Arrived { headers: &headers, query: &query, path: "", body: body.as_bytes(), from }).await
 }
 
 async fn ends(executor: &Executor, order: &Snapshot, state: &str) {

@@ -64,13 +64,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
         let all = headers.entry(name.to_lowercase()).or_default();
         *all = if all.is_empty() { value } else { format!("{all}, {value}") };
     }
+    let path = below(request.path.as_deref().unwrap_or_default(), definition.name.as_str());
     let trial = Trial {
         definition: &definition,
         webhooks,
         config: WebhookConfig { secrets: &config.secrets, env: &config.env },
         now: args.at.unwrap_or_else(|| SystemClock.now()),
     };
-    let arrived = Arrived { headers: &headers, query: &query, body: &request.body, from: args.from };
+    let arrived = Arrived { headers: &headers, query: &query, path: &path, body: &request.body, from: args.from };
     let (rehearsal, cut) = trial.run(&arrived);
     if args.json {
         output::json(&as_json(&rehearsal));
@@ -78,6 +79,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
         output::out(&output::lines(&as_text(&rehearsal, cut)));
     }
     Ok(if rehearsal.disbelieved.is_none() && rehearsal.read.is_ok() { Verdict::Yes } else { Verdict::No })
+}
+
+/// What stands behind the connector's name in the address of a hook. Of an address of another kind, nothing.
+fn below(path: &str, connector: &str) -> String {
+    let rest = path.split_once("/hooks/").and_then(|(_, hook)| hook.strip_prefix(connector));
+    rest.filter(|rest| rest.starts_with('/')).unwrap_or_default().to_owned()
 }
 
 struct Trial<'a> {
@@ -101,9 +108,9 @@ impl Trial<'_> {
 }
 
 fn as_json(rehearsal: &Rehearsal) -> Value {
-    let (told, acknowledge, error) = match &rehearsal.read {
-        Ok((told, acknowledge)) => (told.iter().map(event).collect(), acknowledged(acknowledge), Value::Null),
-        Err(error) => (Vec::new(), Value::Null, Value::from(error.to_string())),
+    let (told, error) = match &rehearsal.read {
+        Ok((told, _)) => (told.iter().map(event).collect(), Value::Null),
+        Err(error) => (Vec::new(), Value::from(error.to_string())),
     };
     json!({
         "believed": rehearsal.disbelieved.is_none(),
@@ -111,7 +118,7 @@ fn as_json(rehearsal: &Rehearsal) -> Value {
         "signed": rehearsal.signed,
         "events": told,
         "rules": rehearsal.rules,
-        "acknowledge": acknowledge,
+        "acknowledge": acknowledged(rehearsal),
         "error": error,
     })
 }
@@ -127,8 +134,16 @@ fn event(told: &Notification) -> Value {
     })
 }
 
-fn acknowledged(acknowledge: &Acknowledged) -> Value {
-    json!({ "status": acknowledge.status, "content_type": acknowledge.content_type, "body": acknowledge.body })
+/// What the sender hears: of a notification that is not believed or not understood, that it was refused.
+fn acknowledged(rehearsal: &Rehearsal) -> Value {
+    match (&rehearsal.disbelieved, &rehearsal.read) {
+        (Some(_), _) => json!({ "status": 401 }),
+        (None, Err(_)) => json!({ "status": 400 }),
+        (None, Ok((_, Acknowledged { status, body: None, .. }))) => json!({ "status": status }),
+        (None, Ok((_, Acknowledged { status, body, content_type }))) => {
+            json!({ "status": status, "content_type": content_type, "body": body })
+        }
+    }
 }
 
 fn as_text(rehearsal: &Rehearsal, cut: bool) -> String {
@@ -137,7 +152,7 @@ fn as_text(rehearsal: &Rehearsal, cut: bool) -> String {
         None => "believed\n".to_owned(),
         Some(why) => format!("not believed: {why}\n"),
     };
-    if let (Some(_), Some(signed)) = (&rehearsal.disbelieved, &rehearsal.signed) {
+    for signed in rehearsal.signed.iter().filter(|_| rehearsal.disbelieved.is_some()) {
         text.push_str("the text that has to be signed\n");
         signed.lines().for_each(|line| text.push_str(&format!("  {line}\n")));
     }
@@ -152,10 +167,9 @@ fn as_text(rehearsal: &Rehearsal, cut: bool) -> String {
         text.push_str("because\n");
         rehearsal.rules.iter().for_each(|rule| text.push_str(&rule_text(rule)));
     }
-    if let Ok((_, acknowledge)) = &rehearsal.read {
-        let body = acknowledge.body.as_deref().unwrap_or("an answer of Paystate's in JSON");
-        let _ = writeln!(text, "answered with status {}\n  {body}", acknowledge.status);
-    }
+    let answer = acknowledged(rehearsal);
+    let body = answer["body"].as_str().unwrap_or("an answer of Paystate's in JSON");
+    let _ = writeln!(text, "answered with status {}\n  {body}", answer["status"]);
     text
 }
 

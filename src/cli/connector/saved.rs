@@ -14,7 +14,8 @@ pub(super) struct Reply {
 }
 
 pub(super) struct Request {
-    /// What stands behind the `?`, if the file has an address.
+    /// The path of the address, and what stands behind its `?`, if the file has an address.
+    pub(super) path: Option<String>,
     pub(super) query: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) body: Vec<u8>,
@@ -38,7 +39,7 @@ pub(super) fn request(path: &Path, headers: &[String]) -> anyhow::Result<Request
     if [b"POST ".as_slice(), b"GET ".as_slice(), b"PUT ".as_slice()].iter().any(|method| bytes.starts_with(method)) {
         return whole_request(&bytes, headers).with_context(|| format!("{} is no HTTP request", path.display()));
     }
-    Ok(Request { query: None, headers, body: bytes })
+    Ok(Request { path: None, query: None, headers, body: bytes })
 }
 
 fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
@@ -65,7 +66,11 @@ fn whole_reply(bytes: &[u8], headers: Vec<(String, String)>) -> anyhow::Result<R
 fn whole_request(bytes: &[u8], headers: Vec<(String, String)>) -> anyhow::Result<Request> {
     let (first, headers, body) = whole(bytes, headers)?;
     let address = first.split_ascii_whitespace().nth(1).ok_or_else(|| anyhow!("its first line has no address"))?;
-    Ok(Request { query: address.split_once('?').map(|(_, query)| query.to_owned()), headers, body })
+    let (path, query) = match address.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (address, None),
+    };
+    Ok(Request { path: Some(path.to_owned()), query, headers, body })
 }
 
 type Whole = (String, Vec<(String, String)>, Vec<u8>);
@@ -105,6 +110,7 @@ mod tests {
         assert_eq!(whole_reply(b"HTTP/2 204\nA: b\n", Vec::new()).unwrap().status, 204);
         let told = whole_request(b"POST /hooks/acme?a=b&c=d HTTP/1.1\nX: y\n\nbody", Vec::new()).unwrap();
         assert_eq!((told.query.as_deref(), told.body.as_slice()), (Some("a=b&c=d"), b"body".as_slice()));
+        assert_eq!(told.path.as_deref(), Some("/hooks/acme"));
         assert!(whole_reply(b"HTTP/1.1\n\n", Vec::new()).is_err());
         assert!(whole_reply(b"HTTP/1.1 200 OK\nno header\n\n", Vec::new()).is_err());
     }

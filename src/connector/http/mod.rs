@@ -202,6 +202,7 @@ impl HttpConnector {
         let (more, fields) = match question {
             Question::Invoke => (&operation.auth, Fields::All),
             Question::Inquire(Inquiry { auth: Some(own), .. }) => (own, Fields::All),
+            Question::Inquire(Inquiry { same: true, .. }) => (&operation.auth, Fields::All),
             Question::Inquire(_) => (&operation.auth, Fields::Kept),
         };
         auth::apply(more, &mut draft, &env, &self.secrets, fields)?;

@@ -71,7 +71,8 @@ impl Reader<'_> {
     fn believe(&self, status: u16, headers: &BTreeMap<String, String>, bytes: &[u8]) -> (Option<String>, Value) {
         let query = Value::Null;
         let format = if self.format == ReplyFormat::SaysJson { ReplyFormat::Json } else { self.format };
-        let incoming = Incoming { headers, query: &query, status: Some(status), body: bytes, format, item: None };
+        let incoming =
+            Incoming { headers, query: &query, path: "", status: Some(status), body: bytes, format, item: None };
         let checked = match self.verify {
             Some(verify) => authentic::check(verify, &self.given, &incoming, (self.clock)()),
             None => Ok(()),

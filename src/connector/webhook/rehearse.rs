@@ -14,8 +14,8 @@ use crate::types::Timestamp;
 pub struct Rehearsal {
     /// Why it would be refused as not the provider's. None: it would be believed.
     pub disbelieved: Option<WebhookError>,
-    /// The text that has to be signed, with stars for secrets, where the scheme signs a text of its own.
-    pub signed: Option<String>,
+    /// The text that has to be signed, with stars for secrets, where the scheme signs a text of its own: one for each way.
+    pub signed: Vec<String>,
     /// What each rule says of each thing that is told, up to the one that holds.
     pub rules: Vec<RuleTried>,
     /// What it tells of, and what it would be answered, if it were believed.
@@ -50,7 +50,7 @@ pub fn rehearse(
     let read = read.map(|understood| (understood.told, understood.acknowledge));
     let env = translate::env(connector, config);
     let given = Given { secrets: config.secrets, env: &env, tables: &connector.tables };
-    let signed = authentic::signed_text(&webhooks.verify, &given, &translate::incoming(webhooks, arrived));
+    let signed = authentic::signed_texts(&webhooks.verify, &given, &translate::incoming(webhooks, arrived));
     Rehearsal { disbelieved: seen.disbelieved, signed, rules: seen.rules, read }
 }
 

@@ -68,6 +68,8 @@ pub struct Arrived<'a> {
     pub headers: &'a BTreeMap<String, String>,
     /// What stands behind the `?` of the address, decoded.
     pub query: &'a Value,
+    /// What stands behind the connector's name in the address: nothing, or `/` and more.
+    pub path: &'a str,
     /// Byte for byte.
     pub body: &'a [u8],
     /// The address of the sender, where it is known.
@@ -160,7 +162,11 @@ fn read(
     };
     let headers: Value =
         arrived.headers.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str()))).collect();
+    let raw = std::str::from_utf8(arrived.body).map_or(Value::Null, Value::from);
+    let path = Value::from(arrived.path);
     let scope = Scope::new()
+        .with("raw", &raw)
+        .with("path", &path)
         .with("body", &body)
         .with("headers", &headers)
         .with("query", arrived.query)
@@ -194,8 +200,8 @@ pub(super) fn env(connector: &Connector, config: &WebhookConfig<'_>) -> Value {
 }
 
 pub(super) fn incoming<'a>(webhooks: &Webhooks, arrived: &Arrived<'a>) -> Incoming<'a> {
-    let Arrived { headers, query, body, from: _ } = *arrived;
-    Incoming { headers, query, status: None, body, format: webhooks.format, item: None }
+    let Arrived { headers, query, path, body, from: _ } = *arrived;
+    Incoming { headers, query, path, status: None, body, format: webhooks.format, item: None }
 }
 
 fn acknowledged(wanted: &Acknowledge, scope: &Scope<'_>) -> Result<Acknowledged, TranslateError> {

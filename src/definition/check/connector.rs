@@ -41,19 +41,19 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
 
 fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {
     let (Some(kind), Some(money)) = (operation.money, entry.node.entry("money")) else { return };
-    if entry.node.get("inquire").is_none() {
+    if entry.node.get("inquire").is_none() && !operation.asks {
         let message = format!("`{}` moves money ({}) and cannot be asked about", entry.key, kind.name());
         let help = "after a lost answer only an inquiry tells what happened: \
                     add `inquire: { get: \"/…?reference=${key}\" }`, or `inquire: told` where an event `settles` the call";
         ctx.add(ctx.problem(rules::MONEY_WITHOUT_INQUIRE, &money.key_span, message).with_help(help.to_owned()));
     }
     let resend = entry.node.get("inquire").filter(|node| node.text() == Some(RESEND));
-    if let Some(node) = resend.filter(|_| !operation.idempotency.tells_when_repeated()) {
+    if let Some(node) = resend.filter(|_| !operation.idempotency.tells_when_repeated() && !operation.asks) {
         let message =
             format!("`{}` is asked about by sending it again, and a repeat does not tell what became of it", entry.key);
         let problem = ctx.problem(rules::CONTRADICTING_VALUES, &node.span, message);
-        let help =
-            "`inquire: resend` is for `replay: stored`, `stored_2xx`, `intent` or `complete`; else say how to ask";
+        let help = "`inquire: resend` is for `replay: stored`, `stored_2xx`, `intent` or `complete`, and for what is `repeat: asks`; \
+                    else say how to ask";
         ctx.add(problem.with_help(help.to_owned()));
     }
     let stated = shared || entry.node.get("idempotency").is_some() || entry.node.get("repeat").is_some();

@@ -43,7 +43,7 @@ pub(super) struct Unknown {
 /// The type of a path, where it is the same for every order.
 pub(super) fn type_of(path: &[String]) -> Type {
     match path.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["key" | "sent_at" | "now" | "nonce" | "raw" | "signature" | "content"] => Type::Text,
+        ["key" | "sent_at" | "now" | "nonce" | "raw" | "path" | "signature" | "content"] => Type::Text,
         ["attempt" | "status"] => Type::Int,
         ["response" | "request", "headers", _] | ["headers" | "env", _] => Type::Text,
         [

@@ -7,7 +7,7 @@ use crate::types::Value;
 const TEXT_MAX: usize = 256 * 1024;
 
 /// A JSON value with `${…}` in its strings. A string that is one `${…}` and nothing else keeps the type of its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Template {
     Literal(Value),
     Expr(Expr),
@@ -17,7 +17,7 @@ pub enum Template {
     Array(Vec<Template>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum TextPart {
     Text(String),
     Expr(Expr),

@@ -139,13 +139,14 @@ impl Ctx<'_> {
             asks,
             integrity: fields.get("integrity").map(|node| self.integrity(node)).unwrap_or_default(),
             outcomes: outcomes_node.map(|node| self.outcomes(node, None, false)).unwrap_or_default(),
-            // Where the same request tells, there is no other: the ladder's second rung is its first.
-            inquire: fields.entry("inquire").filter(|entry| entry.node.text() != Some(RESEND)).and_then(|entry| {
-                match entry.node.text() {
-                    Some(TOLD) => Some(told()),
-                    _ => inquiry(entry, REQUEST_ROOTS),
-                }
-            }),
+            inquire: match (fields.entry("inquire"), fields.entry("inquire").and_then(|entry| entry.node.text())) {
+                // What only asks, and books what it finds, is its own question.
+                (None, _) | (_, Some(RESEND)) if asks && money.is_some() => Some(same(&request, sign.as_ref())),
+                // Where the same request tells, there is no other: the ladder's second rung is its first.
+                (None, _) | (_, Some(RESEND)) => None,
+                (_, Some(TOLD)) => Some(told()),
+                (Some(entry), _) => inquiry(entry, REQUEST_ROOTS),
+            },
             idempotency,
             poll: times.and_then(|node| self.durations(node, "`poll`")).unwrap_or_else(poll),
             follow_up: question.and_then(|entry| inquiry(entry, FOLLOW_UP_ROOTS)),
@@ -260,7 +261,7 @@ impl Ctx<'_> {
         let integrity = fields.get("integrity").map(|node| self.integrity(node));
         let auth = fields.entry("auth").map(|entry| self.more_auth(entry));
         let (sign, schedule) = (self.own_sign(&fields, sign), schedule.unwrap_or_else(inquire));
-        Some(Inquiry { request: Some(request), outcomes, integrity, auth, sign, schedule })
+        Some(Inquiry { request: Some(request), outcomes, integrity, auth, sign, same: false, schedule })
     }
 
     pub(super) fn encoding(&self, fields: &Fields<'_>) -> Option<BodyEncoding> {
@@ -316,8 +317,13 @@ fn told() -> Inquiry {
         integrity: None,
         auth: None,
         sign: None,
+        same: false,
         schedule: inquire(),
     }
+}
+
+fn same(request: &Request, sign: Option<&Arc<Sign>>) -> Inquiry {
+    Inquiry { request: Some(request.clone()), sign: sign.cloned(), same: true, ..told() }
 }
 
 /// How an accepted call is asked about, where the file does not say.

@@ -28,7 +28,9 @@ const DECRYPT_KEYS: &[&str] = &["scheme", "secret", "secrets", "text", "nonce", 
 /// What is known of an answer before it is believed.
 pub(super) const ANSWER_ROOTS: &[&str] = &["raw", "status", "headers", "body", "env", "tables"];
 /// What is known of a notification before it is believed.
-pub(super) const HOOK_ROOTS: &[&str] = &["raw", "headers", "query", "body", "item", "env", "tables"];
+pub(super) const HOOK_ROOTS: &[&str] = &["raw", "path", "headers", "query", "body", "item", "env", "tables"];
+/// Each is tried for everything that comes.
+const WAYS_MAX: usize = 8;
 const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// What a scheme needs beside its secrets.
@@ -44,6 +46,25 @@ enum Kinds {
 impl Ctx<'_> {
     /// `roots` are what is known of a notification, or of an answer.
     pub(super) fn verify(&self, node: &Node, roots: &[&str]) -> Option<Verify> {
+        let Kind::List(items) = &node.kind else { return self.one_way(node, roots) };
+        if !(2..=WAYS_MAX).contains(&items.len()) {
+            self.report(rules::BAD_VALUE, &node.span, format!("a list under `verify` has 2 to {WAYS_MAX} ways"));
+        }
+        let ways: Vec<Verify> = items.iter().filter_map(|item| self.one_way(item, roots)).collect();
+        if ways.iter().any(|way| matches!(way, Verify::SenderAddress)) {
+            self.report(
+                rules::CONTRADICTING_VALUES,
+                &node.span,
+                "beside `sender-address`, which is always believed, no other way counts",
+            );
+        }
+        if ways.iter().any(Verify::is_of_each) && !ways.iter().all(Verify::is_of_each) {
+            self.report(rules::CONTRADICTING_VALUES, &node.span, "either all ways read `item`, or none does");
+        }
+        (ways.len() == items.len()).then_some(Verify::Any(ways))
+    }
+
+    fn one_way(&self, node: &Node, roots: &[&str]) -> Option<Verify> {
         let what = "`verify`";
         let fields = self.fields(node, &node.span, what, KEYS)?;
         let mut words = vec![

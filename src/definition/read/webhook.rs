@@ -12,11 +12,12 @@ const KEYS: &[&str] = &["verify", "allow_from", "body", "decrypt", "each", "ackn
 /// Senders try again for hours, and an order learns its reference within minutes.
 const EARLY: Duration = Duration::from_secs(15 * 60);
 /// What is known of a notification as a whole.
-const EACH_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "env", "tables"];
+const EACH_ROOTS: &[&str] = &["raw", "path", "body", "headers", "query", "decrypted", "env", "tables"];
 /// What an event is read from, once the notification is believed.
-const EVENT_ROOTS: &[&str] = &["body", "headers", "query", "decrypted", "item", "nonce", "env", "tables"];
+const EVENT_ROOTS: &[&str] =
+    &["raw", "path", "body", "headers", "query", "decrypted", "item", "nonce", "env", "tables"];
 /// A part that is encrypted belongs to the notification as a whole.
-const DECRYPT_ROOTS: &[&str] = &["raw", "headers", "query", "body", "env", "tables"];
+const DECRYPT_ROOTS: &[&str] = &["raw", "path", "headers", "query", "body", "env", "tables"];
 const EVENT_KEYS: &[&str] = &["when", "event", "correlate", "by", "id", "payload", "settles"];
 
 impl Ctx<'_> {

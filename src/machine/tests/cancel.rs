@@ -38,9 +38,12 @@ fn a_cancel_that_is_refused_leaves_the_outcome_its_own_way_on() {
     story.cancel().settle(1, ok()).in_state("capturing");
     assert_eq!(*story.order.data, json!({ "tries": 1 }), "assigned once, and the cancel waits for its state");
     assert_eq!(story.order.inbox.len(), 1);
-    let mut story = Story::of(&text.replace("when: \"has(data.tries)\", ", ""));
+    let refusing = text.replace("when: \"has(data.tries)\", ", "incident: wants to cancel, ");
+    let mut story = Story::of(&refusing);
     story.cancel().settle(1, ok()).in_state("capturing");
     assert_eq!(*story.order.data, json!({ "cancel_refused": true, "tries": 1 }));
+    let called = |command: &&Command| matches!(command, Command::OpenIncident { .. });
+    assert_eq!(story.commands.iter().filter(called).count(), 1);
     assert_eq!(story.order.inbox.len(), 0);
 }
 

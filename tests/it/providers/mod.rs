@@ -91,7 +91,7 @@ impl World {
     /// A notification as it comes in.
     async fn hook(&self, headers: &[(&str, &str)], body: &str) -> Result<Received, HookError> {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let arrived = Arrived { headers: &headers, query: &json!({}), body: body.as_bytes(), from: None };
+        let arrived = Arrived { headers: &headers, query: &json!({}), path: "", body: body.as_bytes(), from: None };
         self.executor.hook(self.connector, &arrived).await
     }
 

@@ -174,7 +174,7 @@ async fn told(executor: &Executor, order: OrderId) -> usize {
 
 async fn hook(executor: &Executor, headers: &[(&'static str, String)], body: &str) -> Vec<Hooked> {
     let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-    let arrived = Arrived { headers: &headers, query: &json!({}), body: body.as_bytes(), from: None };
+    let arrived = Arrived { headers: &headers, query: &json!({}), path: "", body: body.as_bytes(), from: None };
     executor.hook("shop", &arrived).await.unwrap().told
 }
 

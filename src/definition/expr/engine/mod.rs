@@ -5,6 +5,7 @@
 
 mod bounds;
 mod calls;
+mod ordered;
 mod types;
 
 use std::sync::{Arc, LazyLock};
@@ -15,6 +16,7 @@ use ::cel::common::value::{CowVal, Val};
 use ::cel::objects::{Key, Map};
 use ::cel::{Context, Env, ExecutionError, ParseErrors, Program, extensions};
 
+pub(in crate::definition::expr) use self::ordered::in_order;
 pub(in crate::definition) use self::types::Type;
 use super::functions::FUNCTIONS;
 use super::path::{Path, Step};
@@ -26,6 +28,8 @@ use crate::types::{Currency, Value};
 const RESULT_MAX: usize = 256 * 1024;
 /// Elements that a loop such as `exists` walks over.
 const LOOP_MAX: usize = 1000;
+/// Every smaller whole number is one that a double has exactly.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 /// Wraps what a loop walks over: bounds it, and gives the keys of an object in one order on every machine.
 const EACH: &str = "@each";
 /// Wraps what is added to something: CEL would append an object's keys to a list in an order that is never the same.
@@ -215,6 +219,9 @@ impl Rewrite<'_> {
             }
             return Ok(!gathers);
         }
+        if ordered::WRITERS.contains(&call.func_name.as_str()) {
+            call.args.iter_mut().for_each(ordered::keep_order);
+        }
         if let ("indexOf" | "lastIndexOf", Some(needle)) = (call.func_name.as_str(), call.args.first_mut()) {
             wrap(needle, bounds::NEEDLE);
         }
@@ -346,7 +353,10 @@ fn environment() -> Env {
         .and_then(|()| env.add_overload(ADDED, ADDED, vec![DYN_TYPE], added))
         .and_then(|()| env.add_overload("minor", "minor", vec![DYN_TYPE, DYN_TYPE], minor))
         .and_then(|()| env.add_overload("major", "major", vec![DYN_TYPE, DYN_TYPE], major));
-    let complete = complete.and_then(|()| calls::declare(&mut env)).and_then(|()| bounds::declare(&mut env));
+    let complete = complete
+        .and_then(|()| calls::declare(&mut env))
+        .and_then(|()| bounds::declare(&mut env))
+        .and_then(|()| ordered::declare(&mut env));
     debug_assert!(complete.is_ok(), "each name is added once: {complete:?}");
     env
 }
@@ -460,6 +470,8 @@ fn to_json(value: &::cel::Value, budget: &mut usize) -> Result<Value, String> {
         ::cel::Value::Bool(truth) => Ok(Value::Bool(*truth)),
         ::cel::Value::Int(integer) => Ok(Value::from(*integer)),
         ::cel::Value::UInt(integer) => Ok(Value::from(*integer)),
+        // As most write it: 12 and not 12.0.
+        ::cel::Value::Float(float) if float.fract() == 0.0 && float.abs() < WHOLE_MAX => Ok(Value::from(*float as i64)),
         ::cel::Value::Float(float) => serde_json::Number::from_f64(*float)
             .map(Value::Number)
             .ok_or_else(|| "the result is not a number".to_owned()),

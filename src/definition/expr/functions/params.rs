@@ -2,6 +2,7 @@
 
 use serde_json::Map;
 
+use super::super::engine::in_order;
 use super::{Answer, text_of};
 use crate::definition::Lists;
 use crate::types::Value;
@@ -17,8 +18,8 @@ pub(super) fn url_encode(args: &[Value]) -> Answer {
 
 /// An object as a form, as it is sent: `a=1&b%5Bc%5D=2`.
 pub(super) fn form(args: &[Value]) -> Answer {
-    let fields = args.first().ok_or("is about an object")?;
-    encode_form(fields, Lists::Indices)
+    let fields = in_order(args.first().ok_or("is about an object")?);
+    encode_form(&fields, Lists::Indices)
         .map(Value::String)
         .ok_or("is about an object that nests 16 deep at most, and makes 2 MiB at most")
 }

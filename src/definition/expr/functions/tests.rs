@@ -28,6 +28,15 @@ fn what_providers_sign_and_write() {
         (r#"sorted_params(v, ["a", "list", "nested"])"#, "z=1"),
         (r#"param("t=1, v1=ab=,v1=\"cd\"", ",", "v1")"#, "ab="),
         (r#"params("t=1,v1=ab,v1=cd", ",", "v1").join("|")"#, "ab|cd"),
+        (
+            r#"json({"b": v.z, "a": [{"d": 1, "c": {}}], "e": v.nested})"#,
+            r#"{"b":1,"a":[{"d":1,"c":{}}],"e":{"k":"ü"}}"#,
+        ),
+        (
+            r#"form({"b": 1, "a": {"d": 1, "c": 2}}) + json(true ? {"b": 1, "a": 2} : {})"#,
+            r#"b=1&a%5Bd%5D=1&a%5Bc%5D=2{"b":1,"a":2}"#,
+        ),
+        (r#"json([double(12), 12.5, double("1200.00")])"#, "[12,12.5,1200]"),
         (r#"json({"b": [1, true, null]})"#, r#"{"b":[1,true,null]}"#),
         (r#"raw_member("{\"r_response\": { \"a\" : 1 }, \"sign\": 2}", "*_response")"#, r#"{ "a" : 1 }"#),
         (r#"pad(7, 3, "0") + pad("ab", 1, " ")"#, "007ab"),

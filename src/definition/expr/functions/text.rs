@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use super::super::engine::in_order;
 use super::{Answer, text_of};
 use crate::types::{Value, short_key_of};
 
@@ -12,7 +13,7 @@ const PAD_MAX: i64 = 1_000;
 /// A value as compact JSON; the keys of an object in their order.
 pub(super) fn json(args: &[Value]) -> Answer {
     let value = args.first().ok_or("is about a value")?;
-    Ok(Value::String(value.to_string()))
+    Ok(Value::String(in_order(value).to_string()))
 }
 
 pub(super) fn parse_json(args: &[Value]) -> Answer {
