@@ -212,7 +212,9 @@ impl Refunds {
         if order.money.currency != Some(currency) {
             return Ok(refused("refund_in_another_currency"));
         }
-        let counters = [Counter { account: refund_account(order.id), cap: captured }];
+        // What the payment's own order has given back is gone as well.
+        let cap = captured - order.money.refunded;
+        let counters = [Counter { account: refund_account(order.id), cap }];
         let reserved = executor.shared.desk.reserve(&invocation.key, &counters, amount, currency).await;
         Ok(match reserved.map_err(|error| not_sent(&error.to_string()))? {
             Ok(postings) => {

@@ -40,6 +40,7 @@ impl<'w> Run<'w> {
     pub(super) fn begin_invoke(&mut self, state: &'w State, invoke: &'w Invoke) -> Result<(), EvalError> {
         let with = invoke.with.render(&self.scope(&Given::default()))?;
         money::check_arguments(invoke.operation.money, &with)?;
+        self.must_be_held(invoke.operation.money, &with)?;
         let role = Role::Invoke { branch: invoke.branch.clone() };
         let deadline = invoke.timeout_total.map(|total| self.now.plus(total));
         self.begin_call(role, state, &invoke.call, Arc::new(with), deadline);
@@ -84,6 +85,7 @@ impl<'w> Run<'w> {
             inquiries: Attempt(0),
             trouble: String::new(),
             doubtful: false,
+            accepted: false,
             reversed: false,
         };
         self.snapshot.calls.insert(id, call);
@@ -150,6 +152,8 @@ impl<'w> Run<'w> {
     pub(super) fn back_off(&mut self, id: CallId, why: &str, after_ms: Option<u64>, new_epoch: bool) -> bool {
         let Some(call) = self.snapshot.calls.get(&id) else { return false };
         let Some(declared) = self.declared(call) else { return false };
+        // Where the provider does not go by our key, a new one would only make the question about the old one impossible.
+        let natural = !declared.operation.idempotency.natural_key.is_empty() && call.doubtful;
         let tries = call.attempt.0.saturating_sub(call.spent);
         let mut wait = retry::delay(declared.retry, self.snapshot.id, id, tries);
         if let Some(ms) = after_ms {
@@ -164,7 +168,7 @@ impl<'w> Run<'w> {
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
             why.clone_into(&mut call.trouble);
             call.phase = Phase::Backoff;
-            if new_epoch {
+            if new_epoch && !natural {
                 call.epoch = call.epoch.next();
                 // The next send is the first of its key.
                 call.sent_at = at;
@@ -201,6 +205,7 @@ impl<'w> Run<'w> {
         let routed = invoked && self.state().is_some_and(|state| state.on.contains_key("pending"));
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
             call.phase = Phase::Pending { asking: false, reference: reference.clone() };
+            call.accepted = true;
         }
         self.arm_poll(id, None);
         if routed {
@@ -314,9 +319,12 @@ impl<'w> Run<'w> {
                 result: result.clone(),
             });
         }
-        // What has been captured is given back by undoing the capture, or by a refund; releasing its hold would fail.
-        let captures = self.declared(call).is_some_and(|declared| declared.operation.money == Some(MoneyKind::Capture));
-        if captures && self.snapshot.money.held == 0 {
+        // What has been captured is given back by undoing the capture, or by a refund; releasing its hold would fail, and
+        // so it would once the rest was let go.
+        let kinds = [MoneyKind::Capture, MoneyKind::Release];
+        let ends =
+            self.declared(call).and_then(|declared| declared.operation.money).is_some_and(|k| kinds.contains(&k));
+        if ends && self.snapshot.money.held == 0 {
             self.forget_holds();
         }
     }
@@ -324,8 +332,8 @@ impl<'w> Run<'w> {
     pub(super) fn drop_call(&mut self, id: CallId) {
         self.snapshot.calls.remove(&id);
         self.clear_timers(id);
-        if self.snapshot.incident.as_ref().is_some_and(|incident| incident.call == Some(id)) {
-            self.snapshot.incident = None;
+        if let Some(over) = self.snapshot.incident.take_if(|incident| incident.call == Some(id)) {
+            self.still_wanted(&over);
         }
     }
 

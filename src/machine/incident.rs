@@ -19,9 +19,12 @@ impl Run<'_> {
         self.open_incident(Some(id), reason);
     }
 
-    /// The first incident of an order is kept: what comes after it usually follows from it.
+    /// The first incident of an order is kept: what comes after it usually follows from it. What became of a call comes
+    /// before what the workflow only wants a person to see.
     pub(super) fn open_incident(&mut self, call: Option<CallId>, reason: String) {
-        if self.snapshot.incident.is_some() {
+        let seen = self.snapshot.incident.as_ref().filter(|before| before.call.is_none() && call.is_some());
+        let wanted = seen.and_then(|before| before.wanted.clone());
+        if self.snapshot.incident.is_some() && wanted.is_none() {
             return;
         }
         let moves = |call: &&Call| self.declared(call).is_some_and(|declared| declared.operation.money.is_some());
@@ -31,26 +34,31 @@ impl Run<'_> {
             None => self.snapshot.amount,
         };
         self.commands.push(Command::OpenIncident { reason: reason.clone(), at_stake });
-        self.snapshot.incident = Some(Incident {
-            reason,
-            opened_at: self.now,
-            call,
-            at_stake,
-            unbegun: false,
-            wanted: false,
-            halted: false,
-        });
+        let reason = match &wanted {
+            Some(wanted) => format!("{reason}; and: {wanted}"),
+            None => reason,
+        };
+        let opened_at = self.now;
+        let incident = Incident { reason, opened_at, call, at_stake, unbegun: false, wanted, halted: false };
+        self.snapshot.incident = Some(incident);
     }
 
     /// The workflow wants a person to see the order. Where one is called already, both reasons are seen.
     pub(super) fn want_person(&mut self, reason: &str) {
+        let add = |text: &str| if text.contains(reason) { text.to_owned() } else { format!("{text}; and: {reason}") };
         match &mut self.snapshot.incident {
-            Some(incident) if incident.reason.contains(reason) => {}
-            Some(incident) => incident.reason = format!("{}; and: {reason}", incident.reason),
+            Some(incident) => incident.reason = add(&incident.reason),
             None => self.open_incident(None, reason.to_owned()),
         }
-        if let Some(incident) = self.snapshot.incident.as_mut().filter(|incident| incident.call.is_none()) {
-            incident.wanted = true;
+        if let Some(incident) = &mut self.snapshot.incident {
+            incident.wanted = Some(incident.wanted.as_deref().map_or_else(|| reason.to_owned(), add));
+        }
+    }
+
+    /// What was wrong with a call is over. What the workflow wanted to be seen is not.
+    pub(super) fn still_wanted(&mut self, over: &Incident) {
+        if let (Some(_), Some(wanted)) = (over.call, &over.wanted) {
+            self.want_person(wanted);
         }
     }
 
@@ -83,6 +91,7 @@ impl Run<'_> {
         let incident = self.snapshot.incident.take().ok_or(Rejection::NoIncident)?;
         let Some(id) = incident.call else { return self.retry_order(&incident) };
         self.retry_call(id)?;
+        self.still_wanted(&incident);
         self.next_parked();
         self.drain();
         Ok(())
@@ -176,6 +185,7 @@ impl Run<'_> {
             // The first two are about a call, which was looked at above.
             (Resolution::Ok { .. } | Resolution::Declined { .. } | Resolution::Dismissed, _) => {}
         }
+        self.still_wanted(&incident);
         self.renew_deadline();
         self.next_parked();
         self.drain();

@@ -7,7 +7,7 @@ use super::retry;
 use super::run::Run;
 use super::snapshot::{Call, Phase, Role};
 use super::transition::Rejection;
-use crate::definition::{Idempotency, MoneyKind, Replay};
+use crate::definition::{Compensate, Idempotency, MoneyKind, Replay};
 use crate::types::{Attempt, CallId, Timestamp};
 
 impl Run<'_> {
@@ -109,6 +109,10 @@ impl Run<'_> {
         let Some(declared) = self.declared(call) else { return };
         let final_at = call.last_sent_at.plus(declared.operation.idempotency.not_found_final_after);
         let reason = "not found at the provider";
+        // It has known it: what became of it then is not known.
+        if call.accepted {
+            return self.ask_again(id, "accepted, and now the provider does not know it".to_owned(), None);
+        }
         if self.now >= final_at {
             if !self.back_off(id, reason, None, true) {
                 let outcome = Outcome::NotSent { reason: reason.to_owned(), retry_after_ms: None };
@@ -156,7 +160,8 @@ impl Run<'_> {
         });
         let undo = compensate.filter(|undo| moves_money && !undo.needs_result && !call.reversed);
         let (Some(undo), Role::Invoke { branch }) = (undo, &call.role) else {
-            return self.park(id, true, format!("the outcome of {} is not known: {reason}", self.call_name(id)));
+            self.park(id, true, format!("the outcome of {} is not known: {reason}", self.call_name(id)));
+            return self.tell_of_reversal(id, compensate);
         };
         match self.begin_undo(Role::Reversal { branch: branch.clone(), of: id }, &call, id, undo) {
             Ok(by) => {
@@ -165,6 +170,16 @@ impl Run<'_> {
                 }
             }
             Err(error) => self.park(id, true, error.to_string()),
+        }
+    }
+
+    /// Whoever says now that the call is `ok` says that the provider has it in spite of its reversal.
+    fn tell_of_reversal(&mut self, id: CallId, undo: Option<&Compensate>) {
+        let reversed = self.snapshot.calls.get(&id).is_some_and(|call| call.reversed);
+        let incident = self.snapshot.incident.as_mut().filter(|incident| reversed && incident.call == Some(id));
+        if let (Some(incident), Some(undo)) = (incident, undo) {
+            let said = "was acknowledged: `declined` if nothing is left of it, `ok` only if the provider still has it";
+            incident.reason = format!("{}; its reversal by {} {said}", incident.reason, undo.call);
         }
     }
 

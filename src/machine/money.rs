@@ -41,6 +41,19 @@ pub(super) fn check_arguments(kind: Option<MoneyKind>, with: &Value) -> Result<(
 }
 
 impl Run<'_> {
+    /// Refuses to capture more than is held: nobody could book it.
+    pub(super) fn must_be_held(&self, kind: Option<MoneyKind>, with: &Value) -> Result<(), EvalError> {
+        let amount = with.get("amount").and_then(Value::as_i64).or(self.snapshot.amount.map(|money| money.amount));
+        let held = self.snapshot.money.held;
+        match amount.filter(|amount| kind == Some(MoneyKind::Capture) && *amount > held) {
+            Some(amount) => {
+                let message = format!("{amount} would be captured, and {held} are held");
+                Err(EvalError { source_text: "with.amount".to_owned(), message })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Books a call that succeeded. The error says why it cannot be true.
     pub(super) fn book(&mut self, call: &Call, result: &Value) -> Result<(), String> {
         let Some(declared) = self.declared(call) else { return Ok(()) };

@@ -141,7 +141,12 @@ impl<'w> Run<'w> {
             self.snapshot.timers.remove(&Timer::Deadline);
             self.snapshot.due.clear();
             // What was wrong with the order as a whole, such as its deadline, is over when the order is.
-            if self.snapshot.incident.as_ref().is_some_and(|incident| incident.call.is_none() && !incident.wanted) {
+            if self
+                .snapshot
+                .incident
+                .as_ref()
+                .is_some_and(|incident| incident.call.is_none() && incident.wanted.is_none())
+            {
                 self.snapshot.incident = None;
             }
         }

@@ -4,19 +4,28 @@ use super::event::Outcome;
 use super::run::Run;
 use super::snapshot::{Call, Early, Phase};
 use crate::definition::OutcomeKind;
-use crate::types::{CallId, Value, short_key_of};
+use crate::types::{CallId, Epoch, Value, short_key_of};
+
+/// Earlier keys of a call that are still known.
+const EPOCHS_MAX: usize = 100;
 
 impl Run<'_> {
     /// Takes an event that says what became of a call which waits to hear it. False when it is an event like any other:
     /// the call is settled already, or its own answer must come first.
     pub(super) fn settles_a_call(&mut self, told: &Early) -> bool {
-        let Some((id, call, settles)) = self.told_of(told) else { return false };
+        let Some(Told { id, call, settles, earlier }) = self.told_of(told) else { return false };
+        // A success under an earlier key is one of the call: it must not be sent again. That an earlier one was declined
+        // says nothing of the present one.
+        if earlier && settles != OutcomeKind::Ok {
+            return false;
+        }
         match call.phase {
-            Phase::Sending | Phase::Done { .. } | Phase::Parked { unknown: false } => return false,
-            Phase::Backoff if !call.doubtful => return false,
+            Phase::Sending | Phase::Done { .. } => return false,
+            Phase::Parked { unknown: false } if !earlier => return false,
+            Phase::Backoff if !call.doubtful && !earlier => return false,
             // It is being undone, whether it has happened or not.
             Phase::Reversing { .. } => return true,
-            Phase::Unknown { .. } | Phase::Pending { .. } | Phase::Backoff | Phase::Parked { unknown: true } => {}
+            Phase::Unknown { .. } | Phase::Pending { .. } | Phase::Backoff | Phase::Parked { .. } => {}
         }
         if let Some(field) = ["amount", "currency"].into_iter().find(|field| differs(&call.with, &told.payload, field))
         {
@@ -37,7 +46,7 @@ impl Run<'_> {
 
     /// What became of a call has been said already, and waited for its answer, which never came.
     pub(super) fn was_told_of(&mut self, id: CallId) -> bool {
-        let says = |early: &&Early| self.told_of(early).is_some_and(|(of, ..)| of == id);
+        let says = |early: &&Early| self.told_of(early).is_some_and(|told| told.id == id);
         let Some(early) = self.snapshot.inbox.iter().find(says).cloned() else { return false };
         self.snapshot.inbox.retain(|waiting| waiting.id != early.id);
         self.settles_a_call(&early)
@@ -45,22 +54,36 @@ impl Run<'_> {
 
     /// The call that an event settles: by its key, or by what the provider called it when it accepted it. What comes through
     /// the API is nobody's answer.
-    fn told_of(&self, told: &Early) -> Option<(CallId, Call, OutcomeKind)> {
+    fn told_of(&self, told: &Early) -> Option<Told> {
         let connector = told.source.strip_prefix("hook:")?;
         let webhooks = self.workflow.connectors.get(connector)?.webhooks.as_ref()?;
         let settles = webhooks.events.iter().find(|rule| rule.event == told.name)?.settles?;
         let text = |field: &str| told.payload.get(field).and_then(Value::as_str);
         let (key, theirs) = (text("call"), text("reference"));
-        let named = |id: CallId, call: &Call| {
-            let own = self.snapshot.key(id, call);
+        let of_this = self.snapshot.calls.iter().filter(|(_, call)| call.connector.as_str() == connector);
+        let is = |own: &str| key == Some(own) || short_key_of(own).is_some_and(|short| key == Some(&short));
+        let mut found = of_this.filter_map(|(&id, call)| {
             let accepted =
                 matches!(&call.phase, Phase::Pending { reference: Some(named), .. } if theirs == Some(named));
-            let ours = key == Some(own.as_str()) || short_key_of(&own).is_some_and(|short| key == Some(&short));
-            call.connector.as_str() == connector && (accepted || ours)
-        };
-        let (&id, call) = self.snapshot.calls.iter().find(|&(&id, call)| named(id, call))?;
-        Some((id, call.clone(), settles))
+            if accepted || is(&self.snapshot.key(id, call)) {
+                return Some(Told { id, call: call.clone(), settles, earlier: false });
+            }
+            let before = (1..call.epoch.0).rev().take(EPOCHS_MAX);
+            let mut before = before.map(|epoch| Call { epoch: Epoch(epoch), ..call.clone() });
+            let earlier = before.any(|before| is(&self.snapshot.key(id, &before)));
+            earlier.then(|| Told { id, call: call.clone(), settles, earlier })
+        });
+        found.next()
     }
+}
+
+/// The call that an event is about.
+struct Told {
+    id: CallId,
+    call: Call,
+    settles: OutcomeKind,
+    /// By a key that it has no more.
+    earlier: bool,
 }
 
 /// Both say it, and not the same.

@@ -158,6 +158,9 @@ pub struct Call {
     /// A send of the present epoch ended without a known outcome: a later one that is not sent says nothing of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubtful: bool,
+    /// The provider has accepted it once: that it does not know it any more does not mean that it never happened.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accepted: bool,
     /// Its reversal has been acknowledged, and is now being confirmed by inquiry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reversed: bool,
@@ -231,9 +234,9 @@ pub struct Incident {
     /// The state was entered, and nothing of its work could begin.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unbegun: bool,
-    /// The workflow asks for a person: that the order goes on does not end it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub wanted: bool,
+    /// Why the workflow asks for a person, beside what else is wrong: that the order goes on does not end it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wanted: Option<String>,
     /// What became of the order is not known: whatever comes for it waits.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub halted: bool,

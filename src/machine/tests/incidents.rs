@@ -201,3 +201,48 @@ fn a_person_gives_what_the_next_state_needs() {
     story.apply(&led(json!({ "chosen": "a7" }))).in_state("capturing").settle(2, ok()).in_state("settled");
     assert_eq!(story.order.data["chosen"], "a7");
 }
+
+#[test]
+fn what_became_of_a_call_comes_before_what_a_person_shall_see() {
+    let text = METHOD.replace(
+        "assign: { authorization: \"${result.id}\" } }",
+        "assign: { authorization: \"${result.id}\" }, incident: somebody looks at it }",
+    );
+    let mut story = Story::of(&text);
+    story.settle(1, ok()).settle(2, declined()).in_state("cancelling").settle(3, declined());
+    let incident = story.order.incident.clone().expect("it could not be undone");
+    assert_eq!(incident.call, Some(CallId(3)));
+    assert!(incident.reason.contains("could not undo") && incident.reason.ends_with("; and: somebody looks at it"));
+    story.apply(&retry()).settle(3, ok()).in_state("cancelled");
+    let incident = story.order.incident.clone().expect("nobody has said that it was seen");
+    assert_eq!((incident.call, incident.reason.as_str()), (None, "somebody looks at it"));
+    story.apply(&resolve(Resolution::Dismissed));
+    assert_eq!(story.order.status, Status::Failed);
+}
+
+#[test]
+fn more_than_is_held_is_not_captured() {
+    let capture = "with: { authorization: \"${input.amount}\", amount: \"${input.amount}\"";
+    let text = METHOD.replace(capture, "with: { authorization: \"${input.amount}\", amount: \"${input.amount + 1}\"");
+    let mut story = Story::of(&text);
+    story.settle(1, ok()).in_state("capturing");
+    assert_eq!((story.invoked(), story.order.status), (Vec::new(), Status::Incident));
+    assert!(story.order.incident.as_ref().unwrap().reason.contains("1001 would be captured, and 1000 are held"));
+}
+
+/// A capture of a part, and the rest let go: undoing gives back the part alone.
+#[test]
+fn a_hold_of_which_nothing_is_left_is_not_undone() {
+    let text = METHOD
+        .replace("amount: \"${input.amount}\", currency: \"${input.currency}\" }\n      timeout: 10s", "amount: 600, currency: \"${input.currency}\" }\n      timeout: 10s")
+        .replace("on: { ok: settled, declined: cancelling }", "on: { ok: letting, declined: cancelling }")
+        .replace(
+            "  settled:\n",
+            "  letting:\n    invoke: { call: told.release, with: { amount: 400, currency: CNY } }\n    on: { ok: settled }\n  settled:\n",
+        );
+    let mut story = Story::of(&text);
+    story.settle(1, ok()).settle(2, ok()).settle(3, ok()).in_state("settled");
+    let money = story.order.money;
+    assert_eq!((money.held, money.captured, money.released), (0, 600, 400));
+    assert!(story.order.undo.is_empty(), "{:?}", story.order.undo);
+}

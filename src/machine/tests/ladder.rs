@@ -276,3 +276,20 @@ fn what_a_person_says_was_not_reversed_is_asked_about_again() {
     story.fire().inquired(1, ok()).in_state("capturing");
     assert_eq!(story.order.money.held, 1000, "it is in the books");
 }
+
+/// A new key would only make the question about the old one impossible.
+#[test]
+fn where_the_provider_goes_by_something_else_the_key_stays() {
+    let mut story = Story::of(&METHOD.replace("acquirer.capture", "acquirer.take"));
+    story.settle(1, ok()).in_state("capturing");
+    let key = story.key(2);
+    story.settle(2, unknown());
+    while story.order.calls[&CallId(2)].phase != Phase::Sending {
+        match story.order.calls[&CallId(2)].phase {
+            Phase::Unknown { asking: true } => story.inquired(2, Outcome::NotFound),
+            _ => story.fire(),
+        };
+    }
+    assert_eq!(story.key(2), key);
+    story.settle(2, ok()).in_state("settled");
+}

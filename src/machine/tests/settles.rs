@@ -107,3 +107,53 @@ fn what_is_being_undone_is_undone_whatever_is_told() {
     assert_eq!((story.order.inbox.len(), story.order.money.held), (0, 0));
     story.settle(2, ok()).fire().inquired(1, declined()).in_state("reversed");
 }
+
+/// The provider carries a request out that it did not know when it was asked: it must not be sent again under a new key.
+#[test]
+fn a_success_under_an_earlier_key_is_one_of_the_call() {
+    let gone = || {
+        let mut story = Story::new();
+        let key = story.key(1);
+        story.settle(1, unknown());
+        while story.order.calls[&CallId(1)].epoch.0 == 1 {
+            match story.order.calls[&CallId(1)].phase {
+                Phase::Unknown { asking: true } => story.inquired(1, Outcome::NotFound),
+                _ => story.fire(),
+            };
+        }
+        assert_ne!(story.key(1), key);
+        (story, key)
+    };
+    let (mut story, key) = gone();
+    assert_eq!(story.order.calls[&CallId(1)].phase, Phase::Backoff);
+    story.apply(&told("hold.done", about(&key))).in_state("capturing");
+    assert_eq!(story.order.money.held, 1000);
+    // While the next one is under way its answer comes first, and where none comes, it is known.
+    let (mut story, key) = gone();
+    story.fire().apply(&told("hold.done", about(&key))).in_state("authorizing");
+    story.settle(1, unknown()).in_state("capturing");
+}
+
+/// Acceptance is the last thing that the provider has said of it.
+#[test]
+fn what_was_accepted_never_counts_as_never_happened() {
+    let mut story = Story::new();
+    story.settle(1, pending());
+    let mut sends = 0;
+    while !matches!(story.order.calls[&CallId(1)].phase, Phase::Reversing { .. }) {
+        match story.order.calls[&CallId(1)].phase {
+            Phase::Unknown { asking: true } | Phase::Pending { asking: true, .. } => {
+                story.inquired(1, Outcome::NotFound);
+            }
+            Phase::Sending => {
+                sends += 1;
+                story.settle(1, unknown());
+            }
+            _ => {
+                story.fire();
+            }
+        }
+        assert_eq!(story.order.calls[&CallId(1)].epoch.0, 1, "its key stays");
+        assert!(sends < 10, "it ends");
+    }
+}

@@ -195,6 +195,7 @@ fn reserving(payment: OrderId, at: Timestamp) -> Call {
         deadline: None,
         inquiries: Attempt(0),
         trouble: String::new(),
+        accepted: false,
         doubtful: false,
         reversed: false,
     }
