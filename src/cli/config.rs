@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 use super::archive::retention;
@@ -59,6 +59,9 @@ fn retained<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     text.map(|text| retention(&text).map_err(D::Error::custom)).transpose()
 }
 
+/// Said without the value: whoever wrote a secret into the file must not find it in a log as well.
+const NOT_HERE: &str = "a secret is not written in this file: say where it is, `{ env: NAME }` or `{ file: PATH }`";
+
 /// Where a secret is; of several, while one value replaces another, the present one first.
 #[derive(Clone, Debug)]
 pub(super) struct SecretSources(Vec<SecretSource>);
@@ -78,8 +81,27 @@ impl<'de> Deserialize<'de> for SecretSources {
                 Ok(SecretSources(vec![source]))
             }
 
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<SecretSources, A::Error> {
-                let sources = Vec::deserialize(SeqAccessDeserializer::new(seq))?;
+            fn visit_str<E: Error>(self, _: &str) -> Result<SecretSources, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_u64<E: Error>(self, _: u64) -> Result<SecretSources, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_i64<E: Error>(self, _: i64) -> Result<SecretSources, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_f64<E: Error>(self, _: f64) -> Result<SecretSources, E> {
+                Err(E::custom(NOT_HERE))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<SecretSources, A::Error> {
+                let mut sources = Vec::new();
+                while let Some(SecretSources(one)) = seq.next_element()? {
+                    sources.extend(one);
+                }
                 if sources.is_empty() || sources.len() > VALUES_MAX {
                     return Err(A::Error::custom(format!("a secret has 1 to {VALUES_MAX} values")));
                 }

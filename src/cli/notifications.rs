@@ -18,7 +18,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "NUMBER")]
     redeliver: Option<u32>,
     /// Who answers for it; your login name ($USER) when it is not given.
-    #[arg(long, env = "PAYSTATE_BY", value_name = "NAME", requires = "redeliver")]
+    #[arg(long, env = "PAYSTATE_BY", value_name = "NAME")]
     by: Option<String>,
     #[command(flatten)]
     connection: Connection,

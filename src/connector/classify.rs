@@ -23,7 +23,7 @@ pub(super) struct Reply {
     /// The part of it that was encrypted; null when none was.
     pub decrypted: Value,
     /// Why it is not known to be the provider's, where answers are signed.
-    pub doubted: Option<String>,
+    pub doubted: Option<Doubt>,
     pub retry_after_ms: Option<u64>,
 }
 
@@ -76,6 +76,14 @@ impl Names<'_> {
             .with("now", &self.now)
             .with("nonce", &self.nonce)
     }
+}
+
+/// Why an answer is not known to be the provider's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    pub(super) why: String,
+    /// It bears no signature; else it bears one that does not fit.
+    pub(super) unsigned: bool,
 }
 
 /// What a reply means, and what each rule said to it up to the one that held.
@@ -164,9 +172,12 @@ pub(super) fn classify(operation: &Operation, question: Question<'_>, names: &Na
         }
         Err(why) => return unknown(&format!("status {status}: {why}")),
     };
-    // Whoever could answer in the provider's place could say "paid", and "declined" to have it paid again.
-    if let Some(why) = doubted
-        && !matches!(kind, OutcomeKind::NotSent | OutcomeKind::Gone | OutcomeKind::Unknown)
+    // Whoever could answer in the provider's place could say "paid", and "declined" to have it paid again. That it was too
+    // busy to look at a request it says without a signature, as whatever stands before it does.
+    let busy = matches!(kind, OutcomeKind::NotSent | OutcomeKind::Gone);
+    if let Some(Doubt { why, unsigned }) = doubted
+        && kind != OutcomeKind::Unknown
+        && !(unsigned && busy)
     {
         return unknown(&format!("status {status} reads as {}, but the answer is not believed: {why}", name(kind)));
     }

@@ -129,7 +129,7 @@ pub(super) fn arguments(
     found.map(|builtin| (builtin.required, builtin.optional))
 }
 
-pub(super) fn is_builtin(connector: &str) -> bool {
+pub(crate) fn is_builtin(connector: &str) -> bool {
     TABLE.iter().any(|builtin| builtin.connector == connector)
 }
 

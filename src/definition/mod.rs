@@ -30,6 +30,7 @@ pub use auth::{
     Auth, Basic, Cipher, Content, ContentPart, Decrypt, Encoding, Hash, KeyFormat, Login, OAuth2, Place, Scheme, Sign,
     Signed, Slot, TokenLogin, Verify,
 };
+pub(crate) use builtin::is_builtin;
 pub use connector::{
     BodyEncoding, Breaker, Connector, ConnectorKind, Encrypt, EnvPart, EnvText, Http, Idempotency, Inquiry, Integrity,
     Limits, Lists, Method, MoneyKind, Needs, Operation, OutcomeKind, OutcomeRule, Outcomes, Replay, ReplyFormat,

@@ -196,7 +196,9 @@ pub(super) async fn run(connector: Arc<dyn Connector>, invocation: Invocation, a
         if asks { connector.inquire(&invocation).await } else { connector.invoke(&invocation).await }
     });
     let guarded = futures_util::FutureExt::catch_unwind(work);
-    match tokio::time::timeout(invocation.timeout.saturating_add(GRACE), guarded).await {
+    // It may wait for its turn as long as it may take.
+    let longest = invocation.timeout.saturating_mul(2).saturating_add(GRACE);
+    match tokio::time::timeout(longest, guarded).await {
         Ok(Ok(outcome)) => outcome,
         Ok(Err(_)) => Outcome::Unknown { reason: "the connector failed".to_owned(), retry_after_ms: None },
         Err(_) => Outcome::Unknown {

@@ -38,6 +38,8 @@ fn what_is_new_is_clean_and_its_scenarios_pass() {
     assert_eq!(written, 4, "the connector is there");
     good(&run(folder.path(), &["new", "connector", "bank", "--in", "my-method"]));
     assert_eq!(good(&run(folder.path(), &["check", "my-method/connectors/bank.yaml"])), "");
+    let ours = run(folder.path(), &["new", "method", "paid", "--connector", "orders", "--in", "my-method"]);
+    assert!(text(&ours.stderr).contains("`orders` is a part of Paystate"), "{}", text(&ours.stderr));
     for name in ["../up", "a b", "1st", ""] {
         let refused = run(folder.path(), &["new", "connector", name, "--in", "my-method"]);
         assert!(text(&refused.stderr).contains("is no name"), "{name}: {}", text(&refused.stderr));

@@ -303,7 +303,7 @@ async fn each_curve_signs_with_its_hash() {
         for (content, believed) in [("text", true), ("other", false)] {
             let what = operation("")
                 + &format!(
-                    "verify: {{ scheme: {scheme}, secret: '${{secret.public}}', content: {content}, signature: 'headers[\"x-tag\"]' }}\n"
+                    "verify: {{ scheme: {scheme}, secret: '${{secret.public}}', content: \"{content}${{raw.substring(2)}}\", signature: 'headers[\"x-tag\"]' }}\n"
                 );
             let answer = reply("200 OK", &[("x-tag", &tag)], "{}");
             let server = Server::start(vec![Play::Reply(answer)]).await;

@@ -189,6 +189,17 @@ fn of_credentials_and_questions() {
         ("header: Idempotency-Key", "natural_key: with.amount", "key-not-sent"),
         ("header: Idempotency-Key", "natural_key: '\"always\"'", "bad-value"),
         ("header: Idempotency-Key", "natural_key: key", "unknown-variable"),
+        (
+            "money: hold\n",
+            "money: hold\n    sign: { scheme: digest-sha1, content: \"${request.body}${secret.a}\", header: Host }\n",
+            "bad-name",
+        ),
+        (
+            "money: hold\n",
+            "money: hold\n    sign: { scheme: digest-sha1, content: \"${secret.a}\", field: s, headers: { Content-Length: 1 } }\n",
+            "bad-name",
+        ),
+        ("money: hold\n", "money: hold\n    encrypt: { key: \"${secret.a}\", fields: [amount, card] }\n", "bad-value"),
     ];
     refused(&mistakes, bank_with);
     // A provider that knows a capture by what is captured wants no key.
@@ -209,7 +220,18 @@ fn of_credentials_and_questions() {
 #[test]
 fn of_notifications() {
     let verify = "verify: { scheme: standard-webhooks, secret: \"${secret.bank_hook}\" }";
+    let signed = |more: &str| format!("verify: {{ signature: 'headers[\"x\"]', {more} }}");
+    let (anybody, nothing) = (
+        signed("scheme: digest-sha256, content: \"${raw}\""),
+        signed("scheme: hmac-sha256, secret: \"${secret.a}\", content: of.pay"),
+    );
+    let literal = signed(
+        "scheme: rsa-sha256, keys: { \"${env.ID}\": \"${secret.a}\" }, key_id: 'headers[\"y\"]', content: \"${raw}\"",
+    );
     let mistakes = [
+        (verify, anybody.as_str(), "bad-value"),
+        (verify, nothing.as_str(), "bad-value"),
+        (verify, literal.as_str(), "bad-value"),
         (verify, "verify: [{ scheme: sender-address }]", "bad-value"),
         (
             verify,

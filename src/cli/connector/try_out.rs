@@ -108,8 +108,10 @@ fn invocation(args: &Args, definition: &Connector) -> anyhow::Result<Invocation>
     if !with.is_object() {
         bail!("--with is a JSON object");
     }
+    // What is really sent must not be taken for what was sent the last time.
+    let made_up = if args.send { SystemClock.order_id().to_string() } else { ORDER.to_owned() };
     let order = json!({
-        "id": ORDER,
+        "id": made_up,
         "workflow": "example",
         "version": "0000000000000000",
         "state": "example",
@@ -121,7 +123,7 @@ fn invocation(args: &Args, definition: &Connector) -> anyhow::Result<Invocation>
         Some(text) => json_argument(text).context("--order")?,
         None => order,
     };
-    let id = order["id"].as_str().unwrap_or(ORDER).parse().context("--order: id")?;
+    let id = order["id"].as_str().unwrap_or(&made_up).parse().context("--order: id")?;
     let timeout = Duration::from_secs(30);
     debug_assert!(matches!(definition.kind, ConnectorKind::Http(_)), "a file is never a built-in connector");
     Ok(Invocation {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 use super::{Verdict, output};
+use crate::definition::is_builtin;
 
 const METHOD: &str = include_str!("method.yaml");
 const CONNECTOR: &str = include_str!("connector.yaml");
@@ -70,6 +71,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
 
 fn connector(folder: &Path, name: &str) -> anyhow::Result<(PathBuf, String)> {
     let name = named(name)?;
+    if is_builtin(name) {
+        bail!("`{name}` is a part of Paystate: a connector has another name");
+    }
     let text = CONNECTOR.replace("NEW_CONNECTOR", name).replace("NEW_ENV", &name.to_uppercase());
     Ok((connector_file(folder, name), text))
 }

@@ -102,7 +102,8 @@ impl HttpConnector {
         self.link.status()
     }
 
-    /// Sends one request, if it can be made and the limits allow it, and reads the reply.
+    /// Sends one request, if it can be made and the limits allow it, and reads the reply. A question whose access token had
+    /// ended is asked again at once: somebody waits for the answer, and asking twice does no harm.
     async fn exchange(
         &self,
         invocation: &Invocation,
@@ -110,7 +111,23 @@ impl HttpConnector {
         request: &Request,
         question: Question<'_>,
     ) -> Result<Outcome, Failure> {
-        let deadline = Instant::now() + invocation.timeout;
+        let (outcome, ended) = self.once(invocation, operation, request, question).await?;
+        if ended && matches!(question, Question::Inquire(_)) {
+            return self.once(invocation, operation, request, question).await.map(|(outcome, _)| outcome);
+        }
+        Ok(outcome)
+    }
+
+    /// The outcome, and whether the provider refused the access token.
+    async fn once(
+        &self,
+        invocation: &Invocation,
+        operation: &Operation,
+        request: &Request,
+        question: Question<'_>,
+    ) -> Result<(Outcome, bool), Failure> {
+        // Waiting for a turn takes nothing from the time that the provider has: what is sent late would be hung up on.
+        let patience = Instant::now() + invocation.timeout;
         let now = (self.clock.0)();
         let names = self.names(invocation, now);
         // What the customer is handed is kept, so that nothing volatile is in it.
@@ -118,10 +135,10 @@ impl HttpConnector {
         let asked = Names { with, ..names.clone() };
         let mut draft = self.draft(invocation, operation, request, question, &asked, now)?;
         if request.by_customer {
-            return Ok(self.kept(classify(operation, question, &names, draft.handed(&self.base)?)));
+            return Ok((self.kept(classify(operation, question, &names, draft.handed(&self.base)?)), false));
         }
         let token = match self.credentials.tokens() {
-            Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, deadline).await?)),
+            Some(tokens) => Some((tokens, tokens.get(&self.link, &self.base, patience).await?)),
             None => None,
         };
         if let Some((tokens, token)) = &token {
@@ -129,25 +146,27 @@ impl HttpConnector {
         }
         let mut ready = draft.ready(&self.base)?;
         let telling = std::mem::take(&mut ready.telling);
-        let entry = self.link.gate.enter(deadline).await?;
+        let entry = self.link.gate.enter(patience).await?;
+        let deadline = Instant::now() + invocation.timeout;
         let mut reader = self.reader(operation, request, token.as_ref().map(|(_, token)| token));
         reader.secrets.extend(&telling);
         if let Hidden::There { values, .. } = &invocation.hidden {
-            reader.secrets.extend(values);
+            reader.volatile = values;
         }
         let sent = send::send(&self.link, ready, deadline, &reader).await;
         entry.settle(match &sent {
             Ok(reply) if reply.status < 500 => Verdict::Healthy,
             _ => Verdict::Failed,
         });
+        let mut ended = false;
         if let (Ok(reply), Some((tokens, token))) = (&sent, &token) {
-            tokens.answered(reply.status, token).await;
+            ended = tokens.answered(reply.status, token).await;
         }
         let outcome = classify(operation, question, &names, sent?);
         if matches!(&outcome, Outcome::NotSent { reason, .. } if reason == GONE) {
             self.link.gone.store(true, Ordering::Release);
         }
-        Ok(self.kept(outcome))
+        Ok((self.kept(outcome), ended))
     }
 
     /// The outcome as it may be journaled.
@@ -217,6 +236,7 @@ impl HttpConnector {
             body_max: self.link.body_max,
             format: request.reply,
             secrets: self.secrets.values().chain(token).flat_map(Secret::all).chain(self.credentials.echo()).collect(),
+            volatile: &[],
             verify: operation.verify.as_deref(),
             openers: openers.and_then(|decrypt| Openers::new(decrypt, &self.secrets).ok()),
             given: Given { secrets: &self.secrets, env: &self.env, tables: &self.definition.tables },

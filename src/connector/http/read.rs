@@ -9,12 +9,13 @@ use serde_json::Map;
 use super::retry_after::retry_after;
 use super::send::Failure;
 use crate::connector::authentic::{self, Given, Incoming};
-use crate::connector::classify::{Body, Reply};
+use crate::connector::classify::{Body, Doubt, Reply};
 use crate::connector::config::Clock;
 use crate::connector::json::JsonError;
 use crate::connector::masked;
 use crate::connector::opened::Openers;
 use crate::connector::payload::{self, BodyError};
+use crate::connector::webhook::WebhookError;
 use crate::definition::{ReplyFormat, Verify};
 use crate::types::{Secret, Value};
 
@@ -24,6 +25,8 @@ pub(super) struct Reader<'a> {
     pub(super) format: ReplyFormat,
     /// What must not come back: a provider that echoes requests would have it journaled.
     pub(super) secrets: Vec<&'a Secret>,
+    /// The same, of what is kept nowhere: also where it is short.
+    pub(super) volatile: &'a [Secret],
     pub(super) verify: Option<&'a Verify>,
     pub(super) openers: Option<Openers<'a>>,
     pub(super) given: Given<'a>,
@@ -52,7 +55,8 @@ impl Reader<'_> {
     pub(super) fn understand(&self, status: u16, headers: &HeaderMap, bytes: &[u8]) -> Reply {
         let names = texts(headers);
         let (doubted, decrypted) = self.believe(status, &names, bytes);
-        let secrets = masked::texts(self.secrets.iter().copied());
+        let volatile = self.volatile.iter();
+        let secrets = masked::Texts::of(self.secrets.iter().copied().chain(volatile.clone())).and_short(volatile);
         let shown = |(name, text)| (name, Value::String(masked::without_in(&secrets, text)));
         Reply {
             status,
@@ -68,7 +72,7 @@ impl Reader<'_> {
     }
 
     /// Why it is not known to be the provider's; and what of it was encrypted.
-    fn believe(&self, status: u16, headers: &BTreeMap<String, String>, bytes: &[u8]) -> (Option<String>, Value) {
+    fn believe(&self, status: u16, headers: &BTreeMap<String, String>, bytes: &[u8]) -> (Option<Doubt>, Value) {
         let query = Value::Null;
         let format = if self.format == ReplyFormat::SaysJson { ReplyFormat::Json } else { self.format };
         let incoming =
@@ -78,12 +82,13 @@ impl Reader<'_> {
             None => Ok(()),
         };
         if let Err(error) = checked {
-            return (Some(error.to_string()), Value::Null);
+            let unsigned = matches!(error, WebhookError::Header(_) | WebhookError::Unreadable(_));
+            return (Some(Doubt { why: error.to_string(), unsigned }), Value::Null);
         }
         match self.openers.as_ref().map(|openers| openers.open(&self.given, &incoming)) {
             None => (None, Value::Null),
             Some(Ok(value)) => (None, value),
-            Some(Err(why)) => (Some(why), Value::Null),
+            Some(Err(why)) => (Some(Doubt { why, unsigned: false }), Value::Null),
         }
     }
 

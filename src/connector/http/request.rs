@@ -185,6 +185,9 @@ impl Draft {
 
 fn set_header(headers: &mut HeaderMap, name: &str, value: &str, secret: bool) -> Result<(), Failure> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| Failure::not_sent("request: a header's name"))?;
+    if RESERVED.contains(&name) {
+        return Err(Failure::not_sent(format!("request: the header {name} is written by the client itself")));
+    }
     let made = HeaderValue::from_str(value).ok().filter(|_| value.is_ascii());
     let mut made =
         made.ok_or_else(|| Failure::not_sent(format!("request: the value of header {name} has forbidden characters")))?;

@@ -161,15 +161,17 @@ impl Tokens {
         Ok(token.text)
     }
 
-    /// Where the provider refused `used`, the next call fetches another. One that was fetched since then stays.
-    pub(super) async fn answered(&self, status: u16, used: &Secret) {
+    /// Where the provider refused `used`, the next call fetches another, and this is true. One that was fetched since then
+    /// stays.
+    pub(super) async fn answered(&self, status: u16, used: &Secret) -> bool {
         if !self.refusals.contains(&status) {
-            return;
+            return false;
         }
         let mut present = self.present.lock().await;
         if present.as_ref().is_some_and(|token| token.text == *used) {
             *present = None;
         }
+        true
     }
 
     async fn fetch(&self, link: &Link, base: &Base) -> Result<Token, Failure> {

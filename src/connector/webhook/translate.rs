@@ -122,7 +122,7 @@ pub(super) fn understand(
     witness: &mut dyn Witness,
 ) -> Result<Understanding, TranslateError> {
     let secrets = connector.needs.secrets.iter().filter_map(|name| config.secrets.get(name)).flat_map(Secret::all);
-    let secrets = masked::texts(secrets);
+    let secrets = masked::Texts::of(secrets);
     let mut understood = read(connector, webhooks, config, arrived, now, witness)?;
     for notification in &mut understood.told {
         notification.payload = masked::without(&secrets, std::mem::take(&mut notification.payload));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{names, replies, requests};
+use super::{names, proof, replies, requests};
 use crate::definition::document::{Entry, Node};
 use crate::definition::read::{Ctx, RESEND, TOLD};
 use crate::definition::{
@@ -36,6 +36,7 @@ pub(in crate::definition) fn connector(ctx: &Ctx<'_>, root: &Node, connector: &C
         replies::of_operation(ctx, entry, operation, settled);
     }
     notifications(ctx, root, connector.webhooks.as_ref());
+    proof::of_connector(ctx, root, connector);
     names::of_connector(ctx, root.get("tables").map(Node::entries).unwrap_or_default());
 }
 

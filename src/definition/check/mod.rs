@@ -10,6 +10,7 @@ mod late;
 mod money;
 mod names;
 mod outcomes;
+mod proof;
 mod reach;
 mod replies;
 mod requests;

@@ -248,9 +248,10 @@ fn meant(name: &str) -> Option<&'static str> {
     }
 }
 
-/// Two slips at most, for names that may differ in a word on purpose.
+/// Two slips at most, for names that may differ in a word on purpose, and fewer in a short name.
 fn slip(name: &str, near: &str) -> bool {
-    suggest::distance(name, near) <= 2
+    let slips = suggest::distance(name, near);
+    slips <= 2 && slips * 4 <= name.len()
 }
 
 fn is_safe(operation: &Operation) -> bool {
