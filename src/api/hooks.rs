@@ -37,35 +37,26 @@ enum Answers {
     TooEarly(#[to_schema] Problem),
 }
 
+/// The rest of a notification, whatever its address is.
 type Rest = (RawQuery, ConnectInfo<Peer>, HeaderMap, Raw);
 
 /// Takes a provider's notification.
 #[utoipa::path(post, path = "/hooks/{connector}", tag = "hooks", responses(Answers),
     params(("connector" = String, Path, description = "The connector of the provider")),
     request_body(content = Vec<u8>, description = "Whatever the provider sends, signed as its connector says"))]
-pub(super) async fn hook(
-    State(api): State<Api>,
-    Path(connector): Path<String>,
-    query: RawQuery,
-    peer: ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Raw,
-) -> Result<Response, Failure> {
-    take(&api, connector, String::new(), (query, peer, headers, body)).await
+pub(super) async fn hook(api: State<Api>, Path(connector): Path<String>, rest: Rest) -> Result<Response, Failure> {
+    take(&api, connector, String::new(), rest).await
 }
 
 /// The same for providers who say everything in the address.
 #[utoipa::path(get, path = "/hooks/{connector}", tag = "hooks", responses(Answers),
     params(("connector" = String, Path, description = "The connector of the provider")))]
 pub(super) async fn hook_by_get(
-    State(api): State<Api>,
+    api: State<Api>,
     Path(connector): Path<String>,
-    query: RawQuery,
-    peer: ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Raw,
+    rest: Rest,
 ) -> Result<Response, Failure> {
-    take(&api, connector, String::new(), (query, peer, headers, body)).await
+    take(&api, connector, String::new(), rest).await
 }
 
 /// The same for providers who add something to the address that they were given.
@@ -74,14 +65,11 @@ pub(super) async fn hook_by_get(
         ("below" = String, Path, description = "What the provider adds, of one step or several: `path` in the connector")),
     request_body(content = Vec<u8>, description = "Whatever the provider sends, signed as its connector says"))]
 pub(super) async fn hook_below(
-    State(api): State<Api>,
+    api: State<Api>,
     Path((connector, below)): Path<(String, String)>,
-    query: RawQuery,
-    peer: ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Raw,
+    rest: Rest,
 ) -> Result<Response, Failure> {
-    take(&api, connector, format!("/{below}"), (query, peer, headers, body)).await
+    take(&api, connector, format!("/{below}"), rest).await
 }
 
 /// The same for providers who say everything in the address, and add something to it.
@@ -89,14 +77,11 @@ pub(super) async fn hook_below(
     params(("connector" = String, Path, description = "The connector of the provider"),
         ("below" = String, Path, description = "What the provider adds, of one step or several: `path` in the connector")))]
 pub(super) async fn hook_below_by_get(
-    State(api): State<Api>,
+    api: State<Api>,
     Path((connector, below)): Path<(String, String)>,
-    query: RawQuery,
-    peer: ConnectInfo<Peer>,
-    headers: HeaderMap,
-    body: Raw,
+    rest: Rest,
 ) -> Result<Response, Failure> {
-    take(&api, connector, format!("/{below}"), (query, peer, headers, body)).await
+    take(&api, connector, format!("/{below}"), rest).await
 }
 
 async fn take(api: &Api, connector: String, path: String, rest: Rest) -> Result<Response, Failure> {

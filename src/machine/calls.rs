@@ -169,10 +169,7 @@ impl<'w> Run<'w> {
             why.clone_into(&mut call.trouble);
             call.phase = Phase::Backoff;
             if new_epoch && !natural {
-                call.epoch = call.epoch.next();
-                // The next send is the first of its key.
-                call.sent_at = at;
-                call.doubtful = false;
+                call.renew_key(at);
             }
         }
         self.snapshot.timers.remove(&Timer::Inquire { call: id });

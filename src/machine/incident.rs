@@ -120,9 +120,7 @@ impl Run<'_> {
                 // A provider repeats its stored refusal under the old key. A notification keeps its id: the receiver
                 // knows by it what it has seen.
                 if !matches!(call.role, Role::Effect { .. }) {
-                    call.epoch = call.epoch.next();
-                    call.sent_at = now;
-                    call.doubtful = false;
+                    call.renew_key(now);
                 }
                 self.send_again(id)?;
             }

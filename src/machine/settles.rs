@@ -14,11 +14,6 @@ impl Run<'_> {
     /// the call is settled already, or its own answer must come first.
     pub(super) fn settles_a_call(&mut self, told: &Early) -> bool {
         let Some(Told { id, call, settles, earlier }) = self.told_of(told) else { return false };
-        // A success under an earlier key is one of the call: it must not be sent again. That an earlier one was declined
-        // says nothing of the present one.
-        if earlier && settles != OutcomeKind::Ok {
-            return false;
-        }
         match call.phase {
             Phase::Sending | Phase::Done { .. } => return false,
             Phase::Parked { unknown: false } if !earlier => return false,
@@ -68,9 +63,11 @@ impl Run<'_> {
             if accepted || is(&self.snapshot.key(id, call)) {
                 return Some(Told { id, call: call.clone(), settles, earlier: false });
             }
+            // A success under an earlier key is one of the call: it must not be sent again. That an earlier one was declined
+            // says nothing of the present one.
             let before = (1..call.epoch.0).rev().take(EPOCHS_MAX);
             let mut before = before.map(|epoch| Call { epoch: Epoch(epoch), ..call.clone() });
-            let earlier = before.any(|before| is(&self.snapshot.key(id, &before)));
+            let earlier = settles == OutcomeKind::Ok && before.any(|before| is(&self.snapshot.key(id, &before)));
             earlier.then(|| Told { id, call: call.clone(), settles, earlier })
         });
         found.next()

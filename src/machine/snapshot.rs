@@ -158,12 +158,21 @@ pub struct Call {
     /// A send of the present epoch ended without a known outcome: a later one that is not sent says nothing of it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub doubtful: bool,
-    /// The provider has accepted it once: that it does not know it any more does not mean that it never happened.
+    /// The provider has accepted it under this key: that it does not know it any more does not mean that it never happened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
     /// Its reversal has been acknowledged, and is now being confirmed by inquiry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reversed: bool,
+}
+
+impl Call {
+    /// What was said of the old key says nothing of the new one, which is first sent at this time.
+    pub(super) fn renew_key(&mut self, sent_at: Timestamp) {
+        self.epoch = self.epoch.next();
+        self.sent_at = sent_at;
+        (self.doubtful, self.accepted) = (false, false);
+    }
 }
 
 /// Why a call is made.

@@ -51,6 +51,7 @@ mod readme;
 mod recorded;
 mod references;
 mod refunds;
+mod reserved;
 mod resolving;
 mod rot;
 mod sandbox;

@@ -277,6 +277,19 @@ fn what_a_person_says_was_not_reversed_is_asked_about_again() {
     assert_eq!(story.order.money.held, 1000, "it is in the books");
 }
 
+/// A definite answer ends what the old key stood for.
+#[test]
+fn acceptance_under_an_old_key_says_nothing_of_a_new_one() {
+    let text = METHOD.replace("attempts: 3,", "attempts: 3, on: [not_sent, soft_declined],");
+    let soft = Outcome::Declined { code: "try_again".to_owned(), soft: true, result: Value::Null };
+    let mut story = Story::of(&text);
+    story.settle(1, pending());
+    assert!(story.order.calls[&CallId(1)].accepted);
+    story.fire().inquired(1, soft);
+    let call = &story.order.calls[&CallId(1)];
+    assert_eq!((call.epoch.0, call.accepted, call.doubtful), (2, false, false));
+}
+
 /// A new key would only make the question about the old one impossible.
 #[test]
 fn where_the_provider_goes_by_something_else_the_key_stays() {

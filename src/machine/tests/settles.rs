@@ -128,6 +128,10 @@ fn a_success_under_an_earlier_key_is_one_of_the_call() {
     assert_eq!(story.order.calls[&CallId(1)].phase, Phase::Backoff);
     story.apply(&told("hold.done", about(&key))).in_state("capturing");
     assert_eq!(story.order.money.held, 1000);
+    // That the old one was declined says nothing of the new one, and is not lost.
+    let (mut story, key) = gone();
+    story.fire().apply(&told("capture.failed", about(&key))).settle(1, unknown()).in_state("authorizing");
+    assert_eq!((story.order.inbox.len(), story.order.calls[&CallId(1)].doubtful), (1, true));
     // While the next one is under way its answer comes first, and where none comes, it is known.
     let (mut story, key) = gone();
     story.fire().apply(&told("hold.done", about(&key))).in_state("authorizing");
