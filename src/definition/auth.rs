@@ -227,6 +227,25 @@ pub enum Cipher {
 }
 
 impl Verify {
+    /// The ways of which one is enough.
+    pub fn ways(&self) -> &[Self] {
+        match self {
+            Self::Any(ways) => ways,
+            one => std::slice::from_ref(one),
+        }
+    }
+
+    /// What this one way knows the sender by.
+    pub fn secrets(&self) -> Vec<&SecretRef> {
+        match self {
+            Self::StandardWebhooks { secrets, .. }
+            | Self::SharedSecret { secrets, .. }
+            | Self::Basic { secrets, .. } => secrets.iter().collect(),
+            Self::Signature(signed) => signed.keys.iter().map(|(_, key)| key).chain(signed.content.secrets()).collect(),
+            Self::SenderAddress | Self::Any(_) => Vec::new(),
+        }
+    }
+
     /// It is about each thing that a notification tells of, and not about the notification as a whole.
     pub fn is_of_each(&self) -> bool {
         let signed = match self {

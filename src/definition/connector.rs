@@ -339,6 +339,12 @@ impl Idempotency {
         !matches!(self.replay, Replay::None)
     }
 
+    /// How long after the first send a repeat may leave. A tenth of the window is kept in hand for the time that the
+    /// request itself takes.
+    pub fn repeatable_for(&self) -> Option<Duration> {
+        self.window.map(|window| window.mul_f64(0.9))
+    }
+
     /// The answer to a repeat says what became of the first request.
     pub fn tells_when_repeated(&self) -> bool {
         matches!(self.replay, Replay::Stored | Replay::Stored2xx | Replay::Intent | Replay::Complete)

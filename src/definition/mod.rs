@@ -11,6 +11,7 @@ mod document;
 mod expr;
 mod files;
 mod graph;
+mod key_use;
 mod load;
 mod network;
 mod presets;
@@ -41,6 +42,7 @@ pub use expr::{EvalError, Expr, ExprError, LateValue, Scope, Template, TextPart,
 pub(crate) use expr::{decode_form, encode_form, percent_encode};
 pub use files::{Library, ReadError};
 pub use graph::{GraphFormat, graph};
+pub use key_use::KeyUse;
 pub use load::{load, load_connector, load_kept};
 pub use network::{Network, NetworkError};
 pub use presets::SCHEDULES;

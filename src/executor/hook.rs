@@ -9,7 +9,7 @@ use crate::connector::{Acknowledged, Arrived, Notification, TranslateError, Webh
 use crate::definition::Connector;
 use crate::machine::{Event, Rejection};
 use crate::store::{Link, reference_id};
-use crate::types::{EventId, OrderId, mask_card_numbers, order_of_reference};
+use crate::types::{EventId, OrderId, Timestamp, mask_card_numbers, order_of_reference};
 
 /// How long a notification waits for its order to learn how its provider calls it, before its sender has to send it again.
 const WAIT: Duration = Duration::from_secs(3);
@@ -74,17 +74,25 @@ impl Executor {
         let now = [self.shared.clock.wall(), self.shared.clock.now()];
         let understood = receive(&definition, webhooks, &config, arrived, &now)?;
         let mut told = Vec::with_capacity(understood.told.len());
+        // Its sender waits for one answer, however much it tells of.
+        let until = self.shared.clock.now().plus(WAIT);
         for mut notification in understood.told {
             if !connectors.keeps_card_numbers() {
                 notification.payload = mask_card_numbers(notification.payload);
             }
-            told.push(self.notify(connector, notification, webhooks.early).await?);
+            told.push(self.notify(connector, notification, webhooks.early, until).await?);
         }
         Ok(Received { told, acknowledge: understood.acknowledge })
     }
 
-    async fn notify(&self, connector: &str, notification: Notification, early: Duration) -> Result<Hooked, HookError> {
-        let Some(order) = self.order_of(connector, &notification, early).await? else {
+    async fn notify(
+        &self,
+        connector: &str,
+        notification: Notification,
+        early: Duration,
+        until: Timestamp,
+    ) -> Result<Hooked, HookError> {
+        let Some(order) = self.order_of(connector, &notification, early, until).await? else {
             // The reference is the sender's text: the log has the provider and what kind of notification it is.
             tracing::warn!(%connector, event = %notification.event, "a notification has no reference of ours");
             return Ok(Hooked::Unmatched { why: format!("{} is not a reference of ours", notification.correlate) });
@@ -114,12 +122,12 @@ impl Executor {
         connector: &str,
         notification: &Notification,
         early: Duration,
+        until: Timestamp,
     ) -> Result<Option<OrderId>, HookError> {
         let Some(name) = &notification.by else { return Ok(order_of_reference(&notification.correlate)) };
         let (clock, strays) = (&self.shared.clock, &self.shared.strays);
         let (to, id) = (reference_id(name, &notification.correlate), format!("{connector}:{}", notification.id));
         let came = clock.now();
-        let until = came.plus(WAIT);
         loop {
             let found = self.shared.store.linked(Link::Reference, to, 1).await.map_err(ApplyError::from)?;
             if let Some(order) = found.first() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::event::{Command, Outcome, Timer};
+use super::ladder::is_remembered;
 use super::money;
 use super::retry;
 use super::route::Taken;
@@ -160,15 +161,17 @@ impl<'w> Run<'w> {
             wait = wait.max(Duration::from_millis(ms));
         }
         let at = self.now.plus(wait);
+        let renews = new_epoch && !natural;
         let in_time = call.deadline.is_none_or(|deadline| at <= deadline)
-            && declared.retry.within.is_none_or(|within| at <= call.begun_at.plus(within));
+            && declared.retry.within.is_none_or(|within| at <= call.begun_at.plus(within))
+            && (renews || is_remembered(call, &declared.operation.idempotency, at));
         if tries >= declared.retry.attempts || !in_time {
             return false;
         }
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
             why.clone_into(&mut call.trouble);
             call.phase = Phase::Backoff;
-            if new_epoch && !natural {
+            if renews {
                 call.renew_key(at);
             }
         }
@@ -177,12 +180,20 @@ impl<'w> Run<'w> {
         true
     }
 
-    /// The time of the next try has come.
+    /// The time of the next try has come. It may come late, after an outage.
     pub(super) fn send_again(&mut self, id: CallId) -> Result<(), Rejection> {
         let now = self.now;
-        let call = self.snapshot.calls.get_mut(&id).ok_or(Rejection::Stale)?;
+        let call = self.snapshot.calls.get(&id).ok_or(Rejection::Stale)?;
         if call.phase != Phase::Backoff {
             return Err(Rejection::Stale);
+        }
+        let forgotten = |declared: Declared<'_>| !is_remembered(call, &declared.operation.idempotency, now);
+        let forgotten = self.declared(call).is_some_and(forgotten);
+        let Some(call) = self.snapshot.calls.get_mut(&id) else { return Err(Rejection::Stale) };
+        if forgotten {
+            call.inquiries = Attempt(0);
+            self.unknown(id, "it was to be sent again, and the provider may have forgotten its key by now", None);
+            return Ok(());
         }
         call.attempt = call.attempt.next();
         call.phase = Phase::Sending;

@@ -145,7 +145,7 @@ impl Run<'_> {
     fn resend(&mut self, id: CallId, reason: &str) {
         let Some(call) = self.snapshot.calls.get(&id) else { return };
         let Some(declared) = self.declared(call) else { return };
-        let allowed = !call.reversed && may_resend(&declared.operation.idempotency, call.sent_at, self.now);
+        let allowed = !call.reversed && declared.operation.idempotency.may_resend();
         if !(allowed && self.back_off(id, reason, None, false)) {
             self.reverse(id, reason);
         }
@@ -227,11 +227,10 @@ impl Run<'_> {
     }
 }
 
-/// A repeat of this key cannot do the work twice: the provider says so, and still remembers the key. A tenth of the
-/// window is kept in hand for the time that the request itself takes.
-pub(super) fn may_resend(idempotency: &Idempotency, sent_at: Timestamp, now: Timestamp) -> bool {
-    let remembered = idempotency.window.is_none_or(|window| now.since(sent_at) < window.mul_f64(0.9));
-    idempotency.may_resend() && remembered
+/// The provider has not seen the key yet, or still knows it at this time, or need not know it.
+pub(super) fn is_remembered(call: &Call, idempotency: &Idempotency, at: Timestamp) -> bool {
+    let safe = !call.doubtful || idempotency.replay == Replay::Safe;
+    safe || idempotency.repeatable_for().is_none_or(|time| at.since(call.sent_at) < time)
 }
 
 /// How long the provider asked us to wait before we ask again.

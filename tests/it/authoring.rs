@@ -1,5 +1,7 @@
 //! What those who write methods and connectors type: `paystate new`, `paystate connector try` and `receive`.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -97,6 +99,63 @@ fn a_connector_is_tried_out_without_a_network() {
     );
     let send = run(folder.path(), &[&arguments[..], &["--send"]].concat());
     assert!(text(&send.stderr).contains("to send it, env.ACME_URL"), "{}", text(&send.stderr));
+}
+
+/// Whoever only looks has no key of the provider: one that fits is made up, also where it signs.
+#[test]
+fn what_is_shipped_is_tried_out_without_any_key() {
+    let connectors = Path::new("workflows/connectors").canonicalize().unwrap();
+    let tried = |connector: &str, operation: &str, with: &str, more: &[&str]| {
+        let file = connectors.join(connector).display().to_string();
+        run(Path::new("."), &[&["connector", "try", &file, operation, "--with", with], more].concat())
+    };
+    let money = r#"{"amount": 100, "currency": "CNY", "subject": "tea", "description": "tea", "minutes": 30}"#;
+    for (connector, operation, signature) in [
+        ("wechatpay.yaml", "native", "authorization: WECHATPAY2-SHA256-RSA2048 mchid="),
+        ("alipay.yaml", "precreate", "sign="),
+        ("unionpay_gateway.yaml", "app", "signature="),
+    ] {
+        let told = good(&tried(connector, operation, money, &[]));
+        assert!(told.contains(signature), "{connector}: {told}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let reply = folder.path().join("reply.json").display().to_string();
+    std::fs::write(&reply, r#"{"code_url": "weixin://wxpay/1"}"#).unwrap();
+    let understood = tried("wechatpay.yaml", "native", money, &["--reply", &reply, "--json"]);
+    let told: Value = serde_json::from_str(&good(&understood)).unwrap();
+    assert_eq!(told["understood"]["outcome"]["outcome"], "ok", "{told}");
+    assert!(text(&understood.stderr).contains("whether the reply is the provider's was not looked at"));
+}
+
+/// Each try at a provider is a payment of its own, unless a key is given to repeat one.
+#[test]
+fn what_is_tried_at_a_provider_has_a_key_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let provider = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connector = format!(
+        "connector: bank\nbase_url: http://{}\nidempotency: {{ header: Idempotency-Key, replay: stored, window: 1d }}\n\
+         operations: {{ note: {{ post: /notes, outcomes: {{ ok: response.status == 200 }} }} }}\n",
+        provider.local_addr().unwrap()
+    );
+    std::fs::write(folder.path().join("bank.yaml"), connector).unwrap();
+    let answering =
+        std::thread::spawn(move || (0..3).map(|_| answer(&provider.accept().unwrap().0)).collect::<Vec<_>>());
+    let send = ["connector", "try", "bank.yaml", "note", "--send"];
+    for more in [&[][..], &[], &["--key", "order-4711"]] {
+        good(&run(folder.path(), &[&send[..], more].concat()));
+    }
+    let keys = answering.join().unwrap();
+    assert_ne!(keys[0], keys[1]);
+    assert_eq!(keys[2], "order-4711");
+}
+
+/// Answers one request with 200, and tells the key that it had.
+fn answer(mut stream: &TcpStream) -> String {
+    let lines = BufReader::new(stream).lines().map(Result::unwrap).take_while(|line| !line.is_empty());
+    let headers: Vec<_> = lines.collect();
+    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
+    let key = headers.iter().find_map(|line| line.to_lowercase().strip_prefix("idempotency-key: ").map(str::to_owned));
+    key.expect("a key")
 }
 
 const NOTIFIED: &str = r#"

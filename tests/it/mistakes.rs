@@ -232,6 +232,7 @@ fn of_notifications() {
         (verify, anybody.as_str(), "bad-value"),
         (verify, nothing.as_str(), "bad-value"),
         (verify, literal.as_str(), "bad-value"),
+        (verify, "verify: { scheme: sender-address }\n  allow_from: []", "bad-value"),
         (verify, "verify: [{ scheme: sender-address }]", "bad-value"),
         (
             verify,

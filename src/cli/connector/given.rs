@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::super::config::Config;
 use super::super::{Verdict, check, output};
-use super::placeholders;
+use super::placeholders::{self, MadeUp};
 use crate::connector::ConnectorConfig;
 use crate::definition::{Connector, Problem, load_connector};
 use crate::executor::{Clock, SystemClock};
@@ -41,7 +41,11 @@ pub(super) fn told(problems: &[Problem], file: &Path, json: bool) -> Verdict {
 }
 
 /// What is not given is made up, but where something is really sent.
-pub(super) fn config(values: &Values, definition: &Connector, offline: bool) -> anyhow::Result<ConnectorConfig> {
+pub(super) fn config(
+    values: &Values,
+    definition: &Connector,
+    offline: bool,
+) -> anyhow::Result<(ConnectorConfig, MadeUp)> {
     let file = values.config.as_deref().map(Config::read).transpose()?.unwrap_or_default();
     let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
     config.env.clone_from(&file.env);
@@ -54,12 +58,12 @@ pub(super) fn config(values: &Values, definition: &Connector, offline: bool) -> 
         config.env.insert(name.to_owned(), value.to_owned());
     }
     let made_up = placeholders::fill(&mut config, definition);
-    if made_up.is_empty() {
-        return Ok(config);
+    let names = made_up.names().join(", ");
+    if !offline && !names.is_empty() {
+        bail!("to send it, {names} must be given by --config or --env");
     }
-    if !offline {
-        bail!("to send it, {} must be given by --config or --env", made_up.join(", "));
+    if !names.is_empty() {
+        output::err(&format!("made up, for want of --config or --env: {names}\n"));
     }
-    output::err(&format!("made up, for want of --config or --env: {}\n", made_up.join(", ")));
-    Ok(config)
+    Ok((config, made_up))
 }

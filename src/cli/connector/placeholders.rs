@@ -1,12 +1,33 @@
 //! Values for a trial where the configuration has none.
 
-use crate::connector::ConnectorConfig;
-use crate::definition::{Connector, ConnectorKind, EnvPart, Http};
-use crate::types::Secret;
+use std::collections::BTreeSet;
 
-/// Makes up what is missing, and names it.
-pub(super) fn fill(config: &mut ConnectorConfig, connector: &Connector) -> Vec<String> {
-    let mut made_up = Vec::new();
+use crate::connector::{ConnectorConfig, stand_in};
+use crate::definition::{Connector, ConnectorKind, EnvPart, Http};
+
+/// What had to be made up.
+#[derive(Debug, Default)]
+pub(super) struct MadeUp {
+    env: Vec<String>,
+    secrets: BTreeSet<String>,
+}
+
+impl MadeUp {
+    /// As a connector writes them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let env = self.env.iter().map(|name| format!("env.{name}"));
+        env.chain(self.secrets.iter().map(|name| format!("secret.{name}"))).collect()
+    }
+
+    /// Nobody can have signed an answer with these.
+    pub(super) fn spoils_answers(&self, connector: &Connector) -> bool {
+        connector.believes_by().iter().any(|name| self.secrets.contains(*name))
+    }
+}
+
+/// Makes up what is missing.
+pub(super) fn fill(config: &mut ConnectorConfig, connector: &Connector) -> MadeUp {
+    let mut made_up = MadeUp::default();
     let begins = match &connector.kind {
         ConnectorKind::Http(http) => address_name(http),
         ConnectorKind::Builtin => None,
@@ -17,14 +38,16 @@ pub(super) fn fill(config: &mut ConnectorConfig, connector: &Connector) -> Vec<S
         } else {
             name.clone()
         };
-        made_up.push(format!("env.{name}"));
+        made_up.env.push(name.clone());
         config.env.insert(name, value);
     }
+    let uses = connector.key_uses();
     for name in &connector.needs.secrets {
-        if !config.secrets.contains_key(name) {
-            made_up.push(format!("secret.{name}"));
-            // Long enough for what has a least length, and base64 for what wants that.
-            config.secrets.insert(name.clone(), Secret::new("c2VjcmV0LW1hZGUtdXAtZm9yLWEtdHJ5LW91dCE="));
+        if !config.secrets.contains_key(name)
+            && let Some(secret) = stand_in(uses.get(name.as_str()).copied())
+        {
+            made_up.secrets.insert(name.clone());
+            config.secrets.insert(name.clone(), secret);
         }
     }
     made_up

@@ -53,7 +53,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<Verdict> {
         Err(problems) => return Ok(given::told(&problems, &args.file, args.json)),
     };
     let Some(webhooks) = &definition.webhooks else { bail!("connector {} has no `webhooks`", definition.name) };
-    let config = given::config(&args.values, &definition, true)?;
+    let (config, _) = given::config(&args.values, &definition, true)?;
     let request = saved::request(&args.notification, &args.header)?;
     let query = match args.query.as_ref().or(request.query.as_ref()) {
         Some(text) => decode_form(text).ok_or_else(|| anyhow!("what stands behind the `?` is no form"))?,

@@ -11,7 +11,7 @@ use super::super::submit::json_argument;
 use super::super::{Verdict, output};
 use super::given::{self, Values};
 use super::{saved, show};
-use crate::connector::{Connector as _, HttpConnector, Invocation};
+use crate::connector::{Connector as _, HttpConnector, Invocation, Trial};
 use crate::definition::{Connector, ConnectorKind};
 use crate::executor::{Clock, SystemClock};
 use crate::types::{Attempt, Value};
@@ -74,8 +74,8 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
         let known: Vec<&str> = definition.operations.keys().map(|name| name.as_str()).collect();
         bail!("there is no operation `{}`: the connector has {}", args.operation, known.join(", "));
     }
-    let connector =
-        HttpConnector::new(Arc::clone(&definition), &given::config(&args.values, &definition, !args.send)?)?;
+    let (config, made_up) = given::config(&args.values, &definition, !args.send)?;
+    let connector = HttpConnector::new(Arc::clone(&definition), &config)?;
     let invocation = invocation(args, &definition)?;
     let preview = match connector.preview(&invocation, args.inquire) {
         Ok(preview) => preview,
@@ -87,7 +87,12 @@ pub(super) async fn run(args: &Args) -> anyhow::Result<Verdict> {
     let told = match &args.reply {
         Some(file) => {
             let reply = saved::reply(file, args.status, &args.header)?;
-            let told = connector.understand(&invocation, args.inquire, reply.status, &reply.headers, &reply.body);
+            let unproved = made_up.spoils_answers(&definition);
+            if unproved {
+                output::err("whether the reply is the provider's was not looked at: what tells is made up\n");
+            }
+            let trial = Trial { inquiry: args.inquire, unproved };
+            let told = connector.understand(&invocation, trial, reply.status, &reply.headers, &reply.body);
             Some(told.map_err(|why| anyhow!(why))?)
         }
         None if args.send && args.inquire => Some(connector.inquire(&invocation).await.into()),

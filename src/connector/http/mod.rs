@@ -29,7 +29,7 @@ use self::auth::{Credentials, Fields};
 use self::client::Base;
 pub(super) use self::client::Link;
 use self::encrypt::Sealers;
-pub use self::preview::Preview;
+pub use self::preview::{Preview, Trial};
 use self::read::Reader;
 use self::request::{Draft, Ready};
 use self::send::Failure;

@@ -17,6 +17,15 @@ pub struct Preview {
     pub body: Option<String>,
 }
 
+/// How a reply that somebody has saved is looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Trial {
+    /// It is one to the question about the call.
+    pub inquiry: bool,
+    /// Whether it is the provider's cannot be told, and does not matter: the keys are made up.
+    pub unproved: bool,
+}
+
 impl HttpConnector {
     /// The request of a call, or of the inquiry about it. Fails with the reason that would be journaled.
     pub fn preview(&self, invocation: &Invocation, inquiry: bool) -> Result<Preview, String> {
@@ -36,12 +45,12 @@ impl HttpConnector {
     pub fn understand(
         &self,
         invocation: &Invocation,
-        inquiry: bool,
+        trial: Trial,
         status: u16,
         headers: &[(String, String)],
         body: &[u8],
     ) -> Result<Understood, String> {
-        let (operation, request, question) = self.asked(invocation, inquiry)?;
+        let (operation, request, question) = self.asked(invocation, trial.inquiry)?;
         let mut read = HeaderMap::new();
         for (name, value) in headers {
             let name: HeaderName = name.parse().map_err(|_| format!("{name:?} is not the name of a header"))?;
@@ -50,7 +59,10 @@ impl HttpConnector {
                 value.parse().map_err(|_| "a header has characters that headers do not have".to_owned())?,
             );
         }
-        let reply = self.reader(operation, request, None).understand(status, &read, body);
+        let mut reply = self.reader(operation, request, None).understand(status, &read, body);
+        if trial.unproved {
+            reply.doubted = None;
+        }
         let names = self.names(invocation, (self.clock.0)());
         let understood = explain(operation, question, &names, reply);
         Ok(Understood { outcome: self.kept(understood.outcome), ..understood })

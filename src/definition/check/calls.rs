@@ -34,7 +34,8 @@ impl Check<'_> {
                 self.state_node(state).and_then(|node| node.get("entry")).map(Node::items).unwrap_or_default();
             for (effect, node) in state.entry.iter().zip(effects) {
                 let at = retry_span(Some(node), self.state_key(state));
-                self.window(&effect.call, &effect.operation, &effect.retry, None, at);
+                let horizon = horizon(&effect.operation, &effect.retry, effect.timeout_attempt);
+                self.window(&effect.call, &effect.operation, horizon, at);
             }
         }
     }
@@ -42,39 +43,31 @@ impl Check<'_> {
     fn invoke(&self, state: &State, invoke: &Invoke) {
         let node = self.invoke_node(state, &invoke.branch);
         let at = retry_span(node, self.state_key(state));
-        self.window(&invoke.call, &invoke.operation, &invoke.retry, invoke.timeout_total, at);
+        let longest = horizon(&invoke.operation, &invoke.retry, invoke.timeout_attempt);
+        let longest = longest.min(invoke.timeout_total.unwrap_or(Duration::MAX));
+        self.window(&invoke.call, &invoke.operation, longest, at);
         if let Some(undo) = &invoke.compensate {
             let node = node.and_then(|node| node.get("compensate"));
             let at = retry_span(node, self.state_key(state));
-            self.window(&undo.call, &undo.operation, &undo.retry, None, at);
+            self.window(&undo.call, &undo.operation, horizon(&undo.operation, &undo.retry, undo.timeout_attempt), at);
             self.undo(invoke, undo, call_span(node, self.state_key(state)));
         }
     }
 
-    /// A repeat that comes when the provider has forgotten the key is a new request.
-    fn window(
-        &self,
-        call: &CallRef,
-        operation: &Operation,
-        retry: &RetryPolicy,
-        total: Option<Duration>,
-        at: Range<usize>,
-    ) {
-        let Some(window) = operation.idempotency.window else { return };
+    /// A repeat that comes when the provider has forgotten the key is a new request. None is sent then: the policy says
+    /// more than will be done.
+    fn window(&self, call: &CallRef, operation: &Operation, horizon: Duration, at: Range<usize>) {
+        let Some(window) = operation.idempotency.window.filter(|window| horizon > *window) else { return };
         if matches!(operation.idempotency.replay, Replay::Safe | Replay::None) {
             return;
         }
-        let horizon = horizon(retry).min(total.unwrap_or(Duration::MAX));
-        if horizon > window {
-            let message = format!(
-                "retries go on for {}, and `{call}` remembers a key for {}",
-                format_duration(horizon),
-                format_duration(window)
-            );
-            let problem = self.ctx.problem(rules::RETRY_OUTLIVES_WINDOW, &at, message);
-            self.ctx
-                .add(problem.with_help(format!("end the retries in time with `within: {}`", format_duration(window))));
-        }
+        let message = format!(
+            "retries, and the questions between them, go on for {}, and `{call}` remembers a key for {}",
+            format_duration(horizon),
+            format_duration(window)
+        );
+        let help = format!("end the retries in time with `within: {}`", format_duration(window));
+        self.ctx.add(self.ctx.problem(rules::RETRY_OUTLIVES_WINDOW, &at, message).with_help(help));
     }
 
     fn undo(&self, invoke: &Invoke, undo: &Compensate, at: Range<usize>) {
@@ -109,8 +102,8 @@ impl Check<'_> {
     }
 }
 
-/// How long after the first try the last one may begin.
-fn horizon(retry: &RetryPolicy) -> Duration {
+/// How long after the first try the last one may begin, when each is asked about in vain.
+fn horizon(operation: &Operation, retry: &RetryPolicy, attempt: Duration) -> Duration {
     let gaps = retry.attempts.saturating_sub(1);
     let sum = match &retry.delays {
         Delays::Schedule(delays) => {
@@ -130,7 +123,9 @@ fn horizon(retry: &RetryPolicy) -> Duration {
             Duration::try_from_secs_f64(sum).unwrap_or(Duration::MAX)
         }
     };
-    sum.min(retry.within.unwrap_or(Duration::MAX))
+    let asking: Duration = operation.inquire.iter().flat_map(|inquire| &inquire.schedule).sum();
+    let between = attempt.saturating_add(asking).saturating_mul(gaps);
+    sum.saturating_add(between).min(retry.within.unwrap_or(Duration::MAX))
 }
 
 fn retry_span(node: Option<&Node>, otherwise: Range<usize>) -> Range<usize> {

@@ -241,6 +241,9 @@ impl Ctx<'_> {
             }
             network
         };
+        if items.is_empty() {
+            self.report(rules::BAD_VALUE, &node.span, format!("{what} has at least one address, or is left out"));
+        }
         items.iter().filter_map(read).collect()
     }
 }

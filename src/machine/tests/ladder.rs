@@ -90,6 +90,20 @@ fn a_reversal_that_did_not_post_is_an_incident() {
     assert_eq!(incident.at_stake.map(|money| money.amount), Some(1000));
 }
 
+/// Whoever is called reads that the reversal was acknowledged, so as not to book as held what is not.
+#[test]
+fn a_reversal_that_is_not_confirmed_is_told_of() {
+    let mut story = reversed();
+    while story.order.incident.is_none() {
+        story.fire().inquired(1, unknown());
+    }
+    let reason = story.order.incident.clone().expect("an incident").reason;
+    assert!(
+        reason.contains("its reversal by acquirer.void was acknowledged: `declined` if nothing is left"),
+        "{reason}"
+    );
+}
+
 /// An order whose authorisation has been reversed, and not confirmed.
 fn reversed() -> Story {
     let mut story = reversing();
@@ -110,6 +124,51 @@ fn reversing() -> Story {
         }
     }
     story
+}
+
+/// An order whose authorisation has been asked about in vain, and is to be sent again.
+fn before_the_resend(text: &str) -> Story {
+    let mut story = Story::of(text);
+    story.settle(1, unknown());
+    for _ in 0..3 {
+        story.fire().inquired(1, unknown());
+    }
+    story
+}
+
+#[test]
+fn a_resend_that_would_leave_after_the_window_is_none() {
+    let slow = METHOD
+        .replace("total: 1h", "total: 3d")
+        .replace("attempts: 3, initial: 1s, factor: 2, max: 10s", "attempts: 3, schedule: [23h]");
+    assert_eq!(before_the_resend(&slow.replace("23h", "20h")).due_in(RETRY), Duration::from_secs(20 * 3_600));
+    assert_eq!(before_the_resend(&slow).invoked(), [(2, 1)], "the reversal, and at once");
+}
+
+/// Such as after an outage: the question comes first again.
+#[test]
+fn a_resend_whose_time_comes_after_the_window_is_a_question() {
+    let mut story = before_the_resend(METHOD);
+    story.now = story.now.plus(Duration::from_secs(2 * 86_400));
+    story.fire();
+    assert_eq!((story.invoked(), story.due_in(INQUIRE)), (vec![], Duration::from_secs(1)));
+    let mut found = before_the_resend(METHOD);
+    found.now = story.now;
+    found.fire().fire().inquired(1, ok()).in_state("capturing");
+    for _ in 0..3 {
+        story.fire().inquired(1, unknown());
+    }
+    assert_eq!(story.invoked(), [(2, 1)], "the reversal");
+}
+
+/// It never reached the provider.
+#[test]
+fn what_was_certainly_not_sent_is_sent_however_late() {
+    let mut story = Story::new();
+    story.settle(1, not_sent());
+    story.now = story.now.plus(Duration::from_secs(2 * 86_400));
+    story.fire();
+    assert_eq!(story.invoked(), [(1, 2)]);
 }
 
 #[test]
