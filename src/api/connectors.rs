@@ -41,7 +41,7 @@ pub(super) async fn pause(
     Json(body): Json<PauseBody>,
 ) -> Result<Reply<ConnectorItem>, Failure> {
     let by = required("by", &body.by)?;
-    let pause = Pause { drain: body.drain, by, note: note(&body.note)?, since: api.engine.now() };
+    let pause = Pause { drain: body.drain, by, note: note(&body.note)?, since: api.engine.now(), in_force: None };
     tracing::warn!(connector = name, by = pause.by, note = pause.note, drain = pause.drain, "a connector is paused");
     change(&api, &name, Some(pause)).await
 }

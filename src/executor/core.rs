@@ -110,6 +110,11 @@ impl Core {
         self.live.get(&id).map(|live| &live.snapshot)
     }
 
+    /// Sending a call of this order twice may do harm.
+    pub fn is_risky(&self, id: OrderId, call: &machine::Call) -> bool {
+        self.live.get(&id).is_none_or(|live| !machine::is_repeatable(&live.workflow, call))
+    }
+
     /// Whether all that is known of the order here is durable.
     pub fn is_durable(&self, id: OrderId) -> bool {
         self.live.get(&id).is_none_or(|live| live.uncommitted == 0)
@@ -124,14 +129,18 @@ impl Core {
         self.arm(id);
     }
 
-    /// What a restart has to do for an order that was under way: an intent without an outcome is unknown, and an
-    /// inquiry is simply made again.
-    pub fn interrupted(&self, id: OrderId) -> (Vec<Event>, Vec<Dispatch>) {
+    /// What a restart has to do for an order that was under way: an intent without an outcome is unknown, unless
+    /// it certainly never left, and an inquiry is simply made again.
+    pub fn interrupted(&self, id: OrderId, never_left: impl Fn(&machine::Call) -> bool) -> (Vec<Event>, Vec<Dispatch>) {
         let Some(live) = self.live.get(&id) else { return (Vec::new(), Vec::new()) };
         let mut events = Vec::new();
         let mut dispatches = Vec::new();
         for (&call, state) in live.snapshot.calls.iter().filter(|&(&call, _)| !self.queued.contains(&(id, call))) {
             match state.phase {
+                // A notification may come twice, and none is lost for a restart.
+                Phase::Sending if never_left(state) || machine::is_harmless_effect(&live.workflow, state) => {
+                    dispatches.extend(live.invocation(call).map(|invocation| Dispatch::Invoke { call, invocation }));
+                }
                 Phase::Sending => {
                     let outcome = live.interrupted(state);
                     events.push(Event::Settled { call, attempt: state.attempt, outcome });

@@ -79,7 +79,7 @@ impl Shard {
         let now = self.shared.clock.now();
         let soonest = now.plus(timeout);
         match self.call(order, call) {
-            Some(call) if !call.doubtful => {
+            Some(call) if !(call.doubtful && self.core.is_risky(order, call)) => {
                 let latest = now.plus(WAIT);
                 call.deadline.map_or(latest, |deadline| latest.min(deadline)).max(soonest)
             }
@@ -90,7 +90,7 @@ impl Shard {
     /// What is left of an attempt whose wait was a part of it.
     fn in_time(&self, mut dispatch: Dispatch, order: OrderId, left: Duration) -> Dispatch {
         if let Dispatch::Invoke { call, invocation } | Dispatch::Inquire { call, invocation, .. } = &mut dispatch
-            && self.call(order, *call).is_some_and(|call| call.doubtful)
+            && self.call(order, *call).is_some_and(|call| call.doubtful && self.core.is_risky(order, call))
         {
             invocation.timeout = invocation.timeout.min(left);
         }
@@ -130,7 +130,9 @@ impl Shard {
         }
         let lane = connector.capacity().map(|capacity| (invocation.connector.clone(), capacity));
         if let Some((name, capacity)) = &lane {
-            let doubtful = asks || self.call(order, call).is_some_and(|call| call.doubtful);
+            // What does no harm in being repeated can wait through a pause like anything new. It is drained with the rest.
+            let urgent = |call: &Call| call.doubtful && (self.lanes.drains(name) || self.core.is_risky(order, call));
+            let doubtful = asks || self.call(order, call).is_some_and(urgent);
             if !self.lanes.enter(name, *capacity, doubtful) {
                 let until = self.patience(order, call, invocation.timeout);
                 let deadline = self.call(order, call).and_then(|call| call.deadline);

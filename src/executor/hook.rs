@@ -13,6 +13,8 @@ use crate::types::{EventId, OrderId, Timestamp, mask_card_numbers, order_of_refe
 
 /// How long a notification waits for its order to learn how its provider calls it, before its sender has to send it again.
 const WAIT: Duration = Duration::from_secs(3);
+/// What more orders know is the name of nothing that one of them is about.
+const ORDERS_MAX: usize = 100;
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What became of a notification, and what its sender wants to hear.
@@ -48,6 +50,8 @@ pub enum HookError {
     /// No order is called so yet: it is not acknowledged, and is to be sent again.
     #[error("no order is known by this reference yet")]
     TooEarly,
+    #[error("more than {ORDERS_MAX} orders are known by this reference")]
+    Shared,
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
@@ -80,24 +84,27 @@ impl Executor {
             if !connectors.keeps_card_numbers() {
                 notification.payload = mask_card_numbers(notification.payload);
             }
-            told.push(self.notify(connector, notification, webhooks.early, until).await?);
+            told.extend(self.notify(connector, notification, webhooks.early, until).await?);
         }
         Ok(Received { told, acknowledge: understood.acknowledge })
     }
 
+    /// Hands it to every order that it is about.
     async fn notify(
         &self,
         connector: &str,
         notification: Notification,
         early: Duration,
         until: Timestamp,
-    ) -> Result<Hooked, HookError> {
-        let Some(order) = self.order_of(connector, &notification, early, until).await? else {
-            // The reference is the sender's text: the log has the provider and what kind of notification it is.
-            tracing::warn!(%connector, event = %notification.event, "a notification has no reference of ours");
-            return Ok(Hooked::Unmatched { why: format!("{} is not a reference of ours", notification.correlate) });
-        };
+    ) -> Result<Vec<Hooked>, HookError> {
+        let orders = self.orders_of(connector, &notification, early, until).await?;
         let name = notification.event.clone();
+        if orders.is_empty() {
+            // The reference is the sender's text: the log has the provider and what kind of notification it is.
+            tracing::warn!(%connector, event = %name, "a notification has no reference of ours");
+            let why = format!("{} is not a reference of ours", notification.correlate);
+            return Ok(vec![Hooked::Unmatched { why }]);
+        }
         let event = Event::Received {
             // Ids are the provider's own: two providers may use the same.
             id: EventId::new(format!("{connector}:{}", notification.id)),
@@ -105,38 +112,49 @@ impl Executor {
             payload: notification.payload,
             source: format!("hook:{connector}"),
         };
-        match self.apply(order, event).await {
-            Ok(applied) => Ok(Hooked::Applied { order, how: applied.how }),
-            Err(error @ (ApplyError::NotFound | ApplyError::Rejected(Rejection::UnknownEvent { .. }))) => {
-                tracing::warn!(%connector, event = %name, %order, %error, "a notification fits no order");
-                Ok(Hooked::Unmatched { why: error.to_string() })
-            }
-            Err(error) => Err(error.into()),
+        let mut told = Vec::with_capacity(orders.len());
+        for order in orders {
+            told.push(match self.apply(order, event.clone()).await {
+                Ok(applied) => Hooked::Applied { order, how: applied.how },
+                Err(error @ (ApplyError::NotFound | ApplyError::Rejected(Rejection::UnknownEvent { .. }))) => {
+                    tracing::warn!(%connector, event = %name, %order, %error, "a notification fits no order");
+                    Hooked::Unmatched { why: error.to_string() }
+                }
+                Err(error) => return Err(error.into()),
+            });
         }
+        Ok(told)
     }
 
-    /// The order that it is about. Where its provider calls the order by a name that no order has yet, the call that will
-    /// tell it may be under way: that is waited for, and then the sender has to send it again.
-    async fn order_of(
+    /// The orders that it is about: more than one where a payment and its refund know the same reference. Where its provider
+    /// uses a name that no order has yet, the call that will tell it may be under way: that is waited for, and then the
+    /// sender has to send it again.
+    async fn orders_of(
         &self,
         connector: &str,
         notification: &Notification,
         early: Duration,
         until: Timestamp,
-    ) -> Result<Option<OrderId>, HookError> {
-        let Some(name) = &notification.by else { return Ok(order_of_reference(&notification.correlate)) };
+    ) -> Result<Vec<OrderId>, HookError> {
+        let Some(name) = &notification.by else {
+            return Ok(order_of_reference(&notification.correlate).into_iter().collect());
+        };
         let (clock, strays) = (&self.shared.clock, &self.shared.strays);
         let (to, id) = (reference_id(name, &notification.correlate), format!("{connector}:{}", notification.id));
         let came = clock.now();
         loop {
-            let found = self.shared.store.linked(Link::Reference, to, 1).await.map_err(ApplyError::from)?;
-            if let Some(order) = found.first() {
+            let found =
+                self.shared.store.linked(Link::Reference, to, ORDERS_MAX + 1).await.map_err(ApplyError::from)?;
+            if found.len() > ORDERS_MAX {
+                return Err(HookError::Shared);
+            }
+            if !found.is_empty() {
                 strays.found(&id);
-                return Ok(Some(*order));
+                return Ok(found);
             }
             let now = clock.now();
             if now >= until {
-                return if strays.may_wait(&id, came, now, early) { Err(HookError::TooEarly) } else { Ok(None) };
+                return if strays.may_wait(&id, came, now, early) { Err(HookError::TooEarly) } else { Ok(Vec::new()) };
             }
             clock.sleep_until(now.plus(LOOK_AGAIN)).await;
         }

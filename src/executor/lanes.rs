@@ -89,6 +89,10 @@ pub(super) enum Over {
 }
 
 impl Lanes {
+    pub(super) fn drains(&self, connector: &ConnectorName) -> bool {
+        self.lanes.get(connector).is_some_and(|lane| lane.opening == Opening::Doubtful)
+    }
+
     /// Takes a place under way, if there is one.
     pub(super) fn enter(&mut self, connector: &ConnectorName, capacity: usize, doubtful: bool) -> bool {
         let lane = self.lane(connector);

@@ -150,7 +150,7 @@ impl Shared {
         }
         let (by, note) = ("the receiver".to_owned(), "it wants no more: what it is to be told waits".to_owned());
         tracing::warn!(connector = %name, "the receiver wants no more: nothing is sent until the connector is resumed");
-        let pause = Pause { drain: false, by, note, since: self.clock.now() };
+        let pause = Pause { drain: false, by, note, since: self.clock.now(), in_force: None };
         if let Err(error) = self.pause(name, Some(pause)).await {
             tracing::error!(connector = %name, %error, "the receiver wants no more, and this could not be kept");
         }
@@ -160,17 +160,30 @@ impl Shared {
         let _one = self.paused.changing.lock().await;
         let mut pauses = self.paused.read();
         match &pause {
-            Some(pause) => pauses.insert(name.clone(), pause.clone()),
+            Some(pause) => pauses.insert(name.clone(), Pause { in_force: None, ..pause.clone() }),
             None => pauses.remove(name),
         };
         self.store.keep_pauses(&pauses).await?;
-        self.paused.replace(pauses);
+        self.paused.replace(pauses.clone());
         for index in 0..self.queues().len() {
             self.tell(index, Message::Pause { connector: name.clone(), pause: pause.clone() }).await;
         }
         // An answer to a later message says that the loops have taken this one.
         self.traffic().await?;
+        // What begins from now on does not leave, and after a restart that is known.
+        if let Some(pause) = pauses.get_mut(name) {
+            pause.in_force = Some(self.clock.now());
+            self.store.keep_pauses(&pauses).await?;
+            self.paused.replace(pauses);
+        }
         Ok(())
+    }
+
+    /// A call that began while its provider was paused has waited ever since.
+    pub(super) fn never_left(&self, call: &Call) -> bool {
+        let pauses = self.paused.read();
+        let in_force = pauses.get(&call.connector).and_then(|pause| pause.in_force);
+        !call.doubtful && in_force.is_some_and(|from| call.last_sent_at > from)
     }
 
     async fn traffic(&self) -> Result<BTreeMap<ConnectorName, Traffic>, ApplyError> {

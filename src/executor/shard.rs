@@ -382,7 +382,7 @@ impl Shard {
             return Ok(());
         }
         self.fetch(id).await?;
-        let (events, dispatches) = self.core.interrupted(id);
+        let (events, dispatches) = self.core.interrupted(id, |call| self.shared.never_left(call));
         for event in events {
             self.apply(id, event, None, round, now);
         }

@@ -84,7 +84,10 @@ impl Executor {
             let snapshot = self.order(record.order).await?.ok_or(ApplyError::NotFound)?;
             // A restart may have forgotten it since.
             if !snapshot.status.is_final() && workflow.input.validate(&submission.input).is_ok() {
-                self.keep(&workflow, record.order, &mut submission.input);
+                let taken = workflow.volatile.take(&mut submission.input);
+                if !self.shared.volatile.keep_again(record.order, taken, self.shared.clock.now()) {
+                    return Err(SubmitError::KeyReused { order: record.order });
+                }
             }
             return Ok(Submitted { snapshot, created: false });
         }

@@ -41,6 +41,19 @@ impl Kept {
         self.count.store(inner.by_order.len(), Ordering::Release);
     }
 
+    /// Gives an order again what a restart may have forgotten. False: what it has is something else.
+    pub(super) fn keep_again(&self, order: OrderId, taken: Map<String, Value>, now: Timestamp) -> bool {
+        let known = self.inner().by_order.get(&order).cloned();
+        match known {
+            Some(known) => *known == taken,
+            // Nothing is kept of a workflow that has none of it.
+            None => {
+                self.keep(order, taken, now);
+                true
+            }
+        }
+    }
+
     pub(super) fn forget(&self, order: OrderId) {
         if self.count.load(Ordering::Acquire) > 0 {
             let mut inner = self.inner();

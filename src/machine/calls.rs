@@ -37,6 +37,16 @@ pub fn leaves_no_trace(workflow: &Workflow, call: &Call) -> bool {
         .is_some_and(|declared| declared.operation.request.is_none() && declared.operation.inquire.is_none())
 }
 
+/// Doing it twice does no harm: that a send of it may have happened makes the next one no more urgent, and no less.
+pub fn is_repeatable(workflow: &Workflow, call: &Call) -> bool {
+    declared(workflow, call).is_some_and(|declared| declared.operation.idempotency.replay == Replay::Safe)
+}
+
+/// Something that others are told, and may be told again.
+pub fn is_harmless_effect(workflow: &Workflow, call: &Call) -> bool {
+    matches!(call.role, Role::Effect { .. }) && is_repeatable(workflow, call)
+}
+
 impl<'w> Run<'w> {
     pub(super) fn begin_invoke(&mut self, state: &'w State, invoke: &'w Invoke) -> Result<(), EvalError> {
         let with = invoke.with.render(&self.scope(&Given::default()))?;
@@ -139,9 +149,7 @@ impl<'w> Run<'w> {
 
     fn is_doubtful(&self, id: CallId) -> bool {
         let call = self.snapshot.calls.get(&id);
-        let safe =
-            |call| self.declared(call).is_some_and(|declared| declared.operation.idempotency.replay == Replay::Safe);
-        call.is_some_and(|call| call.doubtful && !safe(call))
+        call.is_some_and(|call| call.doubtful && !is_repeatable(self.workflow, call))
     }
 
     fn retry_soft(&mut self, id: CallId) -> bool {
@@ -229,6 +237,9 @@ impl<'w> Run<'w> {
     pub(super) fn complete(&mut self, id: CallId, outcome: Outcome) {
         let Some(call) = self.snapshot.calls.get(&id).cloned() else { return };
         self.clear_timers(id);
+        if call.epoch > Epoch(1) && self.moves_money(&call) {
+            self.snapshot.renewed.insert(id, call.epoch);
+        }
         match &call.role {
             Role::Invoke { branch } => self.complete_invoke(id, &call, branch, outcome),
             Role::Effect { .. } => self.complete_effect(id, &call, &outcome),

@@ -213,6 +213,18 @@ impl Run<'_> {
         }
     }
 
+    /// The provider says that something has changed: what it has accepted is asked about now.
+    pub(super) fn ask_sooner(&mut self) {
+        for timer in self.snapshot.calls.iter().filter_map(|(&call, open)| match open.phase {
+            Phase::Pending { asking: false, .. } => Some(Timer::Inquire { call }),
+            _ => None,
+        }) {
+            if let Some(at) = self.snapshot.timers.get_mut(&timer) {
+                *at = self.now.min(*at);
+            }
+        }
+    }
+
     /// The time of an inquiry has come.
     pub(super) fn ask(&mut self, id: CallId) -> Result<(), Rejection> {
         let call = self.snapshot.calls.get_mut(&id).ok_or(Rejection::Stale)?;

@@ -24,7 +24,7 @@ mod ways;
 #[cfg(test)]
 mod tests;
 
-pub use calls::{attempt_timeout, leaves_no_trace};
+pub use calls::{attempt_timeout, is_harmless_effect, is_repeatable, leaves_no_trace};
 pub use event::{Command, Event, INTEGRITY, Outcome, Parent, Resolution, Timer};
 pub use next::{all_transitions, known_events, next_events};
 pub use scope::order_value;

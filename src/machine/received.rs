@@ -61,6 +61,9 @@ impl Run<'_> {
         let (count, id) = (self.snapshot.inbox.len(), event.id.clone());
         self.snapshot.inbox.push(event);
         self.drain();
+        if self.snapshot.inbox.iter().any(|early| early.id == id && early.source.starts_with("hook:")) {
+            self.ask_sooner();
+        }
         // What the order is waiting for must get through to it; only what would wait with the rest is refused.
         if count >= INBOX_MAX && self.snapshot.inbox.iter().any(|early| early.id == id) {
             return Err(Rejection::InboxFull(count));

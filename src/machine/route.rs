@@ -7,6 +7,7 @@ use super::calls::declared;
 use super::event::Timer;
 use super::run::Run;
 use super::scope::Given;
+use super::settles::may_have_happened;
 use super::snapshot::{Call, Early, Phase, Role};
 use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition, scalar_text};
 use crate::types::{CallId, EventName, StateName, Value};
@@ -322,13 +323,14 @@ impl<'w> Run<'w> {
             || self.snapshot.calls.values().any(|call| call.doubtful && call.phase == Phase::Backoff)
     }
 
-    /// A provider's word settles an unknown outcome; a wish to cancel must not override one.
+    /// What an event leads away from would be forgotten: where money may move, its outcome comes first. A provider's word on
+    /// a call settles it, and is no way around it.
     fn may_take(&self, name: &str) -> bool {
         if name == CANCEL {
             !self.outcome_is_open() && !self.is_pending() && !self.is_undoing()
         } else {
             let stays = || self.handlers(name).is_some_and(leads_nowhere);
-            !self.is_sending() && (self.is_told_by_provider(name) || stays() || !self.may_move_money())
+            !self.is_sending() && (stays() || !self.may_move_money())
         }
     }
 
@@ -336,12 +338,6 @@ impl<'w> Run<'w> {
     pub(super) fn handlers(&self, name: &str) -> Option<&'w [Transition]> {
         let own = self.state().and_then(|state| state.on.get(name));
         own.or_else(|| self.workflow.on.get(name)).map(Vec::as_slice)
-    }
-
-    /// Notifications can be this event. What no provider says is somebody's wish.
-    fn is_told_by_provider(&self, name: &str) -> bool {
-        let mut webhooks = self.workflow.connectors.values().filter_map(|connector| connector.webhooks.as_ref());
-        webhooks.any(|webhooks| webhooks.events.iter().any(|event| event.event.as_str() == name))
     }
 
     /// A provider has accepted something and will decide on it: a cancel must hear the decision first. The state itself may
@@ -362,15 +358,10 @@ impl<'w> Run<'w> {
 
     /// What becomes of some call that moves money is not known, or not decided.
     fn may_move_money(&self) -> bool {
-        let open = |call: &Call| match call.phase {
-            Phase::Unknown { .. } | Phase::Pending { .. } | Phase::Parked { unknown: true } => true,
-            Phase::Backoff => call.doubtful,
-            Phase::Sending | Phase::Reversing { .. } | Phase::Done { .. } | Phase::Parked { unknown: false } => false,
-        };
-        self.snapshot.calls.values().any(|call| open(call) && self.moves_money(call))
+        self.snapshot.calls.values().any(|call| may_have_happened(call) && self.moves_money(call))
     }
 
-    fn moves_money(&self, call: &Call) -> bool {
+    pub(super) fn moves_money(&self, call: &Call) -> bool {
         let moves = declared(self.workflow, call).is_some_and(|declared| declared.operation.moves_money());
         moves && !matches!(call.role, Role::Effect { .. })
     }

@@ -4,16 +4,27 @@ use super::event::Outcome;
 use super::run::Run;
 use super::snapshot::{Call, Early, Phase};
 use crate::definition::OutcomeKind;
-use crate::types::{CallId, Epoch, Value, short_key_of};
-
-/// Earlier keys of a call that are still known.
-const EPOCHS_MAX: usize = 100;
+use crate::types::{CallId, Epoch, Value, call_of_reference};
 
 impl Run<'_> {
     /// Takes an event that says what became of a call which waits to hear it. False when it is an event like any other:
     /// the call is settled already, or its own answer must come first.
     pub(super) fn settles_a_call(&mut self, told: &Early) -> bool {
+        if self.was_done_twice(told) {
+            return true;
+        }
         let Some(Told { id, call, settles, earlier }) = self.told_of(told) else { return false };
+        // The present key may have done it too: which of them the provider has is for a person to see.
+        if earlier && may_have_happened(&call) {
+            let key = told.payload.get("call").and_then(Value::as_str).unwrap_or_default();
+            let name = self.call_name(id);
+            self.park(
+                id,
+                true,
+                format!("{} says that {name} was done as {key}, and it has been sent again since", told.name),
+            );
+            return true;
+        }
         match call.phase {
             Phase::Sending | Phase::Done { .. } => return false,
             Phase::Parked { unknown: false } if !earlier => return false,
@@ -47,30 +58,65 @@ impl Run<'_> {
         self.settles_a_call(&early)
     }
 
-    /// The call that an event settles: by its key, or by what the provider called it when it accepted it. What comes through
-    /// the API is nobody's answer.
+    /// Money that moved under a key which was given up for one that never happened. Its call has ended since, under another
+    /// key: nothing in the books stands for this one, so that no rule of the workflow may pass over it.
+    fn was_done_twice(&mut self, told: &Early) -> bool {
+        let Some((_, OutcomeKind::Ok)) = self.settling(told) else { return false };
+        let Some((id, epoch)) = self.named(told) else { return false };
+        if self.snapshot.renewed.get(&id).is_none_or(|last| *last == epoch) {
+            return false;
+        }
+        let reason = format!(
+            "{} tells of {}-{id}-{epoch}, which the provider had not found, and which was sent again under another key: \
+             money may have moved twice",
+            told.name, self.snapshot.id
+        );
+        self.open_incident(None, reason);
+        true
+    }
+
+    /// The call that an event settles: the one whose key it names, or else what the provider called it when it accepted it.
+    /// What comes through the API is nobody's answer.
     fn told_of(&self, told: &Early) -> Option<Told> {
+        let (connector, settles) = self.settling(told)?;
+        let is_theirs = |call: &&Call| call.connector.as_str() == connector;
+        if let Some((id, epoch)) = self.named(told) {
+            let call = self.snapshot.calls.get(&id).filter(is_theirs)?;
+            // A success under an earlier key is one of the call: it must not be sent again. That an earlier one was declined
+            // says nothing of the present one.
+            let earlier = epoch < call.epoch && settles == OutcomeKind::Ok;
+            return (epoch == call.epoch || earlier).then(|| Told { id, call: call.clone(), settles, earlier });
+        }
+        let theirs = told.payload.get("reference").and_then(Value::as_str)?;
+        let accepted =
+            |call: &Call| matches!(&call.phase, Phase::Pending { reference: Some(named), .. } if named == theirs);
+        let mut calls = self.snapshot.calls.iter();
+        let (&id, call) = calls.find(|(_, call)| is_theirs(call) && accepted(call))?;
+        Some(Told { id, call: call.clone(), settles, earlier: false })
+    }
+
+    /// Whose notification it is, and what it settles a call as.
+    fn settling<'e>(&self, told: &'e Early) -> Option<(&'e str, OutcomeKind)> {
         let connector = told.source.strip_prefix("hook:")?;
         let webhooks = self.workflow.connectors.get(connector)?.webhooks.as_ref()?;
         let settles = webhooks.events.iter().find(|rule| rule.event == told.name)?.settles?;
-        let text = |field: &str| told.payload.get(field).and_then(Value::as_str);
-        let (key, theirs) = (text("call"), text("reference"));
-        let of_this = self.snapshot.calls.iter().filter(|(_, call)| call.connector.as_str() == connector);
-        let is = |own: &str| key == Some(own) || short_key_of(own).is_some_and(|short| key == Some(&short));
-        let mut found = of_this.filter_map(|(&id, call)| {
-            let accepted =
-                matches!(&call.phase, Phase::Pending { reference: Some(named), .. } if theirs == Some(named));
-            if accepted || is(&self.snapshot.key(id, call)) {
-                return Some(Told { id, call: call.clone(), settles, earlier: false });
-            }
-            // A success under an earlier key is one of the call: it must not be sent again. That an earlier one was declined
-            // says nothing of the present one.
-            let before = (1..call.epoch.0).rev().take(EPOCHS_MAX);
-            let mut before = before.map(|epoch| Call { epoch: Epoch(epoch), ..call.clone() });
-            let earlier = settles == OutcomeKind::Ok && before.any(|before| is(&self.snapshot.key(id, &before)));
-            earlier.then(|| Told { id, call: call.clone(), settles, earlier })
-        });
-        found.next()
+        Some((connector, settles))
+    }
+
+    /// The call of this order, and its key, that an event names.
+    fn named(&self, told: &Early) -> Option<(CallId, Epoch)> {
+        let (order, call, epoch) = call_of_reference(told.payload.get("call")?.as_str()?)?;
+        let number = |number: u64| u32::try_from(number).ok();
+        (order == self.snapshot.id).then_some((CallId(number(call)?), Epoch(number(epoch)?)))
+    }
+}
+
+/// The provider may have it under the present key, or may yet do it.
+pub(super) fn may_have_happened(call: &Call) -> bool {
+    match call.phase {
+        Phase::Unknown { .. } | Phase::Pending { .. } | Phase::Parked { unknown: true } => true,
+        Phase::Backoff => call.doubtful,
+        Phase::Sending | Phase::Reversing { .. } | Phase::Done { .. } | Phase::Parked { unknown: false } => false,
     }
 }
 

@@ -45,6 +45,9 @@ pub struct Snapshot {
     pub next_call: CallId,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", with = "timers_as_list")]
     pub timers: BTreeMap<Timer, Timestamp>,
+    /// The last keys of ended calls that had more than one and move money.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub renewed: BTreeMap<CallId, Epoch>,
     /// What can be undone, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub undo: Vec<Undo>,

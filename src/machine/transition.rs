@@ -65,6 +65,7 @@ pub fn start(
         calls: BTreeMap::new(),
         next_call: CallId(1),
         timers: BTreeMap::new(),
+        renewed: BTreeMap::new(),
         undo: Vec::new(),
         due: Vec::new(),
         inbox: Vec::new(),

@@ -132,7 +132,7 @@ impl World {
         }
         let stored = Stored { snapshot: Arc::new(snapshot), tip: Position(0) };
         self.core.load(stored, Arc::clone(&self.workflow));
-        let (events, dispatches) = self.core.interrupted(self.id);
+        let (events, dispatches) = self.core.interrupted(self.id, |_| false);
         self.queue.extend(dispatches);
         for event in events {
             self.apply(event)?;

@@ -18,7 +18,7 @@ pub use id::{Attempt, CallId, Epoch, OrderId, OrderIdError, Position, Seq};
 pub use money::{Currency, Money, MoneyError};
 pub use name::{ConnectorName, EventId, EventName, OperationName, StateName, Version, WorkflowName};
 pub use pause::{Pause, Pauses};
-pub use reference::{order_of_reference, short_key_of};
+pub use reference::{call_of_reference, order_of_reference, short_key_of};
 pub use secret::Secret;
 pub use time::Timestamp;
 

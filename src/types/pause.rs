@@ -13,6 +13,9 @@ pub struct Pause {
     pub by: String,
     pub note: String,
     pub since: Timestamp,
+    /// From when on it was certain that nothing new left. Whoever pauses does not know it yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_force: Option<Timestamp>,
 }
 
 /// Those that are paused, by name.

@@ -42,6 +42,19 @@ pub fn order_of_reference(reference: &str) -> Option<OrderId> {
     is_version_7(&order).then_some(order)
 }
 
+/// The call and the epoch that a reference of ours names: `{order}-{call}-{epoch}`, or that in short. None for a reference
+/// that names an order alone, and for any other text.
+pub fn call_of_reference(reference: &str) -> Option<(OrderId, u64, u64)> {
+    let order = order_of_reference(reference)?;
+    if let Some(rest) = reference.get(36..).filter(|_| reference.len() > SHORT_MAX) {
+        let (call, epoch) = rest.strip_prefix('-')?.split_once('-')?;
+        return Some((order, call.parse().ok()?, epoch.parse().ok()?));
+    }
+    let rest = reference.get(ID_DIGITS..).filter(|rest| !rest.is_empty() && reference.len() < SHORT_MAX)?;
+    let number = u64::from_str_radix(rest, 36).ok()?;
+    Some((order, number / EPOCHS, number % EPOCHS))
+}
+
 /// All orders are: a text that is read as another kind of id was never one of ours.
 fn is_version_7(order: &OrderId) -> bool {
     order.as_bytes()[6] >> 4 == 7
@@ -74,9 +87,14 @@ mod tests {
             assert!(short.len() <= 32 && short.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{short}");
             assert_eq!(order_of_reference(&short), Some(order), "{key}");
             assert_eq!(order_of_reference(&key), Some(order), "{key}");
+            assert_eq!(call_of_reference(&short), call_of_reference(&key), "{key}");
             assert!(seen.insert(short), "{key}");
         }
         assert_eq!(order_of_reference(&ORDER.replace('-', "")), Some(order));
+        assert_eq!(call_of_reference(&format!("{ORDER}-12-3")), Some((order, 12, 3)));
+        for alone in [ORDER.to_owned(), short_key_of(ORDER).unwrap(), ORDER.replace('-', ""), format!("{ORDER}-1")] {
+            assert_eq!(call_of_reference(&alone), None, "{alone}");
+        }
     }
 
     #[test]

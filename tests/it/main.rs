@@ -29,6 +29,7 @@ mod disk_trouble;
 mod docs;
 mod fuzz;
 mod histories;
+mod hooks;
 mod invalid;
 mod journal;
 mod journal_codec;

@@ -115,6 +115,28 @@ async fn ends(executor: &Executor, order: &Snapshot, state: &str) {
     assert_eq!(ended.state.as_str(), state);
 }
 
+/// Such as a payment and its refund: neither takes the other's notifications away.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_order_that_knows_the_reference_is_told() {
+    let (store, may) = (Arc::new(MemoryStore::new()), Arc::new(Semaphore::new(3)));
+    let workflow = WORKFLOW.replace("${result.id}", "shared");
+    let executor = start_with(store, &may, CONNECTOR.to_owned(), workflow).await;
+    let orders = [submit(&executor).await, submit(&executor).await, submit(&executor).await];
+    while may.available_permits() > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    for order in &orders {
+        while executor.order(order.id).await.unwrap().unwrap().references.is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+    let received = notify(&executor, "shared", "evt_1").await.unwrap();
+    assert_eq!(received.told.len(), 3, "{received:?}");
+    for order in &orders {
+        ends(&executor, order, "paid").await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_notification_finds_its_order_by_the_providers_name_for_it() {
     let executor = start(Arc::new(MemoryStore::new()), &Arc::new(Semaphore::new(2))).await;

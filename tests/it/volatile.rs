@@ -153,14 +153,42 @@ async fn it_is_sent_and_written_nowhere() {
     }
 }
 
+/// Another card would be charged under the key of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_key_with_another_card_is_another_request() {
+    let (acme, url) = provider(0).await;
+    let dir = tempfile::tempdir().unwrap();
+    let (executor, server) = start(dir.path(), &url).await;
+    pause(&executor).await;
+    let url = format!("http://{}/v1/orders", server.address());
+    let send = async |number: &str| {
+        let input = json!({ "amount": 500, "currency": "EUR", "card": { "number": number, "cvv": CVV } });
+        let request = reqwest::Client::new().post(&url).header("idempotency-key", "k1");
+        request.json(&json!({ "workflow": "pay", "input": input })).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(
+        [send(PAN).await, send(PAN).await, send("4242424242424242").await, send(PAN).await],
+        [201, 200, 422, 200]
+    );
+    executor.pause(&"acme".into(), None).await.unwrap();
+    while acme.lock().unwrap().seen.is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(acme.lock().unwrap().seen.iter().all(|body| body["number"] == PAN));
+}
+
+async fn pause(executor: &Executor) {
+    let (by, note, since) = ("kim".to_owned(), String::new(), SystemClock.now());
+    let pause = paystate::types::Pause { drain: false, by, note, since, in_force: None };
+    executor.pause(&"acme".into(), Some(pause)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_restart_has_forgotten_is_not_sent() {
     let (acme, url) = provider(0).await;
     let dir = tempfile::tempdir().unwrap();
     let (executor, server) = start(dir.path(), &url).await;
-    let pause =
-        paystate::types::Pause { drain: false, by: "kim".to_owned(), note: String::new(), since: SystemClock.now() };
-    executor.pause(&"acme".into(), Some(pause)).await.unwrap();
+    pause(&executor).await;
     let input = json!({ "amount": 500, "currency": "EUR", "card": { "number": PAN, "cvv": CVV } });
     let submission = paystate::executor::Submission { workflow: "pay".into(), input, key: None, child: None };
     let order = executor.submit(submission).await.unwrap().snapshot;

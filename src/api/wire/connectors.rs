@@ -62,7 +62,7 @@ impl From<Provider> for ConnectorItem {
 }
 
 impl From<Pause> for PauseTold {
-    fn from(Pause { drain, by, note, since }: Pause) -> Self {
+    fn from(Pause { drain, by, note, since, .. }: Pause) -> Self {
         Self { by, note, since, drain }
     }
 }

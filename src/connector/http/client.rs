@@ -175,7 +175,13 @@ fn client(fits: &Fits, base: &Base) -> Result<Client, ConnectorSetupError> {
         // Reading the system's certificates takes a while, and nobody will ask for them.
         builder = builder.tls_certs_only([]);
     }
-    builder.build().map_err(|_| ConnectorSetupError::Client)
+    builder.build().map_err(|_| match &fits.identity {
+        Some((certificate, key)) => ConnectorSetupError::Identity {
+            path: certificate.clone(),
+            reason: format!("it cannot be used with the key {key}: they may not belong together"),
+        },
+        None => ConnectorSetupError::Client,
+    })
 }
 
 fn certificates(path: &str) -> Result<Vec<Certificate>, ConnectorSetupError> {

@@ -58,7 +58,8 @@ impl Check<'_> {
     /// more than will be done.
     fn window(&self, call: &CallRef, operation: &Operation, horizon: Duration, at: Range<usize>) {
         let Some(window) = operation.idempotency.window.filter(|window| horizon > *window) else { return };
-        if matches!(operation.idempotency.replay, Replay::Safe | Replay::None) {
+        // Where it is asked about for longer than that, nobody counts on a repeat.
+        if matches!(operation.idempotency.replay, Replay::Safe | Replay::None) || asking(operation) > window {
             return;
         }
         let message = format!(
@@ -123,9 +124,13 @@ fn horizon(operation: &Operation, retry: &RetryPolicy, attempt: Duration) -> Dur
             Duration::try_from_secs_f64(sum).unwrap_or(Duration::MAX)
         }
     };
-    let asking: Duration = operation.inquire.iter().flat_map(|inquire| &inquire.schedule).sum();
-    let between = attempt.saturating_add(asking).saturating_mul(gaps);
+    let between = attempt.saturating_add(asking(operation)).saturating_mul(gaps);
     sum.saturating_add(between).min(retry.within.unwrap_or(Duration::MAX))
+}
+
+/// How long an unknown outcome is asked about before it is sent again.
+fn asking(operation: &Operation) -> Duration {
+    operation.inquire.iter().flat_map(|inquire| &inquire.schedule).sum()
 }
 
 fn retry_span(node: Option<&Node>, otherwise: Range<usize>) -> Range<usize> {

@@ -10,11 +10,38 @@ fn an_early_event_waits_for_its_state() {
     assert_eq!(story.order.inbox.len(), 0);
 }
 
+/// What an event leads away from is not asked about any more: the outcome of a call that may have moved money comes first,
+/// whoever brings the event.
 #[test]
-fn a_notification_during_the_request_waits_for_its_answer() {
+fn a_notification_waits_for_the_outcome_of_the_call() {
+    for open in [unknown, pending] {
+        let mut story = Story::new();
+        story.receive("payment.succeeded").in_state("authorizing");
+        story.settle(1, open()).in_state("authorizing").receive("payment.succeeded").in_state("authorizing");
+        story.fire().inquired(1, ok()).in_state("capturing");
+        assert_eq!(story.order.money.held, 1000, "it is in the books");
+    }
     let mut story = Story::new();
-    story.receive("payment.succeeded").in_state("authorizing");
-    story.settle(1, unknown()).in_state("capturing");
+    story.receive("payment.succeeded").settle(1, not_sent()).in_state("capturing");
+}
+
+#[test]
+fn a_notification_has_a_pending_call_asked_about_at_once() {
+    let mut story = Story::new();
+    story.settle(1, pending());
+    assert_eq!(story.due_in(Timer::Inquire { call: CallId(1) }), Duration::from_secs(10));
+    story.receive("customer.confirmed");
+    assert_eq!(story.due_in(Timer::Inquire { call: CallId(1) }), Duration::from_secs(10), "a wish of the customer");
+    let told = |id: &str| Event::Received {
+        id: id.into(),
+        name: "payment.succeeded".into(),
+        payload: json!({}),
+        source: "hook:acquirer".to_owned(),
+    };
+    story.apply(&told("n1"));
+    assert_eq!(story.due_in(Timer::Inquire { call: CallId(1) }), Duration::ZERO);
+    story.fire().apply(&told("n2")).inquired(1, pending());
+    assert_eq!(story.due_in(Timer::Inquire { call: CallId(1) }), Duration::from_secs(60), "one question, not two");
 }
 
 #[test]

@@ -111,19 +111,6 @@ fn what_is_being_undone_is_undone_whatever_is_told() {
 /// The provider carries a request out that it did not know when it was asked: it must not be sent again under a new key.
 #[test]
 fn a_success_under_an_earlier_key_is_one_of_the_call() {
-    let gone = || {
-        let mut story = Story::new();
-        let key = story.key(1);
-        story.settle(1, unknown());
-        while story.order.calls[&CallId(1)].epoch.0 == 1 {
-            match story.order.calls[&CallId(1)].phase {
-                Phase::Unknown { asking: true } => story.inquired(1, Outcome::NotFound),
-                _ => story.fire(),
-            };
-        }
-        assert_ne!(story.key(1), key);
-        (story, key)
-    };
     let (mut story, key) = gone();
     assert_eq!(story.order.calls[&CallId(1)].phase, Phase::Backoff);
     story.apply(&told("hold.done", about(&key))).in_state("capturing");
@@ -132,10 +119,63 @@ fn a_success_under_an_earlier_key_is_one_of_the_call() {
     let (mut story, key) = gone();
     story.fire().apply(&told("capture.failed", about(&key))).settle(1, unknown()).in_state("authorizing");
     assert_eq!((story.order.inbox.len(), story.order.calls[&CallId(1)].doubtful), (1, true));
-    // While the next one is under way its answer comes first, and where none comes, it is known.
+}
+
+/// Each key is a request that the provider may have carried out: where two of them may be, nobody passes over one.
+#[test]
+fn what_may_have_been_done_under_two_keys_is_for_a_person() {
+    // While the next one is under way its answer comes first. Where none comes, both may have happened.
     let (mut story, key) = gone();
     story.fire().apply(&told("hold.done", about(&key))).in_state("authorizing");
-    story.settle(1, unknown()).in_state("capturing");
+    story.settle(1, unknown()).in_state("authorizing");
+    let incident = story.order.incident.clone().expect("a person is called");
+    assert!(incident.reason.contains(&key) && incident.at_stake.is_some(), "{}", incident.reason);
+    // What the present key does is known, and the call has ended by it.
+    for (outcome, state) in [(ok(), "capturing"), (declined(), "declined")] {
+        for early in [true, false] {
+            let (mut story, key) = gone();
+            story.fire();
+            if early {
+                story.apply(&told("hold.done", about(&key)));
+            }
+            story.settle(1, outcome.clone());
+            if !early {
+                story.in_state(state).apply(&told("hold.done", about(&key)));
+            }
+            let incident = story.order.incident.clone().expect("a person is called");
+            assert!(incident.reason.contains("money may have moved twice"), "{}", incident.reason);
+            assert_eq!(story.order.inbox.len(), 0);
+        }
+    }
+    let (mut story, _) = gone();
+    let key = story.fire().key(1);
+    story.settle(1, ok()).apply(&told("hold.done", about(&key)));
+    assert_eq!(story.order.incident.map(|incident| incident.reason), None, "the same key once more");
+}
+
+/// A provider may give two calls the same name, such as that of the payment: whose key is said is meant.
+#[test]
+fn a_key_is_more_than_what_the_provider_calls_it() {
+    let mut story = Story::new();
+    let first = story.key(1);
+    story.settle(1, ok()).settle(2, pending()).in_state("capturing");
+    story.apply(&told("capture.done", json!({ "call": first, "reference": "p1" }))).in_state("capturing");
+    assert_eq!(story.order.money.captured, 0);
+}
+
+/// An order whose first key was given up: what it stood for was not found in all the time that it could take.
+fn gone() -> (Story, String) {
+    let mut story = Story::new();
+    let key = story.key(1);
+    story.settle(1, unknown());
+    while story.order.calls[&CallId(1)].epoch.0 == 1 {
+        match story.order.calls[&CallId(1)].phase {
+            Phase::Unknown { asking: true } => story.inquired(1, Outcome::NotFound),
+            _ => story.fire(),
+        };
+    }
+    assert_ne!(story.key(1), key);
+    (story, key)
 }
 
 /// Acceptance is the last thing that the provider has said of it.

@@ -262,7 +262,7 @@ pub(super) async fn keeps_pauses(store: &impl Store) -> Outcome {
     same("pauses of a new store", &store.pauses().await?, &Pauses::new())?;
     let pause = |drain, note: &str| {
         let since = Timestamp::from_unix_ms(1);
-        Pause { drain, by: "kim".to_owned(), note: note.to_owned(), since }
+        Pause { drain, by: "kim".to_owned(), note: note.to_owned(), since, in_force: None }
     };
     let bank = (ConnectorName::new("bank"), pause(false, "maintenance"));
     let wallet = (ConnectorName::new("wallet"), pause(true, ""));

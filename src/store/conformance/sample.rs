@@ -235,6 +235,7 @@ fn first(entry: &Entry, opening: &Opening) -> Snapshot {
         calls: BTreeMap::new(),
         next_call: CallId(1),
         timers: BTreeMap::new(),
+        renewed: BTreeMap::new(),
         undo: Vec::new(),
         due: Vec::new(),
         inbox: Vec::new(),

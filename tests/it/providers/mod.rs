@@ -64,7 +64,7 @@ impl World {
     /// Its provider is paused while a request is not answered, until what follows from that waits.
     async fn waits_at(&self, connector: &str) {
         let (by, since) = ("kim".to_owned(), self.clock.now());
-        let pause = Pause { drain: false, by, note: "the line is down".to_owned(), since };
+        let pause = Pause { drain: false, by, note: "the line is down".to_owned(), since, in_force: None };
         self.executor.pause(&connector.into(), Some(pause)).await.unwrap();
         for _ in 0..1_000 {
             let providers = self.executor.providers(false).await.unwrap();
