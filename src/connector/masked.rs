@@ -1,5 +1,7 @@
 //! What must not be kept of what a provider says: our own secrets, which some providers repeat, and numbers of cards.
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
 use crate::definition::percent_encode;
@@ -15,7 +17,7 @@ const MASK: &str = "***";
 /// What is looked for.
 #[derive(Default)]
 pub(super) struct Texts {
-    /// Wherever they stand, also as an address or a form has them.
+    /// Wherever they stand, also as an address, a form or XML has them, and encoded as a whole.
     parts: Vec<Zeroizing<String>>,
     wholes: Vec<Zeroizing<String>>,
 }
@@ -25,15 +27,19 @@ impl Texts {
         let mut texts = Self::default();
         for text in secrets.into_iter().map(Secret::reveal).filter(|text| text.len() >= PART_MIN) {
             let encoded = percent_encode(text);
-            if encoded != text {
-                texts.parts.push(encoded.replace("%20", "+").into());
-                texts.parts.push(encoded.to_lowercase().into());
-                texts.parts.push(encoded.into());
-            }
-            texts.parts.push(text.to_owned().into());
+            let forms = [
+                text.to_owned(),
+                encoded.replace("%20", "+"),
+                encoded.to_lowercase(),
+                encoded,
+                quick_xml::escape::escape(text).into_owned(),
+                BASE64_STANDARD_NO_PAD.encode(text),
+                hex::encode(text),
+            ];
+            texts.parts.extend(forms.map(Zeroizing::new));
         }
         // One may be a part of another.
-        texts.parts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        texts.parts.sort_by(|one, other| other.len().cmp(&one.len()).then_with(|| one.cmp(other)));
         texts.parts.dedup();
         texts
     }
@@ -58,7 +64,12 @@ pub(super) fn without(secrets: &Texts, value: Value) -> Value {
         Value::Number(number) if secrets.parts.iter().any(|known| **known == number.to_string()) => Value::from(MASK),
         Value::Array(items) => items.into_iter().map(|item| without(secrets, item)).collect(),
         Value::Object(fields) => {
-            fields.into_iter().map(|(key, field)| (without_in(secrets, key), without(secrets, field))).collect()
+            let field = |(key, field): (String, Value)| match &field {
+                // As a number it could be any other: the name tells.
+                Value::Number(number) if is_code(&key) && secrets.has(&number.to_string()) => (key, Value::from(MASK)),
+                _ => (without_in(secrets, key), without(secrets, field)),
+            };
+            fields.into_iter().map(field).collect()
         }
         other => other,
     }
@@ -72,7 +83,31 @@ pub(super) fn without_in(secrets: &Texts, text: String) -> String {
     let masked = |text: String, secret: &Zeroizing<String>| {
         if text.contains(secret.as_str()) { text.replace(secret.as_str(), MASK) } else { text }
     };
-    secrets.parts.iter().fold(text, masked)
+    let text = secrets.parts.iter().fold(text, masked);
+    // In an identifier it could stand by chance; in a sentence it is a word.
+    if text.contains(' ') { secrets.wholes.iter().fold(text, |text, word| without_word(text, word)) } else { text }
+}
+
+/// A name that providers give to what stands on the back of a card, or to a code that a customer types.
+fn is_code(name: &str) -> bool {
+    let name = name.to_lowercase().replace(['_', '-'], "");
+    ["cvv", "cvc", "cvn", "csc", "securitycode", "cardcode"].iter().any(|known| name.contains(known))
+        || ["pin", "otp"].contains(&name.as_str())
+}
+
+fn without_word(text: String, word: &str) -> String {
+    let stands_alone = |at: usize| {
+        let is_part = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+        let (before, behind) = (text.get(..at), text.get(at + word.len()..));
+        !is_part(before.and_then(|text| text.chars().next_back()))
+            && !is_part(behind.and_then(|text| text.chars().next()))
+    };
+    let found: Vec<usize> = text.match_indices(word).map(|(at, _)| at).filter(|&at| stands_alone(at)).collect();
+    let mut masked = text;
+    for at in found.into_iter().rev() {
+        masked.replace_range(at..at + word.len(), MASK);
+    }
+    masked
 }
 
 /// The outcome with the numbers of cards in its result masked. References are identifiers, and stay as they are.
@@ -106,10 +141,22 @@ mod tests {
     fn they_are_masked_as_an_address_has_them_and_what_is_short_as_a_whole() {
         let (key, code) = ([Secret::new("a+b/c= d?e")], [Secret::new("739"), Secret::new("12")]);
         let secrets = Texts::of(&key).and_short(&code);
-        for shown in ["a+b/c= d?e", "a%2Bb%2Fc%3D%20d%3Fe", "a%2bb%2fc%3d%20d%3fe", "a%2Bb%2Fc%3D+d%3Fe"] {
+        let xml = Texts::of(&[Secret::new("k&y=\"<e>cret'")]);
+        assert_eq!(without_in(&xml, "<P>k&amp;y=&quot;&lt;e&gt;cret&apos;</P>".to_owned()), "<P>***</P>");
+        for shown in [
+            "YStiL2M9IGQ/ZQ",
+            "612b622f633d20643f65",
+            "a+b/c= d?e",
+            "a%2Bb%2Fc%3D%20d%3Fe",
+            "a%2bb%2fc%3d%20d%3fe",
+            "a%2Bb%2Fc%3D+d%3Fe",
+        ] {
             assert_eq!(without_in(&secrets, format!("k={shown}&x")), "k=***&x", "{shown}");
         }
-        let said = json!({"cvv": "739", "amount": 739, "text": "of 739", "other": "12"});
-        assert_eq!(without(&secrets, said), json!({"cvv": "***", "amount": 739, "text": "of 739", "other": "12"}));
+        let said = json!({"cvv": "739", "amount": 739, "text": "cvv 739: 1739, a-739", "other": "12", "id": "pay-739"});
+        let kept = json!({"cvv": "***", "amount": 739, "text": "cvv ***: 1739, a-***", "other": "12", "id": "pay-739"});
+        assert_eq!(without(&secrets, said), kept);
+        let numbers = json!({"card": {"security_code": 739, "CVV2": 739, "number": 739}});
+        assert_eq!(without(&secrets, numbers), json!({"card": {"security_code": "***", "CVV2": "***", "number": 739}}));
     }
 }

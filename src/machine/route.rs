@@ -9,8 +9,8 @@ use super::run::Run;
 use super::scope::Given;
 use super::settles::may_have_happened;
 use super::snapshot::{Call, Early, Phase, Role};
-use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition, scalar_text};
-use crate::types::{CallId, EventName, StateName, Value};
+use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition, Verdict, scalar_text};
+use crate::types::{CallId, EventName, Money, StateName, Value};
 
 /// Transitions that one event may cause. More can only be a loop that the checker did not see.
 const HOPS_MAX: u32 = 100;
@@ -150,6 +150,7 @@ impl<'w> Run<'w> {
             {
                 self.snapshot.incident = None;
             }
+            self.leaves_no_money(state);
         }
         let (next_call, attempts, commands) = (self.snapshot.next_call, self.snapshot.attempts, self.commands.len());
         if let Err(error) = self.activate(state) {
@@ -162,6 +163,21 @@ impl<'w> Run<'w> {
                 incident.unbegun = incident.call.is_none();
             }
         }
+    }
+
+    /// An order that has failed and still has the customer's money is a mistake of its workflow: nobody would look again.
+    /// What the customer's bank leaves of a payment that it took back is the merchant's.
+    fn leaves_no_money(&mut self, state: &State) {
+        let failed = matches!(state.kind, StateKind::Final { verdict: Verdict::Failure, .. });
+        let money = self.snapshot.money;
+        let taken = if money.charged_back > 0 { 0 } else { money.captured - money.refunded };
+        let Some(currency) = money.currency.filter(|_| failed && (money.held > 0 || taken > 0)) else { return };
+        let (held, taken) = (Money::new(money.held, currency), Money::new(taken, currency));
+        let name = &state.name;
+        self.want_person(&format!(
+            "the order ends in {name} as failed while {held} are held and {taken} have been taken: \
+             see to it that they are given back, then dismiss this"
+        ));
     }
 
     fn activate(&mut self, state: &'w State) -> Result<(), EvalError> {

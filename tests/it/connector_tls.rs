@@ -198,7 +198,7 @@ fn a_certificate_and_a_key_that_do_not_fit_are_refused() {
         let mut http = http("https://localhost");
         http.tls.identity = Some(identity.clone());
         let built = HttpConnector::new(Arc::new(definition(http, authorize())), &config());
-        let error = built.err().expect("it cannot be used").to_string();
+        let error = built.expect_err("it cannot be used").to_string();
         assert!(error.contains("certificate"), "{identity:?}: {error}");
         assert!(!error.contains("PRIVATE KEY"), "{error}");
     }

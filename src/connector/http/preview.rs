@@ -100,7 +100,7 @@ impl HttpConnector {
     }
 }
 
-/// Also as it stands in an address, a form or JSON.
+/// Also as it stands in an address, a form, JSON or XML.
 fn without(text: &str, secret: &Secret) -> String {
     let plain = secret.reveal();
     if plain.is_empty() {
@@ -108,7 +108,8 @@ fn without(text: &str, secret: &Secret) -> String {
     }
     let quoted = serde_json::to_string(plain).unwrap_or_default();
     let text = text.replace(plain, "***").replace(&percent_encode(plain), "***");
-    text.replace(quoted.trim_matches('"'), "***")
+    let text = text.replace(quoted.trim_matches('"'), "***");
+    text.replace(&*quick_xml::escape::escape(plain), "***")
 }
 
 /// `Bearer ***`: the scheme of a login is no secret.

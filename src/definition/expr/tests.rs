@@ -89,6 +89,9 @@ fn a_missing_field_is_an_error_unless_it_is_asked_for() {
 #[test]
 fn loops_are_flat_bounded_and_in_one_order() {
     gives("input.items.exists(i, i.n == 2)", json!(true));
+    gives("[{'a': {'b': 1}}, {'a': null}, {}, {'a': 'x'}].map(r, has(r.a.b))", json!([true, false, false, false]));
+    gives("[{'a': null}, {}].map(r, has(r.a))", json!([true, false]));
+    gives("[{'l': [{'b': 1}]}].filter(r, has(r.l[0].b)).size()", json!(1));
     gives("input.items.filter(i, i.n > 1).map(i, i.sku)", json!(["b"]));
     gives("data.map(k, k)", json!(["x", "y", "z"]));
     refused("input.items.map(i, input.items.map(j, j.n))", "loop inside a loop");

@@ -159,7 +159,20 @@ fn an_order_that_is_led_to_its_end_still_holds_nothing_unseen() {
     let state = |name: &str| resolve(Resolution::State { state: name.into(), data: BTreeMap::new() });
     story.apply(&state("declined")).in_state("declined");
     let incident = story.order.incident.clone().expect("the hold is still there");
-    assert!(incident.reason.starts_with("the order was led to declined while 10.00 "), "{}", incident.reason);
+    let reason = "the order ends in declined as failed while 10.00 CNY are held and 0.00 CNY have been taken";
+    assert!(incident.reason.starts_with(reason), "{}", incident.reason);
+    story.apply(&resolve(Resolution::Dismissed)).in_state("declined");
+    assert_eq!((story.order.incident.as_ref(), story.order.status), (None, Status::Failed));
+}
+
+/// Whatever leads there: the workflow has forgotten to give it back.
+#[test]
+fn an_order_that_fails_with_the_customers_money_is_for_a_person() {
+    let text = METHOD.replace("ok: { target: capturing, assign: { authorization: \"${result.id}\" } }", "ok: declined");
+    let mut story = Story::of(&text);
+    story.settle(1, ok()).in_state("declined");
+    let incident = story.order.incident.clone().expect("nobody else would look");
+    assert!(incident.reason.contains("10.00 CNY are held"), "{}", incident.reason);
     story.apply(&resolve(Resolution::Dismissed)).in_state("declined");
     assert_eq!((story.order.incident.as_ref(), story.order.status), (None, Status::Failed));
 }

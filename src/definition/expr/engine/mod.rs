@@ -5,17 +5,20 @@
 
 mod bounds;
 mod calls;
+mod loops;
 mod ordered;
+mod there;
 mod types;
 
 use std::sync::{Arc, LazyLock};
 
 use ::cel::common::ast::{CallExpr, EntryExpr, Expr as Node, IdedExpr, LiteralValue, SelectExpr, operators};
-use ::cel::common::types::{DYN_TYPE, Kind};
+use ::cel::common::types::DYN_TYPE;
 use ::cel::common::value::{CowVal, Val};
 use ::cel::objects::{Key, Map};
 use ::cel::{Context, Env, ExecutionError, ParseErrors, Program, extensions};
 
+use self::loops::{ADDED, EACH};
 pub(in crate::definition::expr) use self::ordered::in_order;
 pub(in crate::definition) use self::types::Type;
 use super::functions::FUNCTIONS;
@@ -26,14 +29,8 @@ use crate::types::{Currency, Value};
 
 /// Bytes of JSON text in a result.
 const RESULT_MAX: usize = 256 * 1024;
-/// Elements that a loop such as `exists` walks over.
-const LOOP_MAX: usize = 1000;
 /// Every smaller whole number is one that a double has exactly.
 const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
-/// Wraps what a loop walks over: bounds it, and gives the keys of an object in one order on every machine.
-const EACH: &str = "@each";
-/// Wraps what is added to something: CEL would append an object's keys to a list in an order that is never the same.
-const ADDED: &str = "@added";
 
 /// The functions of CEL that an expression may call, and two of ours that are about money.
 const OF_CEL: &[&str] = &[
@@ -182,7 +179,13 @@ impl Rewrite<'_> {
         }
         match &mut node.expr {
             Node::Ident(_) | Node::Literal(_) | Node::Unspecified => Ok(()),
-            Node::Select(select) => self.node(&mut select.operand),
+            Node::Select(select) => {
+                self.node(&mut select.operand)?;
+                if select.test {
+                    there::ask(node);
+                }
+                Ok(())
+            }
             Node::Call(call) => {
                 let paid = self.call(call)?;
                 if paid {
@@ -349,45 +352,19 @@ fn environment() -> Env {
     let mut env = Env::stdlib();
     let complete = env
         .add_extension(extensions::strings)
-        .and_then(|()| env.add_overload(EACH, EACH, vec![DYN_TYPE], each))
-        .and_then(|()| env.add_overload(ADDED, ADDED, vec![DYN_TYPE], added))
+        .and_then(|()| loops::declare(&mut env))
         .and_then(|()| env.add_overload("minor", "minor", vec![DYN_TYPE, DYN_TYPE], minor))
         .and_then(|()| env.add_overload("major", "major", vec![DYN_TYPE, DYN_TYPE], major));
     let complete = complete
         .and_then(|()| calls::declare(&mut env))
         .and_then(|()| bounds::declare(&mut env))
-        .and_then(|()| ordered::declare(&mut env));
-    debug_assert!(complete.is_ok(), "each name is added once: {complete:?}");
+        .and_then(|()| ordered::declare(&mut env))
+        .and_then(|()| there::declare(&mut env));
+    debug_assert!(complete.is_ok(), "{complete:?}");
     env
 }
 
 type Evaluated<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
-
-fn each<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
-    let range = args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
-    let value = ::cel::Value::try_from(range.as_ref())?;
-    let length = match &value {
-        ::cel::Value::List(items) => items.len(),
-        ::cel::Value::Map(map) => map.map.len(),
-        _ => return Err(ExecutionError::UnexpectedType { got: type_name(&value), want: "a list".to_owned() }),
-    };
-    if length > LOOP_MAX {
-        return Err(ExecutionError::function_error("a loop over so many elements", "too long"));
-    }
-    let ::cel::Value::Map(map) = value else { return Ok(range) };
-    let mut keys: Vec<Key> = map.map.keys().cloned().collect();
-    keys.sort();
-    owned(::cel::Value::List(Arc::new(keys.into_iter().map(::cel::Value::from).collect())))
-}
-
-fn added<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
-    let value = args.pop().ok_or_else(ExecutionError::missing_argument_or_target)?;
-    if value.get_type().kind() == Kind::Map {
-        let (got, want) = ("an object".to_owned(), "what can be added".to_owned());
-        return Err(ExecutionError::UnexpectedType { got, want });
-    }
-    Ok(value)
-}
 
 fn minor<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Evaluated<'b, 'v> {
     let args = values(&args)?;

@@ -6,6 +6,7 @@ use ::cel::common::ast::{CallExpr, ComprehensionExpr, EntryExpr, Expr as Node, I
 use super::super::functions::FUNCTIONS;
 use super::bounds::{NEEDLE, PAID};
 use super::ordered::ORDERED;
+use super::there::THERE;
 use super::{ADDED, Compiled, EACH};
 
 /// The type of a value, as far as it is known.
@@ -181,6 +182,7 @@ impl<'a> Typing<'a> {
     fn call(&mut self, call: &'a CallExpr) -> Told {
         match (call.func_name.as_str(), call.args.as_slice()) {
             (EACH | ADDED | PAID | NEEDLE, [only]) => self.node(only),
+            (THERE, [value, _]) => self.node(value).map(|_| Bool),
             (ORDERED, [only]) => self.node(only).map(|_| Object),
             (operators::NOT_STRICTLY_FALSE, [only]) => self.node(only).map(|_| Bool),
             (operators::LOGICAL_NOT, [only]) => self.truth(only, "!"),
