@@ -9,7 +9,7 @@ mod unionpay;
 mod wechat;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use axum::Router;
@@ -22,6 +22,15 @@ use paystate::types::{EventId, Pause, Secret};
 use serde_json::{Value, json};
 
 use self::clock::FastClock;
+use crate::connector_signing::{Rsa, rsa};
+
+/// Made once: the time that a pair takes would be long for the clock.
+static KEYS: LazyLock<[Arc<Rsa>; 4]> = LazyLock::new(|| std::array::from_fn(|_| Arc::new(rsa())));
+
+/// A pair of ours, the provider's, the one that the provider had before, and a stranger's.
+fn keys() -> [Arc<Rsa>; 4] {
+    KEYS.clone()
+}
 
 /// An executor with one method on one shipped connector.
 struct World {
@@ -31,11 +40,6 @@ struct World {
 }
 
 impl World {
-    async fn start(connector: &'static str, method: &str, env: &[(&str, &str)], secrets: &[(&str, &str)]) -> Self {
-        let secrets: Vec<_> = secrets.iter().map(|(name, value)| (*name, Secret::new(*value))).collect();
-        Self::with(connector, method, env, &secrets).await
-    }
-
     async fn with(connector: &'static str, method: &str, env: &[(&str, &str)], secrets: &[(&str, Secret)]) -> Self {
         let read = |path: String| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let text = read(format!("workflows/connectors/{connector}.yaml"));
@@ -108,10 +112,34 @@ impl World {
         panic!("it is in {} and not in {state}: {} {:?}", now.state, now.outcome, now.incident);
     }
 
+    async fn now(&self, order: &Snapshot) -> Arc<Snapshot> {
+        self.executor.order(order.id).await.unwrap().unwrap()
+    }
+
+    /// Nobody can be reached for so long, with the last request not answered; then what waits is taken up again.
+    async fn is_cut_off_for(&self, time: Duration) {
+        self.waits_at(self.connector).await;
+        self.clock.leap(time);
+        self.goes_on(self.connector).await;
+    }
+
     async fn ends(&self, order: &Snapshot) -> Arc<Snapshot> {
         self.executor.wait(order.id, Duration::from_secs(30)).await.expect("it ends, or needs a person")
     }
 }
+
+/// Waits for something that a provider does.
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..2_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{what} does not happen");
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 /// Serves an emulation on the loopback; gives its address.
 async fn serve(router: Router) -> String {
