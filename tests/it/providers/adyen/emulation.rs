@@ -115,6 +115,22 @@ impl Adyen {
         books.outbox.push(item);
     }
 
+    /// The scheme refuses what was captured, or a bank sends back what was refunded; gives what Adyen tells of it.
+    pub(super) fn takes_back(&self, item: &Value, event: &str) -> Value {
+        let mut books = self.books();
+        let payment = books.payments.iter_mut().find(|payment| item["originalReference"] == payment.psp.as_str());
+        let (payment, amount) = (payment.unwrap(), item["amount"]["value"].as_i64().unwrap());
+        if event == "CAPTURE_FAILED" {
+            payment.captured -= amount
+        } else {
+            payment.refunded -= amount
+        }
+        drop(books);
+        let mut item = item.clone();
+        item["eventCode"] = json!(event);
+        item
+    }
+
     /// Sends what there is to be told, each thing twice, as a sender does that has not heard an acknowledgement.
     pub(super) async fn tells(&self, world: &World) {
         let items = std::mem::take(&mut self.books().outbox);

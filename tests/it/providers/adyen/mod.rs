@@ -2,6 +2,7 @@
 //! became of them is told by notifications whose items are each signed.
 
 mod emulation;
+mod later;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +14,9 @@ use paystate::types::Secret;
 use serde_json::{Value, json};
 
 use self::emulation::{API_KEY, Adyen, Fault, HMAC, MERCHANT, handle, signed, tell, told};
-use super::{World, serve};
+use super::{DAY, World, serve};
 
 const FORMER: &str = "00112233445566778899AABBCCDDEEFF00112233445566778899AABBCCDDEEFF";
-const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 async fn adyen(faults: &[Fault]) -> (Adyen, World) {
     with_key(faults, Secret::new(HMAC)).await
@@ -37,21 +37,17 @@ async fn pay(world: &World, card: &str, then: &str) -> Arc<Snapshot> {
     world.submit("adyen_card", input).await
 }
 
-async fn now(world: &World, order: &Snapshot) -> Arc<Snapshot> {
-    world.executor.order(order.id).await.unwrap().unwrap()
-}
-
 /// Adyen tells what becomes of everything, until the order has ended or needs a person.
 async fn ends(adyen: &Adyen, world: &World, order: &Snapshot) -> Arc<Snapshot> {
     for _ in 0..2_000 {
         adyen.tells(world).await;
-        let seen = now(world, order).await;
+        let seen = world.now(order).await;
         if matches!(seen.status, Status::Succeeded | Status::Failed | Status::Incident) {
             return seen;
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    panic!("it does not end: {:?}", now(world, order).await)
+    panic!("it does not end: {:?}", world.now(order).await)
 }
 
 /// A modification that Adyen has received, and told of to nobody.
@@ -116,7 +112,7 @@ async fn what_adyen_answers_later_or_not_at_all_is_told_by_the_webhook() {
         let (adyen, world) = adyen(&[]).await;
         let order = pay(&world, card, "keep").await;
         adyen.requests(1).await;
-        let before = now(&world, &order).await;
+        let before = world.now(&order).await;
         assert_eq!((before.state.as_str(), before.money.held), ("submitted", 0), "{card}: it is not known yet");
         let ended = ends(&adyen, &world, &order).await;
         assert_eq!((ended.state.as_str(), ended.money.captured), (state, captured), "{card} {:?}", ended.incident);
@@ -130,21 +126,21 @@ async fn a_capture_is_booked_when_adyen_says_that_it_was_carried_out() {
     let order = pay(&world, "good", "keep").await;
     let item = waits_for_word(&adyen, &world, &order, "capturing", "CAPTURE").await;
     tokio::time::sleep(Duration::from_millis(50)).await;
-    let received = now(&world, &order).await;
+    let received = world.now(&order).await;
     assert_eq!((received.money.held, received.money.captured), (1200, 0), "it is received, and no more");
     // Somebody with access to the API is not Adyen.
     let claim = json!({"call": item["merchantReference"], "reference": item["pspReference"], "amount": 1200, "currency": "EUR"});
     world.event(&order, "capture.done", claim).await;
-    assert_eq!(now(&world, &order).await.money.captured, 0);
+    assert_eq!(world.now(&order).await.money.captured, 0);
     // Nor is what Adyen says of another amount taken for this capture.
     let mut other = item.clone();
     other["amount"]["value"] = json!(12);
     tell(&world, &[signed(HMAC, other)]).await.unwrap();
-    let doubted = now(&world, &order).await;
+    let doubted = world.now(&order).await;
     assert_eq!((doubted.status, doubted.money.captured), (Status::Incident, 0));
     // A person has to look at it even so: an event counts once, by the reference that Adyen gives it.
     tell(&world, &[signed(HMAC, item)]).await.unwrap();
-    assert_eq!(now(&world, &order).await.status, Status::Incident);
+    assert_eq!(world.now(&order).await.status, Status::Incident);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -154,9 +150,9 @@ async fn a_notification_that_overtakes_the_answer_waits_for_it() {
         let (adyen, world) = adyen(faults).await;
         let order = pay(&world, "good", "keep").await;
         adyen.requests(faults.len()).await;
-        let before = now(&world, &order).await;
+        let before = world.now(&order).await;
         adyen.tells(&world).await;
-        assert_eq!(now(&world, &order).await.money, before.money, "{faults:?}: the answer comes first");
+        assert_eq!(world.now(&order).await.money, before.money, "{faults:?}: the answer comes first");
         let ended = ends(&adyen, &world, &order).await;
         assert_eq!(ended.state.as_str(), "settled", "{faults:?} {:?}", ended.incident);
         assert_eq!((adyen.money(), adyen.books().requests), ((0, 1200, 0), 2), "{faults:?}: nothing was asked again");
@@ -233,7 +229,7 @@ async fn money_that_does_not_go_back_is_not_said_to_have_gone() {
     adyen.books().outbox.push(capture);
     adyen.tells(&world).await;
     let mut refund = waits_for_word(&adyen, &world, &order, "undoing", "REFUND").await;
-    assert_eq!(now(&world, &order).await.money.refunded, 0, "it is received, and no more");
+    assert_eq!(world.now(&order).await.money.refunded, 0, "it is received, and no more");
     tell(&world, &[signed(HMAC, refund.clone())]).await.unwrap();
     assert_eq!(world.comes_to(&order, "cancelled").await.money.refunded, 1200);
     refund["eventCode"] = json!("REFUND_FAILED");
@@ -255,7 +251,7 @@ async fn money_that_does_not_go_back_is_not_said_to_have_gone() {
         let mut item = waits_for_word(&adyen, &world, &order, "undoing", event).await;
         item["success"] = json!("false");
         tell(&world, &[signed(HMAC, item)]).await.unwrap();
-        let stuck = now(&world, &order).await;
+        let stuck = ends(&adyen, &world, &order).await;
         assert_eq!((stuck.state.as_str(), stuck.status), ("undoing", Status::Incident), "{then}");
         assert_eq!((stuck.money.released, stuck.money.refunded), (0, 0), "{then}");
     }
@@ -280,7 +276,7 @@ async fn an_item_that_adyen_has_not_signed_spoils_the_notification() {
         let refused = tell(&world, &[signed(HMAC, authentic.clone()), forged]).await;
         assert!(matches!(refused, Err(HookError::Unverified(_))), "{refused:?}");
     }
-    let seen = now(&world, &order).await;
+    let seen = world.now(&order).await;
     assert_eq!((seen.state.as_str(), seen.inbox.len(), seen.money.captured), ("capturing", 0, 0));
 }
 
@@ -296,7 +292,7 @@ async fn while_the_hmac_key_is_replaced_both_are_believed_and_afterwards_one() {
             Err(refused) => assert!(matches!(refused, HookError::Unverified(_)) && !believed, "{refused:?}"),
         }
         let captured = if believed { world.comes_to(&order, "settled").await.money.captured } else { 0 };
-        assert_eq!(now(&world, &order).await.money.captured, captured);
+        assert_eq!(world.now(&order).await.money.captured, captured);
     }
 }
 
@@ -329,7 +325,7 @@ async fn a_payment_whose_key_may_be_forgotten_is_not_sent_again() {
     assert_eq!((ended.state.as_str(), ended.money.held), ("withdrawn", 0), "{:?}", ended.incident);
     assert_eq!((adyen.money(), adyen.books().payments.len()), ((0, 0, 0), 1));
     tell(&world, &[signed(HMAC, late)]).await.unwrap();
-    assert_eq!(now(&world, &order).await.status, Status::Incident, "a payment that is told of now is one too many");
+    assert_eq!(world.now(&order).await.status, Status::Incident, "a payment that is told of now is one too many");
     // Nothing was ever done: Adyen finds nothing to cancel, and cannot say whether it will come. A person decides.
     let (adyen, world, order) = forgotten(Fault::Lost).await;
     world.goes_on("adyen").await;
