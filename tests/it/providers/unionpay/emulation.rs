@@ -1,7 +1,7 @@
 //! A gateway that does what UnionPay's documentation says, and can misbehave.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use aws_lc_rs::digest;
@@ -17,16 +17,11 @@ use jiff::tz::{Offset, TimeZone};
 use paystate::executor::Clock;
 
 use super::super::clock::FastClock;
-use super::super::form;
+use super::super::{form, keys};
 use crate::connector_signing::{Rsa, rsa};
 
 pub(super) const MERCHANT: &str = "777290058110048";
 pub(super) const CERT_ID: &str = "68759663125";
-
-/// Made once: the time that a pair takes would be long for the clock.
-static OURS: LazyLock<Arc<Rsa>> = LazyLock::new(|| Arc::new(rsa()));
-static THEIRS: LazyLock<Arc<Rsa>> = LazyLock::new(|| Arc::new(rsa()));
-static STRANGER: LazyLock<Arc<Rsa>> = LazyLock::new(|| Arc::new(rsa()));
 
 pub(super) type Fields = BTreeMap<String, String>;
 
@@ -129,7 +124,7 @@ pub(super) struct UnionPay {
 
 impl UnionPay {
     pub(super) fn new() -> Self {
-        let (ours, theirs) = (Arc::clone(&OURS), Arc::clone(&THEIRS));
+        let [ours, theirs, ..] = keys();
         let certificate = certificate(&theirs).into();
         Self { books: Arc::default(), clock: Arc::new(FastClock::new()), ours, theirs, certificate }
     }
@@ -141,7 +136,7 @@ impl UnionPay {
 
     /// Somebody in its place.
     pub(super) fn stranger(&self) -> Self {
-        self.signing_with(&STRANGER)
+        self.signing_with(&keys()[3])
     }
 
     fn signing_with(&self, keys: &Arc<Rsa>) -> Self {
@@ -154,6 +149,11 @@ impl UnionPay {
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap()
+    }
+
+    /// Its clock goes with everybody's.
+    pub(super) fn leap(&self, time: Duration) {
+        self.clock.leap(time);
     }
 
     /// The customer tries to pay, at the cashier or in the app.

@@ -2,6 +2,7 @@
 //! that are not encoded, orders known by their number and time, transactions whose end is told to those who ask.
 
 mod emulation;
+mod later;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +18,13 @@ use super::{World, serve};
 
 async fn unionpay(faults: &[Fault]) -> (UnionPay, World) {
     let gateway = UnionPay::new();
-    let world = world(&gateway, gateway.certificate(), gateway.certificate()).await;
+    let world = world(&gateway, Secret::new(gateway.certificate())).await;
     gateway.books().faults.extend(faults);
     (gateway, world)
 }
 
-/// What trusts these certificates.
-async fn world(gateway: &UnionPay, certificate: &str, old: &str) -> World {
+/// What trusts these certificates of UnionPay's.
+async fn world(gateway: &UnionPay, certificates: Secret) -> World {
     let url = serve(Router::new().fallback(handle).with_state(gateway.clone())).await;
     let env = [
         ("UNIONPAY_URL", url.as_str()),
@@ -32,10 +33,8 @@ async fn world(gateway: &UnionPay, certificate: &str, old: &str) -> World {
         ("UNIONPAY_FRONT_URL", "https://shop.example/back"),
         ("UNIONPAY_BACK_URL", "https://shop.example/hooks/unionpay_gateway"),
     ];
-    let secrets = [
-        ("unionpay_private_key", Secret::new(gateway.ours.private.as_str())),
-        ("unionpay_certificate", Secret::new(certificate).beside(vec![Secret::new(old)])),
-    ];
+    let secrets =
+        [("unionpay_private_key", Secret::new(gateway.ours.private.as_str())), ("unionpay_certificate", certificates)];
     World::with("unionpay_gateway", "unionpay_gateway_payment", &env, &secrets).await
 }
 
@@ -205,7 +204,7 @@ async fn a_notification_that_overtakes_the_answer_is_not_lost() {
     };
     let paid = gateway.pays(&number, "00");
     tell(&world, &gateway.notification(&paid)).await.unwrap();
-    assert_eq!(world.executor.order(order.id).await.unwrap().unwrap().state.as_str(), "ordered", "no answer has come");
+    assert_eq!(world.now(&order).await.state.as_str(), "ordered", "no answer has come");
     let ended = world.ends(&order).await;
     assert_eq!((ended.state.as_str(), gateway.books().received()), ("settled", 1250), "{:?}", ended.incident);
 }
@@ -275,7 +274,7 @@ async fn a_notification_of_a_refund_is_heard_and_decides_nothing() {
         let told = tell(&world, &gateway.notification(&refund)).await.unwrap();
         assert!(matches!(told.told.as_slice(), [Hooked::Applied { .. }]), "{told:?}");
     }
-    let now = world.executor.order(order.id).await.unwrap().unwrap();
+    let now = world.now(&order).await;
     assert_eq!((now.state.as_str(), now.status), ("cancelled", Status::Failed));
 }
 
@@ -336,7 +335,8 @@ async fn what_unionpay_never_had_is_made_anew_with_another_number_and_the_time_o
 async fn while_one_certificate_replaces_another_both_are_believed_and_none_besides() {
     let gateway = UnionPay::new();
     let (new, next) = (gateway.renewed(), gateway.renewed());
-    let world = world(&gateway, new.certificate(), gateway.certificate()).await;
+    let both = Secret::new(new.certificate()).beside(vec![Secret::new(gateway.certificate())]);
+    let world = world(&gateway, both).await;
     for signer in [&gateway, &new] {
         let order = submit(&world, json!({})).await;
         let number = opens(&world, &order).await;
@@ -345,11 +345,26 @@ async fn while_one_certificate_replaces_another_both_are_believed_and_none_besid
         let ended = world.ends(&order).await;
         assert_eq!(ended.state.as_str(), "settled", "{:?}", ended.incident);
     }
-    // One that is not configured, yet or any more.
+    // One that is not configured yet.
     let order = submit(&world, json!({})).await;
     let number = opens(&world, &order).await;
     let paid = gateway.pays(&number, "00");
     let refused = tell(&world, &next.notification(&paid)).await;
     assert!(matches!(refused, Err(HookError::Unverified(_))), "{refused:?}");
     assert_eq!(world.ends(&order).await.state.as_str(), "settled", "it is asked about all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_was_taken_away_is_believed_no_more() {
+    let old = UnionPay::new();
+    let new = old.renewed();
+    let world = world(&new, Secret::new(new.certificate())).await;
+    let order = submit(&world, json!({})).await;
+    let number = opens(&world, &order).await;
+    let paid = new.pays(&number, "00");
+    let refused = tell(&world, &old.notification(&paid)).await;
+    assert!(matches!(refused, Err(HookError::Unverified(_))), "{refused:?}");
+    assert_eq!((world.now(&order).await.state.as_str(), new.books().queries), ("shown", 0));
+    tell(&world, &new.notification(&paid)).await.unwrap();
+    assert_eq!(world.ends(&order).await.state.as_str(), "settled");
 }
