@@ -41,6 +41,17 @@ struct World {
 
 impl World {
     async fn with(connector: &'static str, method: &str, env: &[(&str, &str)], secrets: &[(&str, Secret)]) -> Self {
+        Self::on(Arc::new(FastClock::new()), connector, method, env, secrets).await
+    }
+
+    /// With the clock of a provider that looks at how old a request is.
+    async fn on(
+        clock: Arc<FastClock>,
+        connector: &'static str,
+        method: &str,
+        env: &[(&str, &str)],
+        secrets: &[(&str, Secret)],
+    ) -> Self {
         let read = |path: String| std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
         let text = read(format!("workflows/connectors/{connector}.yaml"));
         let workflow = load(Sources {
@@ -54,8 +65,7 @@ impl World {
         config.env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         config.secrets = secrets.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let connectors = Arc::new(Connectors::new(config));
-        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(FastClock::new()));
-        let told = Arc::<FastClock>::clone(&clock);
+        let (store, told) = (Arc::new(MemoryStore::new()), Arc::<FastClock>::clone(&clock));
         let executor = Executor::start(store, told, connectors, vec![workflow], Options::default()).await.unwrap();
         Self { executor, connector, clock }
     }

@@ -18,7 +18,7 @@ use paystate::executor::Clock;
 
 use super::super::clock::FastClock;
 use super::super::{form, keys};
-use crate::connector_signing::{Rsa, rsa};
+use crate::connector_signing::Rsa;
 
 pub(super) const MERCHANT: &str = "777290058110048";
 pub(super) const CERT_ID: &str = "68759663125";
@@ -115,7 +115,8 @@ impl Books {
 #[derive(Clone)]
 pub(super) struct UnionPay {
     books: Arc<Mutex<Books>>,
-    clock: Arc<FastClock>,
+    /// That of its merchant, too.
+    pub(super) clock: Arc<FastClock>,
     pub(super) ours: Arc<Rsa>,
     pub(super) theirs: Arc<Rsa>,
     /// Of `theirs`, and shown with every answer.
@@ -131,7 +132,7 @@ impl UnionPay {
 
     /// The same gateway with another certificate.
     pub(super) fn renewed(&self) -> Self {
-        self.signing_with(&Arc::new(rsa()))
+        self.signing_with(&keys()[2])
     }
 
     /// Somebody in its place.
@@ -149,11 +150,6 @@ impl UnionPay {
 
     pub(super) fn books(&self) -> MutexGuard<'_, Books> {
         self.books.lock().unwrap()
-    }
-
-    /// Its clock goes with everybody's.
-    pub(super) fn leap(&self, time: Duration) {
-        self.clock.leap(time);
     }
 
     /// The customer tries to pay, at the cashier or in the app.

@@ -55,7 +55,6 @@ async fn a_payment_that_nobody_could_ask_about_for_days_counts_once() {
     let number = opens(&world, &order).await;
     let paid = gateway.pays(&number, "00");
     // No notification comes: it is asked when the time of the page is over, and nobody answers.
-    gateway.leap(3 * DAY);
     world.is_cut_off_for(3 * DAY).await;
     let ended = world.ends(&order).await;
     assert_eq!((ended.state.as_str(), ended.money.captured), ("settled", 1250), "{:?}", ended.incident);
@@ -79,7 +78,6 @@ async fn what_is_too_old_to_be_repeated_goes_back_once_after_an_outage_of_days_o
         until("a request", || gateway.books().came.len() == 2).await;
         world.waits_at("unionpay_gateway").await;
         gateway.books().next_day = true;
-        gateway.leap(3 * DAY);
         world.clock.leap(3 * DAY);
         world.goes_on("unionpay_gateway").await;
         let ended = world.ends(&order).await;
