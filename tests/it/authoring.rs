@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 
+use paystate::types::short_key_of;
 use serde_json::{Value, json};
 
 use crate::support::paystate;
@@ -125,6 +126,17 @@ fn what_is_shipped_is_tried_out_without_any_key() {
     let told: Value = serde_json::from_str(&good(&understood)).unwrap();
     assert_eq!(told["understood"]["outcome"]["outcome"], "ok", "{told}");
     assert!(text(&understood.stderr).contains("whether the reply is the provider's was not looked at"));
+    // What is signed is not enough: it has to be about this order.
+    let ours = json!({"code": "10000", "trade_status": "TRADE_SUCCESS", "total_amount": "1.00", "trade_no": "1",
+        "out_trade_no": short_key_of("019ab1c2-7d4e-7000-8000-0242ac120002")});
+    for (name, number, outcome) in [("ours", &ours["out_trade_no"], "ok"), ("theirs", &json!("other"), "unknown")] {
+        let mut answer = ours.clone();
+        answer["out_trade_no"] = number.clone();
+        std::fs::write(&reply, json!({"alipay_trade_query_response": answer}).to_string()).unwrap();
+        let understood = tried("alipay.yaml", "trade", r#"{"amount": 100}"#, &["--reply", &reply, "--json"]);
+        let told: Value = serde_json::from_str(&good(&understood)).unwrap();
+        assert_eq!(told["understood"]["outcome"]["outcome"], outcome, "{name}: {told}");
+    }
 }
 
 /// Each try at a provider is a payment of its own, unless a key is given to repeat one.

@@ -97,7 +97,7 @@ pub(super) const REQUEST_ROOTS: &[&str] =
 /// Where the provider has accepted the call under a reference of its own.
 const FOLLOW_UP_ROOTS: &[&str] =
     &["reference", "with", "key", "sent_at", "attempt", "order", "env", "tables", "now", "nonce"];
-pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "sent_at", "response", "env", "tables"];
+pub(super) const REPLY_ROOTS: &[&str] = &["with", "key", "sent_at", "response", "order", "env", "tables"];
 
 /// What a connector says for all its operations.
 pub(super) struct Shared {

@@ -238,7 +238,8 @@ fn done(books: &mut Books, method: &str, content: &Value) -> Value {
         ("alipay.trade.fastpay.refund.query", Some(_)) => {
             match books.refunds.get(content["out_request_no"].as_str().unwrap()) {
                 Some(amount) => {
-                    good(json!({"refund_status": "REFUND_SUCCESS", "refund_amount": amount, "out_trade_no": number}))
+                    good(json!({"refund_status": "REFUND_SUCCESS", "refund_amount": amount, "out_trade_no": number,
+                        "out_request_no": content["out_request_no"]}))
                 }
                 None => good(json!({})),
             }
