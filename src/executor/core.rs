@@ -284,6 +284,19 @@ impl Core {
         }
     }
 
+    /// A cancel waits for the outcome of a call that has not left yet, and would be taken if it never did.
+    pub fn is_called_off(&self, id: OrderId, call: CallId, attempt: Attempt, now: Timestamp) -> bool {
+        let Some(live) = self.live.get(&id) else { return false };
+        let waits = |snapshot: &Snapshot| snapshot.inbox.iter().any(|early| early.name.as_str() == machine::CANCEL);
+        if !waits(&live.snapshot) || live.snapshot.calls.get(&call).is_none_or(|call| call.doubtful) {
+            return false;
+        }
+        let outcome = Outcome::NotSent { reason: String::new(), retry_after_ms: None };
+        let never = Event::Settled { call, attempt, outcome };
+        let decided = machine::transition(&live.workflow, &live.snapshot, &never, now);
+        decided.is_ok_and(|decided| decided.snapshot.state != live.snapshot.state && !waits(&decided.snapshot))
+    }
+
     /// Lets orders go that wait, those first that have waited longest, until `keep` are left. Their alarms stay.
     pub fn park(&mut self, keep: usize) {
         while self.idle.len() > keep {

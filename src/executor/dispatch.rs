@@ -56,6 +56,10 @@ impl Shard {
             let wanted = self.core.take_turn(order, call, attempt, inquiry);
             match (over, wanted) {
                 (_, None) => self.core.release(order),
+                (Over::Send(_), Some(_)) if inquiry.is_none() && self.core.is_called_off(order, call, attempt, now) => {
+                    let event = to_event(call, attempt, None, called_off());
+                    self.apply(order, event, None, round, now);
+                }
                 (Over::Send(_), Some(dispatch)) => {
                     let dispatch = self.in_time(dispatch, order, turn.until.since(now));
                     self.dispatch(order, vec![dispatch]);
@@ -158,6 +162,10 @@ fn to_event(call: CallId, attempt: Attempt, inquiry: Option<Attempt>, outcome: O
         None => Event::Settled { call, attempt, outcome },
         Some(inquiry) => Event::Inquired { call, inquiry, outcome },
     }
+}
+
+fn called_off() -> Outcome {
+    Outcome::NotSent { reason: "a cancel came before its turn".to_owned(), retry_after_ms: None }
 }
 
 /// An inquiry that was not made says nothing about the call that it asks about.

@@ -27,6 +27,7 @@ mod tests;
 pub use calls::{attempt_timeout, is_harmless_effect, is_repeatable, leaves_no_trace};
 pub use event::{Command, Event, INTEGRITY, Outcome, Parent, Resolution, Timer};
 pub use next::{all_transitions, known_events, next_events};
+pub use route::CANCEL;
 pub use scope::order_value;
 pub use snapshot::{Call, Early, Incident, MoneyPosition, Phase, Role, Snapshot, Status, Undo};
 pub use transition::{Rejection, start, transition};

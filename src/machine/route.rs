@@ -406,4 +406,4 @@ fn leads_nowhere(list: &[Transition]) -> bool {
 pub(super) const ANYWHERE: &str = "*";
 
 /// The event of a cancel request.
-pub(super) const CANCEL: &str = "cancel";
+pub const CANCEL: &str = "cancel";

@@ -11,7 +11,7 @@ use axum::{Json, Router};
 use paystate::connector::{ConnectorConfig, Connectors};
 use paystate::definition::{Sources, load};
 use paystate::executor::{Clock, Executor, Options, PauseError, Provider, Submission, SystemClock};
-use paystate::machine::{Snapshot, Status};
+use paystate::machine::{Event, Snapshot, Status};
 use paystate::store::{SledOptions, SledStore};
 use paystate::types::{ConnectorName, Pause, Timestamp};
 use serde_json::{Value, json};
@@ -21,6 +21,7 @@ workflow: pay
 input: { type: object }
 deadline: 7d
 initial: created
+on: { cancel: stopped }
 states:
   created:
     invoke:
@@ -212,6 +213,21 @@ async fn what_is_paused_is_sent_nothing_also_after_a_restart_and_goes_on_when_it
     assert_eq!(world.bank.lock().unwrap().paid.len(), 6);
     world.restart("10m").await;
     assert_eq!(world.provider().await.pause, None);
+}
+
+/// Nobody is charged to be given the money back.
+#[tokio::test]
+async fn what_is_cancelled_while_it_waits_is_never_sent() {
+    let world = World::start().await;
+    world.pause(false).await;
+    let (cancelled, kept) = (world.submit().await, world.submit().await);
+    world.waits(2).await;
+    let cancel = Event::CancelRequested { id: "c1".into(), by: "kim".to_owned(), reason: String::new() };
+    world.executor.apply(cancelled.id, cancel).await.unwrap();
+    world.resume().await;
+    assert_eq!(world.ends(&cancelled).await.state.as_str(), "stopped");
+    assert_eq!(world.ends(&kept).await.state.as_str(), "paid");
+    assert_eq!((world.asked(), world.bank.lock().unwrap().paid.len()), (vec!["pay"], 1));
 }
 
 #[tokio::test]
