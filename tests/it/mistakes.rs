@@ -186,6 +186,8 @@ fn of_credentials_and_questions() {
         ("{ get: \"/v1/captures/${key}\" }\n    poll: [5s, 30s, 5m]", "resend", "money-without-inquire"),
         ("inquire: { get: \"/v1/captures/${key}\" }", "inquire: resend", "contradicting-values"),
         ("get: \"/v1/voids/${key}\"", "get: \"/v1/voids/${reference}\"", "unknown-variable"),
+        ("get: \"/v1/voids/${key}\"", "get: \"/v1/voids/${short_key(key)}\"", "key-not-sent"),
+        ("post: /v1/authorizations/", "get: /v1/authorizations/", "money-without-idempotency"),
         ("header: Idempotency-Key", "natural_key: with.amount", "key-not-sent"),
         ("header: Idempotency-Key", "natural_key: '\"always\"'", "bad-value"),
         ("header: Idempotency-Key", "natural_key: key", "unknown-variable"),
@@ -207,6 +209,7 @@ fn of_credentials_and_questions() {
     let body = "{ reference: \"${key}\", amount: \"${with.amount}\" }";
     let (connectors, workflow) = example();
     let bank = replaced(&connectors["bank"], "header: Idempotency-Key, ", "");
+    let varying = replaced(&bank, body, "{ reference: \"${key}-${attempt}\", amount: \"${with.amount}\" }");
     let keyless = replaced(&bank, body, "{ amount: \"${with.amount}\" }");
     let with = |bank: String| {
         let found =
@@ -214,6 +217,10 @@ fn of_credentials_and_questions() {
         found.iter().map(|problem| problem.rule).collect::<Vec<_>>()
     };
     assert_eq!(with(keyless.clone()), ["key-not-sent"]);
+    // Another reference with every try is no key, and nobody can be asked about it.
+    assert_eq!(with(varying), ["key-not-sent", "key-not-sent"]);
+    let told = replaced(&bank, body, "{ reference: \"${key}\", time: \"${now}\", amount: \"${with.amount}\" }");
+    assert_eq!(with(told), Vec::<&str>::new());
     assert_eq!(with(replaced(&keyless, "money: capture", own)), Vec::<&str>::new());
 }
 

@@ -57,8 +57,18 @@ fn money(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation, shared: bool) {
                     else say how to ask";
         ctx.add(problem.with_help(help.to_owned()));
     }
-    let stated = shared || entry.node.get("idempotency").is_some() || entry.node.get("repeat").is_some();
-    if !stated {
+    let own = entry.node.get("idempotency").is_some() || entry.node.get("repeat").is_some();
+    // What the connector says is meant for requests that do something. One that reads may be a question.
+    if let Some(get) = entry.node.entry("get").filter(|_| shared && !own) {
+        let message = format!(
+            "`{}` only reads, or moves money ({}) by a `get`: which of them is not said",
+            entry.key,
+            kind.name()
+        );
+        let help = "add `repeat: asks` if it books what others have moved; else `idempotency` of its own";
+        ctx.add(ctx.problem(rules::MONEY_WITHOUT_IDEMPOTENCY, &get.key_span, message).with_help(help.to_owned()));
+    }
+    if !shared && !own {
         let message = format!("`{}` moves money ({}) and does not say what a repeat does", entry.key, kind.name());
         let help = "add `idempotency: { replay: stored, window: 24h }`; \
                     `replay: none` says that it must never be sent twice";

@@ -2,7 +2,7 @@
 
 use super::is_whole;
 use crate::definition::document::{Entry, Kind, Node};
-use crate::definition::expr::{Template, TextPart};
+use crate::definition::expr::{Expr, Template, TextPart};
 use crate::definition::read::Ctx;
 use crate::definition::{
     BodyEncoding, Http, Inquiry, Login, Method, MoneyKind, Operation, Replay, Request, Scheme, Slot, rules,
@@ -12,6 +12,9 @@ use crate::definition::{
 const RESERVED: &[&str] = &["accept-encoding", "connection", "content-length", "host", "transfer-encoding", "upgrade"];
 const METHODS: &[&str] = &["get", "post", "put", "patch", "delete"];
 
+/// Names that have another value with each try.
+const VARIES: &[&str] = &["attempt", "nonce", "now"];
+
 pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
     if !is_whole(ctx, &entry.node) {
         return;
@@ -20,6 +23,7 @@ pub(super) fn of_operation(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) 
         shape(ctx, &entry.node, request);
         repeat(ctx, entry, operation, request);
     }
+    one_reference(ctx, entry, operation);
     let help = "ask by our own reference, such as `query: { reference: \"${key}\" }`";
     asked(ctx, entry, "inquire", operation.inquire.as_ref(), (&["key", "with", "order"], help));
     let help = "ask by the reference that the provider gave, such as `get: /payments/${reference}`";
@@ -44,6 +48,70 @@ fn asked(ctx: &Ctx<'_>, entry: &Entry, key: &str, inquiry: Option<&Inquiry>, (na
         let problem = ctx.problem(rules::KEY_NOT_SENT, &place.key_span, message);
         ctx.add(problem.with_help(help.to_owned()));
     }
+}
+
+/// Money that moves is moved under one reference, which a question about it repeats: what is asked about under another is
+/// never found, and is sent again.
+fn one_reference(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
+    let Some(request) = operation.request.as_ref().filter(|_| operation.moves_money()) else { return };
+    let natural = !operation.idempotency.natural_key.is_empty() || operation.idempotency.header.is_some();
+    let sent = references(request);
+    let varies = |reference: &String| VARIES.iter().any(|name| mentions(reference, name));
+    if !natural && !sent.is_empty() && sent.iter().all(varies) {
+        let at =
+            METHODS.iter().find_map(|method| entry.node.entry(method)).map_or(&entry.key_span, |found| &found.key_span);
+        let message = format!("the reference of `{}` is another one each time", entry.key);
+        let help = "a repeat has to say the same again: `${key}` alone, or with `sent_at` in place of `now`";
+        ctx.add(ctx.problem(rules::KEY_NOT_SENT, at, message).with_help(help.to_owned()));
+    }
+    let asked =
+        entry.node.entry("inquire").zip(operation.inquire.as_ref().and_then(|inquiry| inquiry.request.as_ref()));
+    let Some((place, question)) = asked.filter(|_| operation.idempotency.natural_key.is_empty()) else { return };
+    let whole = |reference: &String| reference.contains("json(") || reference.contains("form(");
+    let (asked, known) = (references(question), operation.idempotency.header.as_ref().map(|_| "key".to_owned()));
+    let sent: Vec<String> = sent.into_iter().chain(known).collect();
+    let open = sent.iter().chain(&asked).any(whole) || sent.is_empty() || asked.is_empty();
+    if !open && !asked.iter().any(|reference| sent.contains(reference)) {
+        let (sent, asked) = (sent.join("`, `"), asked.join("`, `"));
+        let message = format!("`{}` is asked about by `{asked}`, and was sent with `{sent}`", entry.key);
+        let help =
+            "a question that nobody can answer finds nothing, and the request is made again: ask by the same text";
+        ctx.add(ctx.problem(rules::KEY_NOT_SENT, &place.key_span, message).with_help(help.to_owned()));
+    }
+}
+
+/// The texts of a request that are made of the key, as they are written.
+fn references(request: &Request) -> Vec<String> {
+    let mut found = Vec::new();
+    let named = request.query.iter().chain(&request.headers).map(|(_, template)| template);
+    for template in named.chain([&request.path]).chain(&request.body) {
+        texts_of_key(template, &mut found);
+    }
+    found
+}
+
+fn texts_of_key(template: &Template, found: &mut Vec<String>) {
+    let of_key = |expr: &Expr| expr.paths().iter().any(|path| path.first().is_some_and(|root| root == "key"));
+    match template {
+        Template::Literal(_) => {}
+        Template::Expr(expr) => found.extend(of_key(expr).then(|| expr.source().trim().to_owned())),
+        Template::Text(parts) => {
+            let exprs = parts.iter().filter_map(|part| match part {
+                TextPart::Text(_) => None,
+                TextPart::Expr(expr) => Some(expr),
+            });
+            let exprs: Vec<&Expr> = exprs.collect();
+            let varies = exprs.iter().find(|expr| VARIES.iter().any(|name| mentions(expr.source(), name)));
+            let of_key = exprs.iter().filter(|expr| of_key(expr)).map(|expr| expr.source().trim().to_owned());
+            found.extend(of_key.map(|source| varies.map_or(source.clone(), |with| source + " " + with.source())));
+        }
+        Template::Array(items) => items.iter().for_each(|item| texts_of_key(item, found)),
+        Template::Object(fields) => fields.iter().for_each(|(_, field)| texts_of_key(field, found)),
+    }
+}
+
+fn mentions(source: &str, name: &str) -> bool {
+    source.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == name)
 }
 
 /// Money that moves is moved once for a key, so that the provider must be told the key.
