@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use paystate::definition::{RULES, Sources, Style, load, load_connector, render};
+use paystate::definition::{RULES, SCHEDULES, Sources, Style, load, load_connector, render};
+use paystate::types::parse_duration;
 use serde_json::Value;
 
 /// The blocks of a document that are marked with `tag`, and their first lines.
@@ -49,6 +50,70 @@ fn fits(name: &str, text: &str, shown: &str) {
     if let Err(error) = schemas.validate(&value, index) {
         panic!("{shown} does not fit {name}.schema.json: {error:#}");
     }
+}
+
+/// Parts of a connector stand in blocks of their own: each is put into one that is whole.
+#[test]
+fn every_part_of_a_connector_in_the_documentation_is_clean() {
+    const BEGINS: [&str; 5] = ["auth:", "sign:", "verify:", "decrypt:", "encrypt:"];
+    let text = fs::read_to_string("docs/connectors.md").unwrap();
+    let mut seen = BTreeMap::<&str, usize>::new();
+    for (line, block) in blocks(&text, "yaml") {
+        let mut parts: Vec<String> = Vec::new();
+        for text in block.lines() {
+            match parts.last_mut() {
+                Some(part) if !BEGINS.iter().any(|begin| text.starts_with(begin)) => *part = format!("{part}\n{text}"),
+                _ => parts.push(text.to_owned()),
+            }
+        }
+        for part in parts {
+            let begin =
+                BEGINS.iter().find(|begin| part.starts_with(*begin)).unwrap_or_else(|| panic!("{line}: {part}"));
+            let indented = |by: &str| part.replace('\n', &format!("\n{by}"));
+            let (own, of_call, of_hooks) = match *begin {
+                "auth:" | "sign:" => (part.clone(), String::new(), String::new()),
+                "encrypt:" => (String::new(), format!("    {}", indented("    ")), String::new()),
+                "verify:" => (String::new(), String::new(), format!("  {}", indented("  "))),
+                _ => (
+                    String::new(),
+                    String::new(),
+                    format!(
+                        "  verify: {{ scheme: basic, username: a, secret: \"${{secret.b}}\" }}\n  {}",
+                        indented("  ")
+                    ),
+                ),
+            };
+            let hooks = if of_hooks.is_empty() {
+                String::new()
+            } else {
+                format!("webhooks:\n{of_hooks}\n  events: [ {{ event: a.b, correlate: body.a, id: body.b }} ]\n")
+            };
+            let body = "{ card: 1, holder: { address: 2 }, login: { password: '' }, amount: 3 }";
+            let connector = format!(
+                "connector: part\nbase_url: https://bank.example\n{own}\noperations:\n  call:\n    post: /call\n    body: {body}\n{of_call}\n    \
+                 outcomes: {{ ok: response.status == 200 }}\n{hooks}"
+            );
+            let problems = load_connector("part.yaml", &connector).err().unwrap_or_default();
+            let told: String = problems.iter().map(|problem| render(problem, &connector, Style::Plain)).collect();
+            assert!(problems.is_empty(), "docs/connectors.md:{line}: {told}");
+            *seen.entry(begin).or_default() += 1;
+        }
+    }
+    assert!(BEGINS.iter().all(|begin| seen.contains_key(begin)), "{seen:?}");
+}
+
+/// A schedule is what its owner publishes, and what the documentation says of it.
+#[test]
+fn the_schedules_are_those_of_the_documentation() {
+    let text = fs::read_to_string("docs/connectors.md").unwrap();
+    for (name, seconds) in SCHEDULES {
+        let line = text.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).expect("a row");
+        let told = line.split('|').nth(2).unwrap().trim();
+        let (told, times) = told.split_once(", twelve times").map_or((told, 1), |(once, _)| (once, 12));
+        let once: Vec<u64> = told.split(", ").map(|delay| parse_duration(delay).unwrap().as_secs()).collect();
+        assert_eq!(once.repeat(times), *seconds, "{name}");
+    }
+    assert_eq!(SCHEDULES.len(), 5, "each of them has a row");
 }
 
 #[test]

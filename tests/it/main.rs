@@ -19,6 +19,7 @@ mod connector_http;
 mod connector_limits;
 mod connector_notices;
 mod connector_scripted;
+mod connector_shapes;
 mod connector_signing;
 mod connector_support;
 mod connector_tls;

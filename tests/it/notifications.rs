@@ -2,6 +2,7 @@
 //! answers, and sent once more where it was lost. One receiver holds up no other.
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use paystate::api::{Server, ServerOptions};
 use paystate::connector::{ConnectorConfig, Connectors};
 use paystate::definition::{Sources, load};
 use paystate::executor::{Clock, Executor, Options, RedeliverError, Submission, SystemClock};
@@ -18,6 +20,8 @@ use paystate::machine::{Event, Outcome, Snapshot};
 use paystate::store::MemoryStore;
 use paystate::types::{ConnectorName, EventId, Secret};
 use serde_json::json;
+
+use crate::support::paystate;
 
 const WORKFLOW: &str = r#"
 workflow: pay
@@ -93,7 +97,9 @@ fn base64(text: &str) -> Vec<u8> {
 
 struct World {
     executor: Executor,
+    store: Arc<MemoryStore>,
     inbox: Shared,
+    url: String,
 }
 
 impl World {
@@ -103,6 +109,12 @@ impl World {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move { axum::serve(listener, router).await });
+        let store = Arc::new(MemoryStore::new());
+        let executor = Self::executor(&store, &url).await;
+        Self { executor, store, inbox, url }
+    }
+
+    async fn executor(store: &Arc<MemoryStore>, url: &str) -> Executor {
         let connector = |name: &str| (name.to_owned(), CONNECTOR.replace("NAME", name));
         let workflow = load(Sources {
             path: "pay.yaml".to_owned(),
@@ -112,13 +124,18 @@ impl World {
         });
         let workflow = Arc::new(workflow.unwrap_or_else(|problems| panic!("{problems:#?}")));
         let mut config = ConnectorConfig::new(Arc::new(|| SystemClock.now()));
-        config.env = BTreeMap::from([("URL".to_owned(), url)]);
+        config.env = BTreeMap::from([("URL".to_owned(), url.to_owned())]);
         let secret = |name: &str, text: &str| (name.to_owned(), Secret::new(text));
         config.secrets = BTreeMap::from([secret("new", NEW), secret("old", OLD)]);
-        let (store, clock) = (Arc::new(MemoryStore::new()), Arc::new(SystemClock));
+        let (store, clock) = (Arc::clone(store), Arc::new(SystemClock));
         let connectors = Arc::new(Connectors::new(config));
-        let executor = Executor::start(store, clock, connectors, vec![workflow], Options::default()).await.unwrap();
-        Self { executor, inbox }
+        Executor::start(store, clock, connectors, vec![workflow], Options::default()).await.unwrap()
+    }
+
+    /// As after a crash: what was under way is not waited for.
+    async fn restart(&mut self) {
+        self.executor.shutdown(Duration::ZERO).await.unwrap();
+        self.executor = Self::executor(&self.store, &self.url).await;
     }
 
     async fn submit(&self) -> Arc<Snapshot> {
@@ -190,6 +207,65 @@ async fn a_receiver_that_wants_no_more_is_sent_no_more_and_nothing_is_lost() {
         assert_eq!(world.ends(&order).await.state.as_str(), "notified");
     }
     assert_eq!(world.told("shop").len(), 3);
+}
+
+/// A receiver is told of what happened before it wanted no more, and after: in this process or in the next.
+#[tokio::test]
+async fn what_waits_for_a_receiver_outlives_a_restart() {
+    let mut world = World::start().await;
+    world.answers("shop", 410);
+    let mut orders = vec![world.submit().await];
+    world.until("the pause", || !world.executor.pauses().is_empty()).await;
+    for _ in 0..5 {
+        orders.push(world.submit().await);
+    }
+    world.until("the other receiver", || world.told("customer").len() == 6).await;
+    for _ in 0..3 {
+        world.restart().await;
+    }
+    world.answers("shop", 204);
+    world.executor.pause(&ConnectorName::new("shop"), None).await.unwrap();
+    for order in orders {
+        let ended = world.ends(&order).await;
+        assert_eq!(ended.state.as_str(), "notified", "{:?}", ended.incident);
+    }
+}
+
+/// What a person at the terminal does about it.
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_are_listed_and_taken_up_and_one_is_sent_once_more() {
+    let world = World::start().await;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = Server::start(Arc::new(world.executor.clone()), listener, ServerOptions::default()).unwrap();
+    let url = format!("http://{}", server.address());
+    let paystate = async |arguments: &[&str]| {
+        let mut command = Command::new(paystate());
+        command.args(arguments).args(["--server", &url]).env("NO_COLOR", "1");
+        let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    world.answers("shop", 500);
+    let orders = [world.submit().await, world.submit().await];
+    for order in &orders {
+        assert!(world.ends(order).await.incident.is_some());
+    }
+    let (ids, id) = (orders.each_ref().map(|order| order.id.to_string()), orders[0].id.to_string());
+    let listed = paystate(&["incidents", "--call", "shop", "--json"]).await;
+    assert!(ids.iter().all(|id| listed.contains(id)), "{listed}");
+    assert_eq!(paystate(&["incidents", "--call", "customer", "--json"]).await.trim(), "");
+    world.answers("shop", 204);
+    paystate(&["retry", "--call", "shop", "--by", "kim", "--note", "it is back"]).await;
+    for order in &orders {
+        assert_eq!(world.ends(order).await.state.as_str(), "notified");
+    }
+    let told = world.told("shop").len();
+    let notices = world.executor.notices(orders[0].id).await.unwrap().unwrap();
+    let number = notices[0].call.to_string();
+    assert!(paystate(&["notifications", &id]).await.contains("shop.tell"));
+    paystate(&["notifications", &id, "--redeliver", &number, "--by", "kim"]).await;
+    let after = world.told("shop");
+    assert_eq!((after.len(), after.last()), (told + 1, Some(&notices[0].key)), "under the same id");
 }
 
 #[tokio::test]

@@ -66,6 +66,25 @@ mod tests {
         Scheme::Ed25519,
     ];
 
+    /// Whatever signs is believed by the other half of its key, and nothing else is.
+    #[test]
+    fn every_scheme_goes_there_and_back() {
+        for scheme in SCHEMES.into_iter().chain([Scheme::RsaPss(Hash::Sha512), Scheme::Rsa(Hash::Sha384)]) {
+            let (private, public) = match pair(scheme) {
+                Some(pair) => pair.map(|pair| (pair.serialize_pem(), pair.public_key_pem())).unwrap(),
+                None => (TEXT.to_owned(), TEXT.to_owned()),
+            };
+            let other = stand_in(Some(KeyUse::Verifies(scheme, KeyFormat::Hex))).unwrap();
+            let signer = Signer::new(scheme, Some(&Secret::new(private)), KeyFormat::Text).unwrap();
+            let tag = signer.sign(b"message").unwrap();
+            let verifier = |key: &Secret| Verifier::new(scheme, Some(key), KeyFormat::Text).unwrap();
+            let ours = verifier(&Secret::new(public));
+            assert!(ours.verify(b"message", &tag), "{scheme:?}");
+            assert!(!ours.verify(b"massage", &tag) && !ours.verify(b"message", &tag[1..]), "{scheme:?}");
+            assert!(!verifier(&other).verify(b"message", &tag), "{scheme:?}: another key");
+        }
+    }
+
     #[test]
     fn every_use_gets_a_key_that_fits_it() {
         for scheme in SCHEMES {

@@ -161,6 +161,33 @@ fn a_resend_whose_time_comes_after_the_window_is_a_question() {
     assert_eq!(story.invoked(), [(2, 1)], "the reversal");
 }
 
+/// What each kind of memory is good for: the key again, where that does the work once at the most.
+#[test]
+fn what_a_repeat_does_decides_whether_there_is_one() {
+    for (replay, again) in [
+        ("stored", true),
+        ("stored_2xx", true),
+        ("intent", true),
+        ("complete", true),
+        ("reject_duplicate", true),
+        ("none", false),
+    ] {
+        let acquirer = ACQUIRER.replace("replay: stored", &format!("replay: {replay}"));
+        let mut story = Story::on(method_at(METHOD, &acquirer));
+        let key = story.key(1);
+        story.settle(1, unknown());
+        for _ in 0..3 {
+            story.fire().inquired(1, unknown());
+        }
+        if again {
+            story.fire();
+            assert_eq!((story.invoked(), story.key(1)), (vec![(1, 2)], key), "{replay}");
+        } else {
+            assert_eq!(story.invoked(), [(2, 1)], "{replay}: it is undone");
+        }
+    }
+}
+
 /// It never reached the provider.
 #[test]
 fn what_was_certainly_not_sent_is_sent_however_late() {

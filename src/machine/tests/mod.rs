@@ -31,10 +31,14 @@ struct Story {
 }
 
 fn method(text: &str) -> Arc<Workflow> {
+    method_at(text, ACQUIRER)
+}
+
+fn method_at(text: &str, acquirer: &str) -> Arc<Workflow> {
     let sources = Sources {
         path: "method.yaml".to_owned(),
         workflow: text.to_owned(),
-        connectors: BTreeMap::from([("acquirer".to_owned(), ACQUIRER.to_owned())]),
+        connectors: BTreeMap::from([("acquirer".to_owned(), acquirer.to_owned())]),
         schemas: BTreeMap::new(),
     };
     // They are in small: nothing asks for what the customer has confirmed, as the checker would want before a capture.
@@ -47,7 +51,10 @@ impl Story {
     }
 
     fn of(text: &str) -> Self {
-        let workflow = method(text);
+        Self::on(method(text))
+    }
+
+    fn on(workflow: Arc<Workflow>) -> Self {
         let now = Timestamp::from_unix_ms(1_767_225_600_000);
         let input = json!({ "amount": 1000, "currency": "CNY" });
         let decision = start(&workflow, OrderId::from_bytes([7; 16]), input, None, now).expect("the order opens");
