@@ -2,7 +2,7 @@
 //! connected to: a name that changes its mind between the two gains nothing.
 
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -18,8 +18,18 @@ pub(super) enum Reach {
     Listed,
 }
 
+/// Where some clouds keep a machine's credentials, beside the link-local address: Alibaba's, Azure's and Amazon's.
+const CREDENTIALS: [IpAddr; 3] = [
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+];
+
 /// No host stands for these: link-local addresses (where clouds keep their credentials), none, many, all.
 pub(super) fn is_forbidden(address: IpAddr) -> bool {
+    if CREDENTIALS.contains(&inner(address)) {
+        return true;
+    }
     match inner(address) {
         IpAddr::V4(v4) => v4.octets()[0] == 0 || v4.is_link_local() || v4.is_multicast() || v4.octets()[0] >= 240,
         IpAddr::V6(v6) => v6.is_unspecified() || v6.is_multicast() || v6.is_unicast_link_local(),
@@ -182,6 +192,10 @@ mod tests {
             "240.0.0.1",
             "::169.254.169.254",
             "::ffff:0:169.254.169.254",
+            "100.100.100.200",
+            "::ffff:100.100.100.200",
+            "168.63.129.16",
+            "fd00:ec2::254",
         ] {
             for reach in [Reach::Public, Reach::Local, Reach::Listed] {
                 assert!(!reach.covers(ip(text)), "{text} {reach:?}");

@@ -27,6 +27,8 @@ use crate::definition::{Content, Lists, OAuth2, TokenLogin, encode_form, percent
 use crate::types::{Secret, Timestamp, Value};
 
 const ANSWER_MAX: usize = 64 * 1024;
+/// All headers of a request together are not much longer.
+const TOKEN_MAX: usize = 7 * 1024;
 /// A token is not used in its last moments: it would expire on the way.
 const MARGIN: Duration = Duration::from_secs(30);
 /// Where the answer does not say how long a token lives.
@@ -214,6 +216,8 @@ impl Answer {
     fn read(&self, bytes: &[u8]) -> Option<Token> {
         let answer = parse_json(bytes).ok()?;
         let text = member(&answer, &self.token).as_str().filter(|text| !text.is_empty() && text.is_ascii())?;
+        // One that no header carries would be kept for nothing.
+        let text = Some(text).filter(|text| text.len() <= TOKEN_MAX && HeaderValue::from_str(text).is_ok())?;
         let bearer = answer["token_type"].as_str().is_none_or(|kind| kind.to_ascii_lowercase().starts_with("bearer"));
         let life = self.left(&answer).unwrap_or(self.lifetime).min(LIFE_MAX);
         // Half of a life that is shorter than two margins.
@@ -297,6 +301,9 @@ mod tests {
         assert!(read(json!({"access_token": "abc", "token_type": "mac"})).is_none());
         assert!(read(json!({"access_token": ""})).is_none() && read(json!({})).is_none());
         assert!(answer(None).read(b"x").is_none());
+        for token in ["a\r\nb".to_owned(), "a".repeat(TOKEN_MAX + 1)] {
+            assert!(read(json!({ "access_token": token })).is_none(), "no header carries it");
+        }
     }
 
     #[test]

@@ -55,8 +55,9 @@ fn write(out: &mut String, name: &str, value: &Value, depth: usize) -> Result<()
                     return Err("a name in XML has letters, digits, `-`, `_`, `.` and `:`");
                 }
                 if !value.is_null() {
-                    let text = text_of(value)?;
-                    out.push_str(&format!(" {attribute}=\"{}\"", escape(&text)));
+                    // As they are they would be read as blanks there.
+                    let text = escape(&text_of(value)?).replace('\n', "&#10;").replace('\t', "&#9;");
+                    out.push_str(&format!(" {attribute}=\"{text}\""));
                 }
             }
             out.push('>');
@@ -94,7 +95,8 @@ fn text_of(value: &Value) -> Result<String, &'static str> {
         Value::Bool(truth) => truth.to_string(),
         _ => return Err("an attribute and a text in XML are texts or numbers"),
     };
-    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t')) {
+    if text.chars().any(|c| c.is_control() && !matches!(c, '\n' | '\r' | '\t') || matches!(c, '\u{fffe}' | '\u{ffff}'))
+    {
         return Err("a text in XML has no control characters");
     }
     Ok(text)
@@ -214,6 +216,15 @@ mod tests {
         let mut read = body.clone();
         read["xml"].as_object_mut().unwrap().shift_remove("left_out");
         assert_eq!(decode(&text), Some(read));
+    }
+
+    #[test]
+    fn what_an_attribute_holds_is_all_read_back() {
+        let body = json!({"a": {"@q": "1\n2\t3", "#text": "x"}});
+        let text = encode(&body).unwrap();
+        assert!(text.contains("q=\"1&#10;2&#9;3\""), "{text}");
+        assert_eq!(decode(&text), Some(body));
+        assert!(encode(&json!({"a": "\u{fffe}"})).is_err() && encode(&json!({"a": "\u{0}"})).is_err());
     }
 
     #[test]
