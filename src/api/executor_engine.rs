@@ -277,7 +277,6 @@ impl From<executor::HookError> for HookError {
             executor::HookError::UnknownConnector(name) => Self::UnknownConnector { name },
             executor::HookError::Unverified(why) => Self::BadSignature(why.to_string()),
             executor::HookError::Unreadable(why) => Self::Malformed(why.to_string()),
-            error @ executor::HookError::Shared => Self::Malformed(error.to_string()),
             executor::HookError::TooEarly => Self::TooEarly,
             executor::HookError::Apply(error) => Self::Send(error.into()),
         }

@@ -83,9 +83,37 @@ pub(super) fn without_in(secrets: &Texts, text: String) -> String {
     let masked = |text: String, secret: &Zeroizing<String>| {
         if text.contains(secret.as_str()) { text.replace(secret.as_str(), MASK) } else { text }
     };
-    let text = secrets.parts.iter().fold(text, masked);
-    // In an identifier it could stand by chance; in a sentence it is a word.
-    if text.contains(' ') { secrets.wholes.iter().fold(text, |text, word| without_word(text, word)) } else { text }
+    secrets.parts.iter().fold(text, masked)
+}
+
+/// The outcome without what is short and stands in a sentence. That is no part of what decides: a provider's code may be
+/// the same digits.
+pub(super) fn without_words<'a>(outcome: Outcome, secrets: impl IntoIterator<Item = &'a Secret>) -> Outcome {
+    let words = Texts::default().and_short(secrets).wholes;
+    if words.is_empty() {
+        return outcome;
+    }
+    let text = |text: String| words.iter().fold(text, |text, word| without_word(text, word));
+    match outcome {
+        Outcome::Ok { result } => Outcome::Ok { result: in_texts(result, &text) },
+        Outcome::ActionRequired { result } => Outcome::ActionRequired { result: in_texts(result, &text) },
+        Outcome::Declined { code, soft, result } => {
+            Outcome::Declined { code: text(code), soft, result: in_texts(result, &text) }
+        }
+        Outcome::Pending { reference, result } => Outcome::Pending { reference, result: in_texts(result, &text) },
+        Outcome::NotSent { reason, retry_after_ms } => Outcome::NotSent { reason: text(reason), retry_after_ms },
+        Outcome::Unknown { reason, retry_after_ms } => Outcome::Unknown { reason: text(reason), retry_after_ms },
+        Outcome::NotFound => Outcome::NotFound,
+    }
+}
+
+fn in_texts(value: Value, change: &impl Fn(String) -> String) -> Value {
+    match value {
+        Value::String(text) => Value::String(change(text)),
+        Value::Array(items) => items.into_iter().map(|item| in_texts(item, change)).collect(),
+        Value::Object(fields) => fields.into_iter().map(|(key, field)| (key, in_texts(field, change))).collect(),
+        other => other,
+    }
 }
 
 /// A name that providers give to what stands on the back of a card, or to a code that a customer types.
@@ -95,7 +123,11 @@ fn is_code(name: &str) -> bool {
         || ["pin", "otp"].contains(&name.as_str())
 }
 
+/// In an identifier it could stand by chance; in a sentence it is a word.
 fn without_word(text: String, word: &str) -> String {
+    if !text.contains(' ') {
+        return text;
+    }
     let stands_alone = |at: usize| {
         let is_part = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
         let (before, behind) = (text.get(..at), text.get(at + word.len()..));
@@ -154,8 +186,10 @@ mod tests {
             assert_eq!(without_in(&secrets, format!("k={shown}&x")), "k=***&x", "{shown}");
         }
         let said = json!({"cvv": "739", "amount": 739, "text": "cvv 739: 1739, a-739", "other": "12", "id": "pay-739"});
+        let read = json!({"cvv": "***", "amount": 739, "text": "cvv 739: 1739, a-739", "other": "12", "id": "pay-739"});
+        assert_eq!(without(&secrets, said), read, "what rules see");
         let kept = json!({"cvv": "***", "amount": 739, "text": "cvv ***: 1739, a-***", "other": "12", "id": "pay-739"});
-        assert_eq!(without(&secrets, said), kept);
+        assert_eq!(without_words(Outcome::Ok { result: read }, &code), Outcome::Ok { result: kept });
         let numbers = json!({"card": {"security_code": 739, "CVV2": 739, "number": 739}});
         assert_eq!(without(&secrets, numbers), json!({"card": {"security_code": "***", "CVV2": "***", "number": 739}}));
     }

@@ -294,7 +294,8 @@ impl Core {
         let outcome = Outcome::NotSent { reason: String::new(), retry_after_ms: None };
         let never = Event::Settled { call, attempt, outcome };
         let decided = machine::transition(&live.workflow, &live.snapshot, &never, now);
-        decided.is_ok_and(|decided| decided.snapshot.state != live.snapshot.state && !waits(&decided.snapshot))
+        let is_taken = |walked: &[machine::Walked]| walked.iter().any(|step| step.trigger == machine::CANCEL);
+        decided.is_ok_and(|decided| is_taken(&decided.walked) && decided.snapshot.state != live.snapshot.state)
     }
 
     /// Lets orders go that wait, those first that have waited longest, until `keep` are left. Their alarms stay.

@@ -50,8 +50,6 @@ pub enum HookError {
     /// No order is called so yet: it is not acknowledged, and is to be sent again.
     #[error("no order is known by this reference yet")]
     TooEarly,
-    #[error("more than {ORDERS_MAX} orders are known by this reference")]
-    Shared,
     #[error(transparent)]
     Apply(#[from] ApplyError),
 }
@@ -112,7 +110,8 @@ impl Executor {
             payload: notification.payload,
             source: format!("hook:{connector}"),
         };
-        let mut told = Vec::with_capacity(orders.len());
+        // One that cannot be told now keeps the others from nothing: all are told, and then it has to be sent again.
+        let (mut told, mut failed) = (Vec::with_capacity(orders.len()), None);
         for order in orders {
             told.push(match self.apply(order, event.clone()).await {
                 Ok(applied) => Hooked::Applied { order, how: applied.how },
@@ -120,10 +119,13 @@ impl Executor {
                     tracing::warn!(%connector, event = %name, %order, %error, "a notification fits no order");
                     Hooked::Unmatched { why: error.to_string() }
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    failed.get_or_insert(error);
+                    continue;
+                }
             });
         }
-        Ok(told)
+        failed.map_or(Ok(told), |error| Err(error.into()))
     }
 
     /// The orders that it is about: more than one where a payment and its refund know the same reference. Where its provider
@@ -146,7 +148,8 @@ impl Executor {
             let found =
                 self.shared.store.linked(Link::Reference, to, ORDERS_MAX + 1).await.map_err(ApplyError::from)?;
             if found.len() > ORDERS_MAX {
-                return Err(HookError::Shared);
+                tracing::error!(%connector, reference = %name, "more orders know a reference than can be told of it");
+                return Ok(Vec::new());
             }
             if !found.is_empty() {
                 strays.found(&id);

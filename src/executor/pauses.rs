@@ -160,7 +160,11 @@ impl Shared {
         let _one = self.paused.changing.lock().await;
         let mut pauses = self.paused.read();
         match &pause {
-            Some(pause) => pauses.insert(name.clone(), Pause { in_force: None, ..pause.clone() }),
+            // Nothing new leaves in either kind of pause, so that one which follows another goes on with it.
+            Some(pause) => {
+                let in_force = pauses.get(name).and_then(|before| before.in_force);
+                pauses.insert(name.clone(), Pause { in_force, ..pause.clone() })
+            }
             None => pauses.remove(name),
         };
         self.store.keep_pauses(&pauses).await?;
@@ -171,7 +175,7 @@ impl Shared {
         // An answer to a later message says that the loops have taken this one.
         self.traffic().await?;
         // What begins from now on does not leave, and after a restart that is known.
-        if let Some(pause) = pauses.get_mut(name) {
+        if let Some(pause) = pauses.get_mut(name).filter(|pause| pause.in_force.is_none()) {
             pause.in_force = Some(self.clock.now());
             self.store.keep_pauses(&pauses).await?;
             self.paused.replace(pauses);

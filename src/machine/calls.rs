@@ -96,6 +96,7 @@ impl<'w> Run<'w> {
             inquiries: Attempt(0),
             trouble: String::new(),
             doubtful: false,
+            done_as: None,
             accepted: false,
             reversed: false,
         };

@@ -113,6 +113,9 @@ impl Run<'_> {
         if call.accepted {
             return self.ask_again(id, "accepted, and now the provider does not know it".to_owned(), None);
         }
+        if let Some(done_as) = call.done_as {
+            return self.park(id, true, self.done_before(id, done_as));
+        }
         if self.now >= final_at {
             if !self.back_off(id, reason, None, true) {
                 let outcome = Outcome::NotSent { reason: reason.to_owned(), retry_after_ms: None };

@@ -14,23 +14,25 @@ impl Run<'_> {
             return true;
         }
         let Some(Told { id, call, settles, earlier }) = self.told_of(told) else { return false };
-        // The present key may have done it too: which of them the provider has is for a person to see.
-        if earlier && may_have_happened(&call) {
-            let key = told.payload.get("call").and_then(Value::as_str).unwrap_or_default();
-            let name = self.call_name(id);
-            self.park(
-                id,
-                true,
-                format!("{} says that {name} was done as {key}, and it has been sent again since", told.name),
-            );
+        if let Some(done_as) = earlier.filter(|_| may_have_happened(&call)) {
+            // The present key may have done it too: which of them the provider has is for a person to see.
+            if let Some(call) = self.snapshot.calls.get_mut(&id) {
+                call.done_as = Some(done_as);
+            }
+            self.park(id, true, self.done_before(id, done_as));
             return true;
         }
         match call.phase {
-            Phase::Sending | Phase::Done { .. } => return false,
-            Phase::Parked { unknown: false } if !earlier => return false,
-            Phase::Backoff if !call.doubtful && !earlier => return false,
-            // It is being undone, whether it has happened or not.
-            Phase::Reversing { .. } => return true,
+            Phase::Sending => return false,
+            Phase::Parked { unknown: false } | Phase::Done { .. } if earlier.is_none() => return false,
+            Phase::Backoff if !call.doubtful && earlier.is_none() => return false,
+            // It is being undone, or has ended, whether it has happened or not. That knows nothing of another key.
+            Phase::Reversing { .. } | Phase::Done { .. } => {
+                if let Some(done_as) = earlier {
+                    self.want_person(&self.done_before(id, done_as));
+                }
+                return true;
+            }
             Phase::Unknown { .. } | Phase::Pending { .. } | Phase::Backoff | Phase::Parked { .. } => {}
         }
         if let Some(field) = ["amount", "currency"].into_iter().find(|field| differs(&call.with, &told.payload, field))
@@ -38,6 +40,10 @@ impl Run<'_> {
             let reason = format!("{} tells of another {field} than {}", told.name, self.call_name(id));
             self.park(id, true, reason);
             return true;
+        }
+        // What is done is known, undone and told of by the key that did it.
+        if let (Some(done_as), Some(call)) = (earlier, self.snapshot.calls.get_mut(&id)) {
+            call.epoch = done_as;
         }
         let result = told.payload.clone();
         let outcome = if settles == OutcomeKind::Ok {
@@ -58,21 +64,32 @@ impl Run<'_> {
         self.settles_a_call(&early)
     }
 
-    /// Money that moved under a key which was given up for one that never happened. Its call has ended since, under another
-    /// key: nothing in the books stands for this one, so that no rule of the workflow may pass over it.
+    /// Money that moved under a key which was given up. Its call has ended since, under another key: nothing in the books
+    /// stands for this one, so that no rule of the workflow may pass over it.
     fn was_done_twice(&mut self, told: &Early) -> bool {
         let Some((_, OutcomeKind::Ok)) = self.settling(told) else { return false };
         let Some((id, epoch)) = self.named(told) else { return false };
-        if self.snapshot.renewed.get(&id).is_none_or(|last| *last == epoch) {
-            return false;
-        }
+        let ended = !self.snapshot.calls.contains_key(&id);
+        let last = self.snapshot.renewed.get(&id).filter(|last| ended && **last != epoch);
+        let Some(last) = last else { return false };
         let reason = format!(
-            "{} tells of {}-{id}-{epoch}, which the provider had not found, and which was sent again under another key: \
-             money may have moved twice",
-            told.name, self.snapshot.id
+            "{} tells of {order}-{id}-{epoch}, which was given up and sent again as {order}-{id}-{last}: money may have \
+             moved twice",
+            told.name,
+            order = self.snapshot.id
         );
-        self.open_incident(None, reason);
+        self.want_person(&reason);
         true
+    }
+
+    /// What a person reads of a call that the provider has under a key which was given up.
+    pub(super) fn done_before(&self, id: CallId, done_as: Epoch) -> String {
+        let order = self.snapshot.id;
+        format!(
+            "{} was done as {order}-{id}-{done_as}, which had been given up, and it has been sent again since: `ok` once \
+             it is certain that the provider has it once",
+            self.call_name(id)
+        )
     }
 
     /// The call that an event settles: the one whose key it names, or else what the provider called it when it accepted it.
@@ -84,15 +101,16 @@ impl Run<'_> {
             let call = self.snapshot.calls.get(&id).filter(is_theirs)?;
             // A success under an earlier key is one of the call: it must not be sent again. That an earlier one was declined
             // says nothing of the present one.
-            let earlier = epoch < call.epoch && settles == OutcomeKind::Ok;
-            return (epoch == call.epoch || earlier).then(|| Told { id, call: call.clone(), settles, earlier });
+            let earlier = Some(epoch).filter(|_| epoch < call.epoch && settles == OutcomeKind::Ok);
+            let is_meant = epoch == call.epoch || earlier.is_some();
+            return is_meant.then(|| Told { id, call: call.clone(), settles, earlier });
         }
         let theirs = told.payload.get("reference").and_then(Value::as_str)?;
         let accepted =
             |call: &Call| matches!(&call.phase, Phase::Pending { reference: Some(named), .. } if named == theirs);
         let mut calls = self.snapshot.calls.iter();
         let (&id, call) = calls.find(|(_, call)| is_theirs(call) && accepted(call))?;
-        Some(Told { id, call: call.clone(), settles, earlier: false })
+        Some(Told { id, call: call.clone(), settles, earlier: None })
     }
 
     /// Whose notification it is, and what it settles a call as.
@@ -126,7 +144,7 @@ struct Told {
     call: Call,
     settles: OutcomeKind,
     /// By a key that it has no more.
-    earlier: bool,
+    earlier: Option<Epoch>,
 }
 
 /// Both say it, and not the same.

@@ -164,6 +164,9 @@ pub struct Call {
     /// The provider has accepted it under this key: that it does not know it any more does not mean that it never happened.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub accepted: bool,
+    /// The provider has it under this earlier key: that it does not know the present one is no reason for another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_as: Option<Epoch>,
     /// Its reversal has been acknowledged, and is now being confirmed by inquiry.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub reversed: bool,

@@ -9,7 +9,7 @@ use super::run::Run;
 use super::scope::{Given, NULL};
 use super::snapshot::{Call, Phase, Role, Undo};
 use crate::definition::{Compensate, EvalError, MoneyKind};
-use crate::types::{Attempt, CallId, Value};
+use crate::types::{Attempt, CallId, Epoch, Value};
 
 impl<'w> Run<'w> {
     /// Undoes the newest thing that can be undone; when nothing is left, the state has been compensated.
@@ -93,6 +93,9 @@ impl<'w> Run<'w> {
     pub(super) fn confirm_reversed(&mut self, id: CallId) {
         let outcome = Outcome::NotSent { reason: "reversed".to_owned(), retry_after_ms: None };
         if let Some(call) = self.snapshot.calls.get_mut(&id) {
+            if call.epoch > Epoch(1) {
+                self.snapshot.renewed.insert(id, call.epoch);
+            }
             call.phase = Phase::Done { outcome };
         }
         self.join();

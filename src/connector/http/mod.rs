@@ -166,7 +166,7 @@ impl HttpConnector {
         if matches!(&outcome, Outcome::NotSent { reason, .. } if reason == GONE) {
             self.link.gone.store(true, Ordering::Release);
         }
-        Ok((self.kept(outcome), ended))
+        Ok((self.kept(masked::without_words(outcome, reader.volatile)), ended))
     }
 
     /// The outcome as it may be journaled.

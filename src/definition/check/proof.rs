@@ -16,6 +16,10 @@ pub(super) fn of_connector(ctx: &Ctx<'_>, root: &Node, connector: &Connector) {
     if let Some((webhooks, node)) = webhooks {
         proves(ctx, node, &webhooks.verify);
     }
+    let listed = root.get("webhooks").and_then(|hooks| hooks.get("allow_from"));
+    if let Some(node) = listed.filter(|node| matches!(&node.kind, Kind::List(items) if items.is_empty())) {
+        ctx.report(rules::BAD_VALUE, &node.span, "`allow_from` has at least one address, or is left out");
+    }
     for entry in root.get("operations").map(Node::entries).unwrap_or_default() {
         let Some(operation) = connector.operations.get(entry.key.as_str()) else { continue };
         let node = &entry.node;

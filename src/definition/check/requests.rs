@@ -54,10 +54,10 @@ fn asked(ctx: &Ctx<'_>, entry: &Entry, key: &str, inquiry: Option<&Inquiry>, (na
 /// never found, and is sent again.
 fn one_reference(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
     let Some(request) = operation.request.as_ref().filter(|_| operation.moves_money()) else { return };
-    let natural = !operation.idempotency.natural_key.is_empty() || operation.idempotency.header.is_some();
+    let natural = !operation.idempotency.natural_key.is_empty();
     let sent = references(request);
-    let varies = |reference: &String| VARIES.iter().any(|name| mentions(reference, name));
-    if !natural && !sent.is_empty() && sent.iter().all(varies) {
+    let is_known = natural || operation.idempotency.header.is_some();
+    if !is_known && !sent.is_empty() && sent.iter().all(|reference| reference.varies) {
         let at =
             METHODS.iter().find_map(|method| entry.node.entry(method)).map_or(&entry.key_span, |found| &found.key_span);
         let message = format!("the reference of `{}` is another one each time", entry.key);
@@ -66,10 +66,13 @@ fn one_reference(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
     }
     let asked =
         entry.node.entry("inquire").zip(operation.inquire.as_ref().and_then(|inquiry| inquiry.request.as_ref()));
-    let Some((place, question)) = asked.filter(|_| operation.idempotency.natural_key.is_empty()) else { return };
+    let Some((place, question)) = asked.filter(|(_, question)| !natural && !reads(question, &["with", "order"])) else {
+        return;
+    };
+    let known = operation.idempotency.header.as_ref().map(|_| "key".to_owned());
+    let sent: Vec<String> = sent.into_iter().map(|reference| reference.text).chain(known).collect();
+    let asked: Vec<String> = references(question).into_iter().map(|reference| reference.text).collect();
     let whole = |reference: &String| reference.contains("json(") || reference.contains("form(");
-    let (asked, known) = (references(question), operation.idempotency.header.as_ref().map(|_| "key".to_owned()));
-    let sent: Vec<String> = sent.into_iter().chain(known).collect();
     let open = sent.iter().chain(&asked).any(whole) || sent.is_empty() || asked.is_empty();
     if !open && !asked.iter().any(|reference| sent.contains(reference)) {
         let (sent, asked) = (sent.join("`, `"), asked.join("`, `"));
@@ -80,8 +83,16 @@ fn one_reference(ctx: &Ctx<'_>, entry: &Entry, operation: &Operation) {
     }
 }
 
-/// The texts of a request that are made of the key, as they are written.
-fn references(request: &Request) -> Vec<String> {
+/// What a request has of the key.
+struct Reference {
+    /// As it is written, without blanks.
+    text: String,
+    /// Something that is new with every try is a part of it.
+    varies: bool,
+}
+
+/// The texts of a request that are made of the key.
+fn references(request: &Request) -> Vec<Reference> {
     let mut found = Vec::new();
     let named = request.query.iter().chain(&request.headers).map(|(_, template)| template);
     for template in named.chain([&request.path]).chain(&request.body) {
@@ -90,28 +101,35 @@ fn references(request: &Request) -> Vec<String> {
     found
 }
 
-fn texts_of_key(template: &Template, found: &mut Vec<String>) {
-    let of_key = |expr: &Expr| expr.paths().iter().any(|path| path.first().is_some_and(|root| root == "key"));
+fn texts_of_key(template: &Template, found: &mut Vec<Reference>) {
+    let read = |expr: &Expr, names: &[&str]| {
+        expr.paths().iter().any(|path| path.first().is_some_and(|root| names.contains(&root.as_str())))
+    };
+    let reference = |expr: &Expr, beside: bool| Reference {
+        text: expr.source().split_whitespace().collect(),
+        varies: beside || read(expr, VARIES) && !["json(", "form("].iter().any(|writer| expr.source().contains(writer)),
+    };
     match template {
         Template::Literal(_) => {}
-        Template::Expr(expr) => found.extend(of_key(expr).then(|| expr.source().trim().to_owned())),
+        Template::Expr(expr) => found.extend(read(expr, &["key"]).then(|| reference(expr, false))),
         Template::Text(parts) => {
-            let exprs = parts.iter().filter_map(|part| match part {
-                TextPart::Text(_) => None,
-                TextPart::Expr(expr) => Some(expr),
+            // `${key}-${attempt}` is one word; in an address or a whole text they stand apart.
+            let is_one_word = parts.iter().all(|part| match part {
+                TextPart::Text(text) => text.chars().all(|letter| letter.is_alphanumeric() || "-_.:#".contains(letter)),
+                TextPart::Expr(_) => true,
             });
-            let exprs: Vec<&Expr> = exprs.collect();
-            let varies = exprs.iter().find(|expr| VARIES.iter().any(|name| mentions(expr.source(), name)));
-            let of_key = exprs.iter().filter(|expr| of_key(expr)).map(|expr| expr.source().trim().to_owned());
-            found.extend(of_key.map(|source| varies.map_or(source.clone(), |with| source + " " + with.source())));
+            let exprs = || {
+                parts.iter().filter_map(|part| match part {
+                    TextPart::Text(_) => None,
+                    TextPart::Expr(expr) => Some(expr),
+                })
+            };
+            let varies = is_one_word && exprs().any(|expr| read(expr, VARIES));
+            found.extend(exprs().filter(|expr| read(expr, &["key"])).map(|expr| reference(expr, varies)));
         }
         Template::Array(items) => items.iter().for_each(|item| texts_of_key(item, found)),
         Template::Object(fields) => fields.iter().for_each(|(_, field)| texts_of_key(field, found)),
     }
-}
-
-fn mentions(source: &str, name: &str) -> bool {
-    source.split(|letter: char| !letter.is_alphanumeric() && letter != '_').any(|word| word == name)
 }
 
 /// Money that moves is moved once for a key, so that the provider must be told the key.

@@ -241,9 +241,6 @@ impl Ctx<'_> {
             }
             network
         };
-        if items.is_empty() {
-            self.report(rules::BAD_VALUE, &node.span, format!("{what} has at least one address, or is left out"));
-        }
         items.iter().filter_map(read).collect()
     }
 }

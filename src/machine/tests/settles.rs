@@ -114,7 +114,13 @@ fn a_success_under_an_earlier_key_is_one_of_the_call() {
     let (mut story, key) = gone();
     assert_eq!(story.order.calls[&CallId(1)].phase, Phase::Backoff);
     story.apply(&told("hold.done", about(&key))).in_state("capturing");
-    assert_eq!(story.order.money.held, 1000);
+    assert_eq!(
+        (story.order.money.held, story.order.undo[0].key.as_str()),
+        (1000, key.as_str()),
+        "what was done is undone"
+    );
+    story.apply(&told("hold.done", json!({ "call": key, "id": "again" })));
+    assert_eq!(story.order.incident, None, "the same once more");
     // That the old one was declined says nothing of the new one, and is not lost.
     let (mut story, key) = gone();
     story.fire().apply(&told("capture.failed", about(&key))).settle(1, unknown()).in_state("authorizing");
@@ -147,10 +153,45 @@ fn what_may_have_been_done_under_two_keys_is_for_a_person() {
             assert_eq!(story.order.inbox.len(), 0);
         }
     }
+    // It is seen however the order goes on.
+    let (mut story, key) = gone();
+    story.fire().settle(1, ok()).apply(&told("hold.done", about(&key)));
+    story.settle(2, ok()).settle(3, ok()).settle(4, ok()).in_state("notified");
+    assert!(story.order.incident.is_some_and(|incident| incident.reason.contains("moved twice")));
     let (mut story, _) = gone();
     let key = story.fire().key(1);
     story.settle(1, ok()).apply(&told("hold.done", about(&key)));
     assert_eq!(story.order.incident.map(|incident| incident.reason), None, "the same key once more");
+}
+
+/// Nothing is sent a third time, and what is being undone is not what was done.
+#[test]
+fn what_was_done_under_an_earlier_key_is_not_forgotten() {
+    let (mut story, key) = gone();
+    story.fire().settle(1, unknown()).apply(&told("hold.done", about(&key)));
+    let retry = Event::RetryRequested { id: "again".into(), by: "kim".to_owned(), note: String::new() };
+    story.apply(&retry);
+    assert_eq!(story.order.incident, None);
+    while story.order.incident.is_none() {
+        match story.order.calls[&CallId(1)].phase {
+            Phase::Unknown { asking: true } => story.inquired(1, Outcome::NotFound),
+            _ => story.fire(),
+        };
+        assert_eq!(story.invoked(), []);
+    }
+    assert!(story.order.incident.clone().is_some_and(|incident| incident.reason.contains(&key)));
+
+    let (mut story, key) = gone();
+    story.fire();
+    while !matches!(story.order.calls[&CallId(1)].phase, Phase::Reversing { .. }) {
+        match story.order.calls[&CallId(1)].phase {
+            Phase::Unknown { asking: true } => story.inquired(1, unknown()),
+            Phase::Sending => story.settle(1, unknown()),
+            _ => story.fire(),
+        };
+    }
+    story.apply(&told("hold.done", about(&key)));
+    assert!(story.order.incident.is_some_and(|incident| incident.reason.contains(&key)));
 }
 
 /// A provider may give two calls the same name, such as that of the payment: whose key is said is meant.

@@ -197,6 +197,7 @@ fn reserving(payment: OrderId, at: Timestamp) -> Call {
         trouble: String::new(),
         accepted: false,
         doubtful: false,
+        done_as: None,
         reversed: false,
     }
 }
