@@ -137,6 +137,8 @@ pub struct Invoke {
     pub retry: RetryPolicy,
     /// What undoes this call.
     pub compensate: Option<Compensate>,
+    /// `compensate: none`: what it has done is left on purpose.
+    pub left: bool,
 }
 
 #[derive(Debug)]

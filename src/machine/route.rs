@@ -9,7 +9,9 @@ use super::run::Run;
 use super::scope::Given;
 use super::settles::may_have_happened;
 use super::snapshot::{Call, Early, Phase, Role};
-use crate::definition::{Activity, EvalError, Late, Stage, State, StateKind, Transition, Verdict, scalar_text};
+use crate::definition::{
+    Activity, EvalError, Late, MoneyKind, Stage, State, StateKind, Transition, Verdict, scalar_text,
+};
 use crate::types::{CallId, EventName, Money, StateName, Value};
 
 /// Transitions that one event may cause. More can only be a loop that the checker did not see.
@@ -166,12 +168,19 @@ impl<'w> Run<'w> {
     }
 
     /// An order that has failed and still has the customer's money is a mistake of its workflow: nobody would look again.
-    /// What the customer's bank leaves of a payment that it took back is the merchant's.
+    /// What the customer's bank leaves of a payment that it took back is the merchant's; what the workflow leaves on purpose
+    /// it has said.
     fn leaves_no_money(&mut self, state: &State) {
         let failed = matches!(state.kind, StateKind::Final { verdict: Verdict::Failure, .. });
         let money = self.snapshot.money;
+        let invokes = || self.workflow.states.iter().flat_map(State::invokes);
+        let left = |kinds: &[MoneyKind]| {
+            invokes().any(|invoke| invoke.left && invoke.operation.money.is_some_and(|kind| kinds.contains(&kind)))
+        };
+        let is_held = money.held > 0 && !left(&[MoneyKind::Hold]);
         let taken = if money.charged_back > 0 { 0 } else { money.captured - money.refunded };
-        let Some(currency) = money.currency.filter(|_| failed && (money.held > 0 || taken > 0)) else { return };
+        let is_taken = taken > 0 && !left(&[MoneyKind::Capture, MoneyKind::Purchase]);
+        let Some(currency) = money.currency.filter(|_| failed && (is_held || is_taken)) else { return };
         let (held, taken) = (Money::new(money.held, currency), Money::new(taken, currency));
         let name = &state.name;
         self.want_person(&format!(

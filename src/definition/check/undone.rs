@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::{Check, call_span};
-use crate::definition::document::Node;
-use crate::definition::read::NOTHING;
 use crate::definition::{Activity, Invoke, MoneyKind, State, rules};
 
 impl Check<'_> {
     /// A hold or a payment that `compensate: all` would pass over, without a word of the author's.
     pub(super) fn undone(&self) {
         for state in &self.workflow.states {
-            let left: Vec<&Invoke> = state.invokes().iter().filter(|invoke| self.is_left(state, invoke)).collect();
+            let left: Vec<&Invoke> = state.invokes().iter().filter(|invoke| is_left(invoke)).collect();
             if left.is_empty() {
                 continue;
             }
@@ -28,16 +26,6 @@ impl Check<'_> {
                 self.ctx.add(problem.with_help(help.to_owned()));
             }
         }
-    }
-
-    fn is_left(&self, state: &State, invoke: &Invoke) -> bool {
-        let kinds = [MoneyKind::Hold, MoneyKind::Purchase, MoneyKind::Capture];
-        let moves = invoke.operation.money.is_some_and(|kind| kinds.contains(&kind));
-        let said = || {
-            let said = self.invoke_node(state, &invoke.branch).and_then(|node| node.get("compensate"));
-            said.and_then(Node::text) == Some(NOTHING)
-        };
-        moves && invoke.compensate.is_none() && !said()
     }
 
     /// A state that undoes everything, and that the order can come to once the calls of this state are done.
@@ -61,4 +49,10 @@ impl Check<'_> {
         }
         None
     }
+}
+
+fn is_left(invoke: &Invoke) -> bool {
+    let kinds = [MoneyKind::Hold, MoneyKind::Purchase, MoneyKind::Capture];
+    let moves = invoke.operation.money.is_some_and(|kind| kinds.contains(&kind));
+    moves && invoke.compensate.is_none() && !invoke.left
 }

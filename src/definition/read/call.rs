@@ -18,7 +18,7 @@ use crate::types::{ConnectorName, OperationName, Value};
 const WITH_ROOTS: &[&str] = &["input", "data", "order"];
 const UNDO_ROOTS: &[&str] = &["input", "data", "order", "with", "call", "result"];
 /// What a call is left as on purpose, in place of what undoes it.
-pub(in crate::definition) const NOTHING: &str = "none";
+const NOTHING: &str = "none";
 const CALL_KEYS: &[&str] = &["call", "with", "timeout", "retry", "compensate"];
 const UNDO_KEYS: &[&str] = &["call", "with", "timeout", "retry"];
 pub(super) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,6 +62,7 @@ impl Ctx<'_> {
                 timeout_total: None,
                 retry: retry::of_calls(),
                 compensate: None,
+                left: false,
             });
         }
         let fields = self.fields(node, head, what, CALL_KEYS)?;
@@ -69,8 +70,10 @@ impl Ctx<'_> {
         let with = fields.get("with").map_or_else(empty, |node| self.arguments(node, WITH_ROOTS));
         let (timeout_attempt, timeout_total) = self.timeout(&fields);
         let retry = self.retry(&fields, catalog).unwrap_or_else(retry::of_calls);
-        let compensate = fields.entry("compensate").filter(|entry| entry.node.text() != Some(NOTHING));
-        let compensate = compensate.and_then(|entry| self.compensate(&entry.node, &entry.key_span, &with, catalog));
+        let said = fields.entry("compensate");
+        let left = said.is_some_and(|entry| entry.node.text() == Some(NOTHING));
+        let compensate =
+            said.filter(|_| !left).and_then(|entry| self.compensate(&entry.node, &entry.key_span, &with, catalog));
         Some(Invoke {
             branch: branch.to_owned(),
             call,
@@ -80,6 +83,7 @@ impl Ctx<'_> {
             timeout_total,
             retry,
             compensate,
+            left,
         })
     }
 

@@ -20,7 +20,6 @@ mod workflow;
 use std::cell::RefCell;
 use std::ops::Range;
 
-pub(super) use self::call::NOTHING;
 pub(super) use self::call::{UNKNOWN, unknown_operation};
 pub(super) use self::connector::connector;
 pub(super) use self::operation::{RESEND, TOLD};
