@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::payload::escaped_for_xml;
 use crate::definition::percent_encode;
 use crate::machine::Outcome;
 use crate::types::{Secret, Value, mask_card_numbers};
@@ -32,7 +33,7 @@ impl Texts {
                 encoded.replace("%20", "+"),
                 encoded.to_lowercase(),
                 encoded,
-                quick_xml::escape::escape(text).into_owned(),
+                escaped_for_xml(text),
                 BASE64_STANDARD_NO_PAD.encode(text),
                 hex::encode(text),
             ];

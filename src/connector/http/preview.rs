@@ -5,6 +5,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use super::{HttpConnector, Question, Ready};
 use crate::connector::Invocation;
 use crate::connector::classify::{Understood, explain};
+use crate::connector::payload::escaped_for_xml;
 use crate::definition::{Operation, Request, percent_encode};
 use crate::types::Secret;
 
@@ -109,7 +110,7 @@ fn without(text: &str, secret: &Secret) -> String {
     let quoted = serde_json::to_string(plain).unwrap_or_default();
     let text = text.replace(plain, "***").replace(&percent_encode(plain), "***");
     let text = text.replace(quoted.trim_matches('"'), "***");
-    text.replace(&*quick_xml::escape::escape(plain), "***")
+    text.replace(&escaped_for_xml(plain), "***")
 }
 
 /// `Bearer ***`: the scheme of a login is no secret.

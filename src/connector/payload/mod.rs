@@ -2,7 +2,7 @@
 
 mod xml;
 
-pub(super) use self::xml::top as top_of_xml;
+pub(super) use self::xml::{escaped as escaped_for_xml, top as top_of_xml};
 
 use super::json::{JsonError, parse_json};
 use crate::definition::{BodyEncoding, ReplyFormat, decode_form, encode_form};

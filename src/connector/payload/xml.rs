@@ -114,6 +114,11 @@ struct Open {
     text: String,
 }
 
+/// A text as it stands in an element or an attribute.
+pub(in crate::connector) fn escaped(text: &str) -> String {
+    escape(text).into_owned()
+}
+
 /// Reads one document. None when it is not well-formed, too deep, too large, or has a document type that declares anything:
 /// nothing is ever fetched or expanded but the five entities of XML itself.
 pub(super) fn decode(text: &str) -> Option<Value> {
